@@ -1,0 +1,24 @@
+//! Every bound on untrusted input, in one place. Beyond each stands a diagnostic, never an exhausted machine.
+
+/// Bytes of one `.twin` text (E0110).
+pub const MAX_SOURCE_BYTES: usize = 8 << 20;
+/// Bytes of one CSV file (E0610).
+pub const MAX_CSV_BYTES: usize = 64 << 20;
+/// Statements of one `.twin` text (E0111).
+pub const MAX_STATEMENTS: usize = 200_000;
+/// Depth of nested parentheses, calls, conditionals, lists and blocks (E0112).
+pub const MAX_NESTING: usize = 256;
+/// Diagnostics kept of one run; the rest is dropped.
+pub const MAX_DIAGNOSTICS: usize = 1_000;
+/// Texts that imports may bring into one run (E0204).
+pub const MAX_IMPORTS: usize = 256;
+/// Members of one array family, and of all families of a model together (E0408).
+pub const MAX_FAMILY: usize = 1_000_000;
+/// Nodes of one expression after user functions are expanded (E0113).
+pub const MAX_EXPANDED_NODES: usize = 4_000_000;
+/// Nodes of one expression graph (E0114).
+pub const MAX_DAG_NODES: usize = 32_000_000;
+/// Scheduled events of one simulation (E0510).
+pub const MAX_SCHEDULED_EVENTS: usize = 10_000_000;
+/// Rows of one simulation's output table (E0611).
+pub const MAX_OUTPUT_ROWS: usize = 50_000_000;

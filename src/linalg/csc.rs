@@ -1,0 +1,96 @@
+//! The pattern of a sparse matrix in compressed sparse column order; values live in plain slices beside it.
+
+/// Where the structural nonzeros of an `n_rows × n_cols` matrix are.
+///
+/// Invariant: `col_ptr` has `n_cols + 1` ascending entries from 0 to `row_idx.len()`, and the rows of a column ascend.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CscPattern {
+    n_rows: usize,
+    n_cols: usize,
+    col_ptr: Vec<usize>,
+    row_idx: Vec<usize>,
+}
+
+impl CscPattern {
+    /// The pattern of the given `(row, column)` entries; repeated entries count once.
+    ///
+    /// # Panics
+    /// Where an entry lies outside `n_rows × n_cols`.
+    pub fn from_entries(n_rows: usize, n_cols: usize, entries: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        let mut columns: Vec<Vec<usize>> = vec![Vec::new(); n_cols];
+        for (row, col) in entries {
+            assert!(row < n_rows && col < n_cols, "entry ({row}, {col}) outside {n_rows} x {n_cols}");
+            columns[col].push(row);
+        }
+        let mut col_ptr = Vec::with_capacity(n_cols + 1);
+        let mut row_idx = Vec::new();
+        col_ptr.push(0);
+        for rows in &mut columns {
+            rows.sort_unstable();
+            rows.dedup();
+            row_idx.extend_from_slice(rows);
+            col_ptr.push(row_idx.len());
+        }
+        CscPattern { n_rows, n_cols, col_ptr, row_idx }
+    }
+
+    /// Every entry is a structural nonzero.
+    pub fn dense(n_rows: usize, n_cols: usize) -> Self {
+        CscPattern {
+            n_rows,
+            n_cols,
+            col_ptr: (0..=n_cols).map(|c| c * n_rows).collect(),
+            row_idx: (0..n_cols).flat_map(|_| 0..n_rows).collect(),
+        }
+    }
+
+    /// No entry.
+    pub fn empty(n_rows: usize, n_cols: usize) -> Self {
+        CscPattern { n_rows, n_cols, col_ptr: vec![0; n_cols + 1], row_idx: Vec::new() }
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Number of columns.
+    pub fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    /// Number of structural nonzeros, the length of a value slice.
+    pub fn nnz(&self) -> usize {
+        self.row_idx.len()
+    }
+
+    /// `n_cols + 1` offsets into the rows.
+    pub fn col_ptr(&self) -> &[usize] {
+        &self.col_ptr
+    }
+
+    /// The row of each structural nonzero.
+    pub fn row_idx(&self) -> &[usize] {
+        &self.row_idx
+    }
+
+    /// The rows of one column with their positions in the value slice.
+    pub fn column(&self, col: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (self.col_ptr[col]..self.col_ptr[col + 1]).map(move |k| (self.row_idx[k], k))
+    }
+
+    /// The position of `(row, col)` in the value slice, if it is a structural nonzero.
+    pub fn position(&self, row: usize, col: usize) -> Option<usize> {
+        let range = self.col_ptr[col]..self.col_ptr[col + 1];
+        self.row_idx[range.clone()].binary_search(&row).ok().map(|k| range.start + k)
+    }
+
+    /// `y += A x`; `values: nnz`, `x: n_cols`, `y: n_rows`.
+    pub fn mul_add(&self, values: &[f64], x: &[f64], y: &mut [f64]) {
+        for (col, &xc) in x.iter().enumerate() {
+            for k in self.col_ptr[col]..self.col_ptr[col + 1] {
+                y[self.row_idx[k]] += values[k] * xc;
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The `twinc` command.
+
+fn main() -> std::process::ExitCode {
+    twinc::cli::main()
+}

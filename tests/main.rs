@@ -1,0 +1,12 @@
+//! All integration tests, one binary: each module is named after what it tests.
+
+mod architecture;
+mod calibrate;
+mod cli;
+mod compile;
+mod expr;
+mod integrate;
+mod jit;
+mod models;
+mod syntax;
+mod units;
