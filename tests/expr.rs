@@ -6,13 +6,22 @@ use num_dual::{Dual64, HyperDual64};
 use programs::{N_PARAMS, N_STATES, Program, programs};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use twinc::expr::{BinaryOp, Compare, Dag, Env, Interpreter, Leaf, NodeId, UnaryOp, Wrt, directional, gradients};
+use twinc::expr::{Dag, Env, Interpreter, Leaf, NodeId, Wrt, directional, gradients};
 
 /// The relative difference to dual numbers that derivatives may have, in units of the carried scale.
 const DERIVATIVE_TOLERANCE: f64 = 1e-12;
+/// Where terms cancel exactly in the symbolic derivative, dual numbers leave roundings of the terms; these are measured
+/// by the scale of the function itself.
+const CANCELLATION_TOLERANCE: f64 = 1e-13;
 
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        max_global_rejects: 1 << 20,
+        rng_seed: RngSeed::Fixed(7),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 fn env<'a>(t: f64, x: &'a [f64], p: &'a [f64], dx: &'a [f64], dt: f64) -> Env<'a, f64> {
@@ -31,15 +40,18 @@ fn dual(values: &[f64], seed: Option<usize>) -> Vec<Dual64> {
     values.iter().enumerate().map(|(k, &v)| Dual64::new(v, f64::from(seed == Some(k)))).collect()
 }
 
-/// Compares one gradient entry per column with the dual part; true if the case was usable (finite).
+/// Compares one gradient entry per column with the dual part.
 fn check_gradient(program: &Program, wrt: Wrt) -> Result<(), TestCaseError> {
+    prop_assume!(program.evaluate().1.is_finite());
     let mut dag = Dag::new();
     let root = program.build(&mut dag);
     let gradient = gradients(&mut dag, &[root], wrt).remove(0);
     prop_assert!(gradient.windows(2).all(|w| w[0].0 < w[1].0));
     let interpreter = Interpreter::new(&dag, &[root]);
     let nodes: Vec<NodeId> = gradient.iter().map(|&(_, node)| node).collect();
-    let (values, scales) = evaluate(&dag, &nodes, &env(program.t, &program.x, &program.p, &[], 0.0));
+    let at = env(program.t, &program.x, &program.p, &[], 0.0);
+    let (values, scales) = evaluate(&dag, &nodes, &at);
+    let floor = CANCELLATION_TOLERANCE * evaluate(&dag, &[root], &at).1[0];
     let n_columns = match wrt {
         Wrt::States => N_STATES,
         Wrt::Params => N_PARAMS,
@@ -61,7 +73,7 @@ fn check_gradient(program: &Program, wrt: Wrt) -> Result<(), TestCaseError> {
         let (got, scale) = found.map_or((0.0, 0.0), |k| (values[k], scales[k]));
         if want.is_finite() && got.is_finite() && scale.is_finite() {
             prop_assert!(
-                (got - want).abs() <= DERIVATIVE_TOLERANCE * scale.max(f64::MIN_POSITIVE),
+                (got - want).abs() <= DERIVATIVE_TOLERANCE * scale + floor,
                 "column {column}: symbolic {got}, dual {want}, scale {scale}"
             );
         }
@@ -70,7 +82,7 @@ fn check_gradient(program: &Program, wrt: Wrt) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(config(600))]
+    #![proptest_config(config(4000))]
 
     #[test]
     fn gradients_equal_dual_numbers(program in programs()) {
@@ -85,6 +97,7 @@ proptest! {
         direction in prop::collection::vec(-1.0..1.0f64, N_STATES),
         dt in -1.0..1.0f64,
     ) {
+        prop_assume!(program.evaluate().1.is_finite());
         let mut dag = Dag::new();
         let root = program.build(&mut dag);
         let gradient = gradients(&mut dag, &[root], Wrt::States).remove(0);
@@ -96,7 +109,9 @@ proptest! {
             Leaf::Time => Some(seed_time),
             _ => None,
         });
-        let (values, scales) = evaluate(&dag, &second, &env(program.t, &program.x, &program.p, &direction, dt));
+        let at = env(program.t, &program.x, &program.p, &direction, dt);
+        let (values, scales) = evaluate(&dag, &second, &at);
+        let floor = CANCELLATION_TOLERANCE * evaluate(&dag, &[root], &at).1[0];
         let interpreter = Interpreter::new(&dag, &[root]);
         for (k, &(column, _)) in gradient.iter().enumerate() {
             let hyper = |k: usize, v: f64| {
@@ -112,7 +127,7 @@ proptest! {
             let (got, scale) = (values[k], scales[k]);
             if want.is_finite() && got.is_finite() && scale.is_finite() {
                 prop_assert!(
-                    (got - want).abs() <= DERIVATIVE_TOLERANCE * scale.max(f64::MIN_POSITIVE),
+                    (got - want).abs() <= DERIVATIVE_TOLERANCE * scale + floor,
                     "column {column}: symbolic {got}, hyper-dual {want}, scale {scale}"
                 );
             }
@@ -121,12 +136,11 @@ proptest! {
 
     #[test]
     fn simplification_preserves_the_value(program in programs()) {
+        let (want, scale) = program.evaluate();
+        prop_assume!(scale.is_finite());
         let mut dag = Dag::new();
         let root = program.build(&mut dag);
         let (got, _) = evaluate(&dag, &[root], &env(program.t, &program.x, &program.p, &[], 0.0));
-        let (want, scale) = program.evaluate();
-        if want.is_finite() && scale.is_finite() {
-            prop_assert!((got[0] - want).abs() <= 16.0 * f64::EPSILON * scale, "{} for {want}, scale {scale}", got[0]);
-        }
+        prop_assert!((got[0] - want).abs() <= 64.0 * f64::EPSILON * scale, "{} for {want}, scale {scale}", got[0]);
     }
 }

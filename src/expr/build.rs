@@ -125,7 +125,7 @@ impl Dag {
     /// The product of two nodes that are neither constant nor scaled: powers of one base join.
     fn mul_plain(&mut self, a: NodeId, b: NodeId) -> NodeId {
         let ((base_a, m), (base_b, n)) = (self.as_power(a), self.as_power(b));
-        if base_a == base_b && m > 0 && n > 0 && m + n <= MAX_INTEGER_EXPONENT {
+        if base_a == base_b && m > 0 && n > 0 && m.saturating_add(n) <= MAX_INTEGER_EXPONENT {
             return self.powi(base_a, m + n);
         }
         self.intern(Node::Binary(BinaryOp::Mul, a.min(b), a.max(b)))
@@ -177,7 +177,7 @@ impl Dag {
         if let (base, m) = self.as_power(a)
             && let Some(product) = m.checked_mul(n)
             && m != 1
-            && product.abs() <= MAX_INTEGER_EXPONENT
+            && product.unsigned_abs() <= MAX_INTEGER_EXPONENT.unsigned_abs()
         {
             return self.powi(base, product);
         }

@@ -90,7 +90,7 @@ impl Forward {
                 Node::Unary(op, a) => forward.unary(dag, id, op, a),
                 Node::PowI(a, n) => {
                     if !forward.list(a).is_empty() {
-                        let power = dag.powi(a, n - 1);
+                        let power = dag.powi(a, n.saturating_sub(1));
                         let slope = dag.scale(f64::from(n), power);
                         forward.one(dag, a, |dag, da| dag.mul(slope, da));
                     }

@@ -236,11 +236,13 @@ fn power<T: DualNum<Primitive = f64> + Copy>(a: T, b: T) -> T {
     if base > 0.0 { result * ((b - exponent) * a.ln()).exp() } else { result }
 }
 
-/// `atan2(a, b)`; derivatives come from the quotient that does not divide by the smaller argument.
+/// `atan2(a, b)`; derivatives come from the quotient that does not divide by the smaller argument, and are 0 at the
+/// origin, where there are none.
 fn angle<T: DualNum<Primitive = f64> + Copy>(a: T, b: T) -> T {
     if T::NDERIV == 0 {
         return a.atan2(b);
     }
     let part = if b.re().abs() >= a.re().abs() { (a / b).atan() } else { -(b / a).atan() };
-    part + (a.re().atan2(b.re()) - part.re())
+    let value = a.re().atan2(b.re());
+    if part.re().is_nan() { T::from(value) } else { part + (value - part.re()) }
 }

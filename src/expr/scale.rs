@@ -34,7 +34,7 @@ impl Interpreter {
                 Step::Const(_) | Step::Leaf(_) | Step::Compare(..) => value.abs(),
                 Step::Unary(op, a) => unary(op, values[a], value, scales[a]),
                 Step::Binary(op, a, b) => binary(op, (values[a], scales[a]), (values[b], scales[b]), value),
-                Step::PowI(a, n) => value.abs() + times(f64::from(n) * powi(values[a], n - 1), scales[a]),
+                Step::PowI(a, n) => value.abs() + times(f64::from(n) * powi(values[a], n.saturating_sub(1)), scales[a]),
                 Step::Sum { start, end } => self.terms[start..end].iter().map(|&(c, k)| times(c, scales[k])).sum(),
                 Step::Select(c, a, b) => scales[if values[c] != 0.0 { a } else { b }],
             };
@@ -93,8 +93,8 @@ fn binary(op: BinaryOp, (a, scale_a): (f64, f64), (b, scale_b): (f64, f64), valu
         }
         BinaryOp::Mod => scale_a + times((a / b).floor(), scale_b),
         BinaryOp::Atan2 => {
-            let below = a * a + b * b;
-            value.abs() + times(b / below, scale_a) + times(a / below, scale_b)
+            let radius = a.hypot(b);
+            value.abs() + times(b / radius / radius, scale_a) + times(a / radius / radius, scale_b)
         }
         BinaryOp::And | BinaryOp::Or => value.abs(),
     }

@@ -105,7 +105,8 @@ impl Program {
     }
 
     /// The last result in plain arithmetic and a first-order bound of its rounding errors in units of ε, every
-    /// operation counted. Infinite where the result jumps, so that rounding may change it altogether.
+    /// operation counted. Infinite where an intermediate result is not finite (simplification may hide it) or jumps
+    /// within its rounding error (so that rounding may change it altogether).
     pub fn evaluate(&self) -> (f64, f64) {
         let exact = |v: f64| (v, v.abs());
         let mut pool = vec![exact(self.t)];
@@ -141,7 +142,8 @@ impl Program {
             };
             pool.push(result);
         }
-        pool[pool.len() - 1]
+        let (value, scale) = pool[pool.len() - 1];
+        (value, if pool.iter().all(|(v, s)| v.is_finite() && s.is_finite()) { scale } else { f64::INFINITY })
     }
 }
 
@@ -150,6 +152,7 @@ fn function(f: impl Fn(f64) -> f64, (x, scale): (f64, f64)) -> (f64, f64) {
     let value = f(x);
     let step = 64.0 * f64::EPSILON * scale;
     let moved = (f(x + step) - value).abs().max((f(x - step) - value).abs()) / (64.0 * f64::EPSILON);
-    // Beyond the value by far: a jump or a singularity within the error.
-    (value, if moved.is_finite() { value.abs() + 2.0 * moved } else { f64::INFINITY })
+    // A change of more than a ten-thousandth over a rounding error is a jump.
+    let jumps = !moved.is_finite() || 64.0 * f64::EPSILON * moved > 1e-4 * (1.0 + value.abs());
+    (value, if jumps { f64::INFINITY } else { value.abs() + 2.0 * moved })
 }
