@@ -19,11 +19,16 @@ const MAX_WORK: usize = 4_000_000;
 /// How often denominators are cleared; each round removes one.
 const MAX_CLEARINGS: usize = 64;
 
+/// `(atom, exponent)` by ascending atom; exponents are not 0.
+pub(super) type Factors = Vec<(NodeId, i32)>;
+
+/// A polynomial divided by its first coefficient: its factors and the bits of its coefficients.
+type Shape = Vec<(Factors, u64)>;
+
 /// One term.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Monomial {
-    /// `(atom, exponent)` by ascending atom; exponents are not 0.
-    pub(super) factors: Vec<(NodeId, i32)>,
+    pub(super) factors: Factors,
     pub(super) coefficient: f64,
     /// Σ |coefficients| that were added up.
     magnitude: f64,
@@ -110,9 +115,8 @@ pub(super) struct Expansion<'a> {
     dag: &'a Dag,
     opaque: BTreeSet<NodeId>,
     known: HashMap<NodeId, Polynomial>,
-    /// Denominators of several terms by their polynomial divided by its first coefficient, so that `2a + 2b` and
-    /// `b + a` are one atom.
-    denominators: HashMap<Vec<(Vec<(NodeId, i32)>, u64)>, NodeId>,
+    /// Denominators of several terms by their shape, so that `2a + 2b` and `b + a` are one atom.
+    denominators: HashMap<Shape, NodeId>,
     work_left: usize,
 }
 
