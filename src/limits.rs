@@ -22,3 +22,5 @@ pub const MAX_DAG_NODES: usize = 32_000_000;
 pub const MAX_SCHEDULED_EVENTS: usize = 10_000_000;
 /// Rows of one simulation's output table (E0611).
 pub const MAX_OUTPUT_ROWS: usize = 50_000_000;
+/// Steps of the elimination that infers units (E0304); a united model of 16,000 statements takes under 1,000,000.
+pub const MAX_INFERENCE_STEPS: usize = 50_000_000;
