@@ -71,25 +71,19 @@ impl Units {
         }
         let unit = parser.product()?;
         match parser.peek() {
-            None if !unit.is_in_range() => Err(UnitError::form(0..text.len(), "an exponent of this unit is too large")),
-            None if unit.factor_to(&coherent(&unit)).is_none() => {
-                Err(UnitError::form(0..text.len(), "this unit is larger or smaller than a number can say"))
+            None if !unit.is_in_range() => {
+                Err(UnitError::form(0..text.len(), "an exponent of this unit is too large")
+                    .help("use smaller exponents"))
+            }
+            None if !unit.has_finite_size() => {
+                Err(UnitError::form(0..text.len(), "this unit is larger or smaller than a number can say")
+                    .help("use smaller exponents"))
             }
             None => Ok(unit),
             Some(')') => Err(UnitError::form(parser.at..parser.at + 1, "`)` closes nothing").help("remove it")),
             Some(_) => Err(parser.stray()),
         }
     }
-}
-
-/// The unit of the same dimension made of base units, so that the size of `unit` can be asked for.
-fn coherent(unit: &Unit) -> Unit {
-    let mut product = Unit::one();
-    for (base, exponent) in unit.dimension().exponents() {
-        let base = Unit::named(&base.0, super::Dimension::base(base.0.clone()), super::Scale::one());
-        product = product.times(&base, *exponent);
-    }
-    product
 }
 
 /// True for the characters of a unit's name.
@@ -246,8 +240,8 @@ impl<'a> Parser<'a> {
     fn number_one(&mut self) -> Result<Unit, UnitError> {
         let start = self.at;
         let number = self.number();
-        if number == "1" && !self.peek().is_some_and(is_name_character) {
-            return Ok(Unit::one());
+        if number == "1" {
+            return if self.peek().is_some_and(is_name_character) { Err(self.stray()) } else { Ok(Unit::one()) };
         }
         Err(UnitError::form(start..self.at, format!("a unit holds no number but 1, this one has `{number}`"))
             .help("give the multiple a name of its own, such as `unit dozen = 12 [1]`"))
@@ -288,7 +282,8 @@ impl<'a> Parser<'a> {
         let end = self.at;
         self.skip_blanks();
         if !exponent.is_in_range() {
-            return Err(UnitError::form(start..end, "this exponent is too large or divides by zero"));
+            let message = "this exponent divides by zero or has too many digits";
+            return Err(UnitError::form(start..end, message).help("write a whole number or a fraction of small ones"));
         }
         Ok(exponent)
     }
@@ -301,8 +296,11 @@ impl<'a> Parser<'a> {
                 Ok(if is_negative { -ratio } else { ratio })
             }
             Some(_) | None => {
-                let length = if number.is_empty() { self.peek().map_or(0, char::len_utf8) } else { 0 };
-                Err(UnitError::form(start..self.at + length, "an exponent is a whole number or a fraction")
+                let end = self.at + if number.is_empty() { self.peek().map_or(0, char::len_utf8) } else { 0 };
+                // At the end of the text, the sign that asks for a number is shown.
+                let before = self.text.get(..start).unwrap_or("").trim_end().len();
+                let range = if end > start { start..end } else { before.saturating_sub(1)..before };
+                Err(UnitError::form(range, "an exponent is a whole number or a fraction of small ones")
                     .help("write, for example, `^2`, `^-1`, `^0.5` or `^(1/2)`"))
             }
         }
@@ -323,11 +321,13 @@ impl<'a> Parser<'a> {
             '℃' => UnitError::form(range, "degrees Celsius are written `degC`").replace_by("degC"),
             '·' | '×' | '⋅' | '.' => UnitError::form(range, "a product is written with `*`").replace_by("*"),
             '÷' => UnitError::form(range, "a quotient is written with `/`").replace_by("/"),
-            _ if is_name_character(c) || c == '(' || c.is_ascii_digit() => {
-                let before = self.text.get(..self.at).unwrap_or("");
-                let gap = before.trim_end().len()..self.at;
-                UnitError::form(gap.start..range.end, "two units need `*` or `/` between them")
-                    .help(format!("write `*{c}` or `/{c}`"))
+            _ if c.is_ascii_digit() => UnitError::form(range, "a number stands behind a unit")
+                .help(format!("an exponent is written with `^`, as in `^{c}`")),
+            _ if is_name_character(c) || c == '(' => {
+                let range = if c == '(' { range } else { with_name };
+                let next = self.text.get(range.clone()).unwrap_or("");
+                UnitError::form(range, "two units need `*` or `/` between them")
+                    .help(format!("write `*{next}` or `/{next}`"))
             }
             '*' | '/' | '^' | ')' => UnitError::form(range, format!("a unit is missing before `{c}`"))
                 .help("write a unit, or `1`, before it"),

@@ -338,25 +338,27 @@ impl Units {
         let error = UnitError { code: Code("E0303"), ..UnitError::form(0..name.len(), "") };
         let error = UnitError { message: format!("the unit `{name}` is not known"), ..error };
         match self.suggestion(name) {
-            Some(meant) => {
-                UnitError { help: Some(format!("did you mean `{meant}`?")), replacement: Some(meant), ..error }
+            Some((meant, is_sure)) => {
+                let help = Some(format!("did you mean `{meant}`?"));
+                UnitError { help, replacement: is_sure.then_some(meant), ..error }
             }
             None => error.help("declare it, as in `unit cell` or `unit dozen = 12 [1]`"),
         }
     }
 
-    /// What `name` was probably meant to be, if it is one thing.
-    fn suggestion(&self, name: &str) -> Option<String> {
+    /// What `name` was probably meant to be, if it is one thing, and whether that is sure enough for a machine to repair
+    /// it: another word or another case is, a guess at a slip of the finger could be a wrong unit of the same dimension.
+    fn suggestion(&self, name: &str) -> Option<(String, bool)> {
         let lower = name.to_lowercase();
         if let Some((_, meant)) = MEANT.iter().find(|(word, _)| *word == lower) {
-            return Some((*meant).to_string());
+            return Some(((*meant).to_string(), true));
         }
         let spellings: Vec<String> = self.spellings().collect();
         let mut same_letters = spellings.iter().filter(|spelling| spelling.to_lowercase() == lower);
         if let Some(only) = same_letters.next()
             && same_letters.next().is_none()
         {
-            return Some(only.clone());
+            return Some((only.clone(), true));
         }
         // Among names of one or two letters everything is close to everything.
         if name.chars().count() < 3 {
@@ -365,7 +367,7 @@ impl Units {
         let best = closest(name, spellings.iter().map(String::as_str))?;
         let distance = edit_distance(name, best);
         let is_unique = spellings.iter().filter(|spelling| edit_distance(name, spelling) == distance).count() == 1;
-        is_unique.then(|| best.to_string())
+        is_unique.then(|| (best.to_string(), false))
     }
 
     /// Every name, with and without prefixes.

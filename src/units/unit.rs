@@ -156,6 +156,12 @@ impl Unit {
         self.scale == other.scale
     }
 
+    /// True where its size in the SI is a positive `f64`.
+    pub(super) fn has_finite_size(&self) -> bool {
+        let size = self.scale.value();
+        size.is_finite() && size > 0.0
+    }
+
     /// False where an exponent left the range of [`Ratio`]; such a unit fits nothing.
     pub fn is_in_range(&self) -> bool {
         self.dimension.is_in_range() && self.scale.is_in_range()
