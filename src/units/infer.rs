@@ -89,12 +89,19 @@ struct Row {
 }
 
 /// The equations so far, always solved.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Solver {
     rows: HashMap<u32, Row>,
     /// Unknowns on whose size two equations disagree, with the factor between the two.
     disputed: HashMap<u32, Unit>,
     steps: usize,
+    max_steps: usize,
+}
+
+impl Default for Solver {
+    fn default() -> Self {
+        Solver { rows: HashMap::new(), disputed: HashMap::new(), steps: 0, max_steps: MAX_INFERENCE_STEPS }
+    }
 }
 
 impl Solver {
@@ -110,7 +117,7 @@ impl Solver {
         // Π unknown^exponent = ratio
         let unknowns = left.powers().times(&right.powers(), Ratio::integer(-1));
         let ratio = right.known.div(&left.known);
-        if self.steps > MAX_INFERENCE_STEPS || !unknowns.is_in_range() || !ratio.is_in_range() {
+        if self.steps > self.max_steps || !unknowns.is_in_range() || !ratio.is_in_range() {
             return Equated::TooLarge;
         }
         let Some((pivot, exponent)) = pivot(&unknowns) else {
@@ -198,7 +205,7 @@ impl Solver {
                 continue;
             };
             self.steps += row.others.terms().len() + 1;
-            if self.steps > MAX_INFERENCE_STEPS {
+            if self.steps > self.max_steps {
                 return;
             }
             let others = row.others.terms();
@@ -242,4 +249,18 @@ impl Solver {
 fn pivot(unknowns: &Powers<u32>) -> Option<(u32, Ratio)> {
     let is_simple = |exponent: Ratio| exponent == Ratio::ONE || exponent == Ratio::integer(-1);
     unknowns.terms().iter().copied().max_by_key(|(unknown, exponent)| (is_simple(*exponent), *unknown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stops_at_the_limit_of_steps_and_says_so() {
+        let mut solver = Solver { max_steps: 200, ..Solver::new() };
+        let outcomes: Vec<Equated> =
+            (0..300).map(|i| solver.equate(&Form::unknown(i), &Form::unknown(i + 1))).collect();
+        let refused = outcomes.iter().filter(|outcome| **outcome == Equated::TooLarge).count();
+        assert!(outcomes[0] == Equated::Learned && refused > 100, "{refused}");
+    }
 }

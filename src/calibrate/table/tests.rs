@@ -1,6 +1,7 @@
 //! What the reader of data files accepts, refuses and says.
 
 use super::*;
+use crate::limits::MAX_CSV_BYTES;
 use crate::source::SourceFile;
 use proptest::prelude::*;
 
