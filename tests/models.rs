@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use twinc::diag::Diagnostics;
+use twinc::source::{SourceFile, SourceMap};
+
 use crate::reference::{Table, reference_dir};
 
 /// Every file of `folder` (below the project) that ends in `extension`, subfolders included, sorted.
@@ -195,4 +198,49 @@ fn every_published_trajectory_has_a_model() {
             assert!(text.contains(&format!("    {state} [")), "ipsc declares no `{state}`");
         }
     }
+}
+
+/// The ```` ```twin ```` blocks of the manual: line of the opening fence and text.
+fn manual_examples() -> Vec<(String, String)> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/language.md")).expect("the manual");
+    let mut list = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (k, line) in text.lines().enumerate() {
+        match (&mut open, line) {
+            (None, "```twin") => open = Some((k + 1, String::new())),
+            (Some(_), "```") => list.extend(open.take().map(|(at, text)| (format!("docs/language.md:{at}"), text))),
+            (Some((_, text)), line) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, _) => {}
+        }
+    }
+    list
+}
+
+/// What the parser says about `text`, one line each.
+fn parse_errors(name: &str, text: &str) -> Vec<String> {
+    let mut sources = SourceMap::default();
+    let id = sources.add(SourceFile::new(name, text));
+    let mut diagnostics = Diagnostics::default();
+    let _ = twinc::syntax::parse(id, text, &mut diagnostics);
+    diagnostics
+        .iter()
+        .map(|d| format!("{name}:{}: {} {}", sources.get(id).line_column(d.span().start).0, d.code, d.title))
+        .collect()
+}
+
+#[test]
+fn every_shipped_text_parses() {
+    let mut errors = Vec::new();
+    for (path, text) in shipped() {
+        errors.extend(parse_errors(&path.display().to_string(), &text));
+    }
+    let examples = manual_examples();
+    assert!(examples.len() >= 10, "the manual has {} examples", examples.len());
+    for (name, text) in examples {
+        errors.extend(parse_errors(&name, &text));
+    }
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
 }
