@@ -429,7 +429,7 @@ impl Convert<'_> {
                     self.failed = true;
                     return;
                 };
-                self.check_chain(op, op_span, &left.expr);
+                self.check_chain(op, op_span, &left.expr, &right.expr);
                 let span = left.expr.span.to(right.expr.span);
                 let depth = left.depth.max(right.depth) + 1;
                 let (left, right) = (Box::new(left.expr), Box::new(right.expr));
@@ -446,21 +446,25 @@ impl Convert<'_> {
         values.push(made);
     }
 
-    fn check_chain(&mut self, op: InfixOp, op_span: Span, left: &Expr) {
+    fn check_chain(&mut self, op: InfixOp, op_span: Span, left: &Expr, right: &Expr) {
         if !op.is_comparison() {
             return;
         }
-        if let ExprKind::Infix { op: first, op_span: first_span, right, .. } = &left.kind
+        if let ExprKind::Infix { op: first, op_span: first_span, right: middle, .. } = &left.kind
             && first.is_comparison()
         {
-            let middle = self.clean.get(right.span.start as usize..right.span.end as usize).unwrap_or("b");
-            let help = format!("write `... {} {middle} and {middle} {} ...`", first.as_str(), op.as_str());
-            self.diagnostics.push(
-                Diagnostic::new(Code("E0101"), op_span, "comparisons do not chain")
-                    .at("second comparison")
-                    .label(*first_span, "first comparison")
-                    .help(help),
-            );
+            let part = |span: Span| self.clean.get(span.start as usize..span.end as usize).unwrap_or("");
+            let whole = left.span.to(right.span);
+            let split = format!("{} and {} {} {}", part(left.span), part(middle.span), op.as_str(), part(right.span));
+            let mut found = Diagnostic::new(Code("E0101"), op_span, "comparisons do not chain")
+                .at("second comparison")
+                .label(*first_span, "first comparison");
+            if split.len() <= 80 && !split.contains('\n') {
+                found = found.help(format!("write `{split}`")).fix("compare twice", whole, split);
+            } else {
+                found = found.help("write two comparisons joined by `and`");
+            }
+            self.diagnostics.push(found);
         }
     }
 

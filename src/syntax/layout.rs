@@ -72,7 +72,8 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Fil
         );
         return File { statements: vec![], comments: vec![], line_starts: vec![0], unread: vec![], span };
     }
-    let lexed = lex::lex(source, text, diagnostics);
+    let mut found = Diagnostics::default();
+    let lexed = lex::lex(source, text, &mut found);
     let mut layout = Layout {
         source,
         text,
@@ -87,10 +88,12 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Fil
         open: Vec::new(),
         suspect: None,
         unread: Vec::new(),
-        diagnostics,
+        diagnostics: &mut found,
     };
     let statements = layout.file();
     let unread = layout.unread;
+    found.sort();
+    diagnostics.extend(found);
     let Lexed { comments, line_starts, .. } = lexed;
     File { statements, comments, line_starts, unread, span }
 }
