@@ -18,6 +18,7 @@ pub mod model;
 pub mod settings;
 pub mod study;
 
+pub(crate) use check_units::is_amount;
 pub(crate) use constants::{Applied, apply as applied};
 pub use expr::{Expr, ExprId, ExprKind, Function, IndexId};
 pub use imports::load;

@@ -7,7 +7,6 @@ use crate::expr::{Dag, Leaf, NodeId};
 use crate::hir::model::{Assign, Dist, DistKind, EventDef, When};
 use crate::hir::study::Start;
 use crate::hir::{ExprId, Model, Symbol, SymbolId, SymbolKind};
-use crate::source::Span;
 use crate::syntax::ast::AssignOp;
 use crate::system::{Event, Trigger};
 

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic};
-use crate::expr::{Dag, Leaf, NodeId};
+use crate::expr::{Leaf, NodeId};
 use crate::hir::model::{Direction, RateBasis, Reaction, Term};
 use crate::hir::{SymbolId, SymbolKind};
 use crate::source::Span;

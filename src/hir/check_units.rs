@@ -376,12 +376,12 @@ impl Checker<'_> {
                             format!(
                                 "`{}` is measured in {}, but this reaction moves {}",
                                 self.model.symbol(term.symbol).name,
-                                conc.unit(),
-                                reference.unit()
+                                conc.known,
+                                reference.known
                             ),
                         )
-                        .at(format!("[{}]", conc.unit()))
-                        .label(all[0].span, format!("[{}]", reference.unit()))
+                        .at(format!("[{}]", conc.known))
+                        .label(all[0].span, format!("[{}]", reference.known))
                         .help("a reaction moves one kind of amount: bring both to one unit, or write `x' = ..` with the conversion"),
                     ),
                 }
@@ -410,7 +410,7 @@ impl Checker<'_> {
         }
         for (k, wanted) in wanted.iter().enumerate() {
             if let Some(wanted) = wanted
-                && let Some(factor) = form.unit().factor_to(&wanted.unit())
+                && let Some(factor) = form.known.factor_to(&wanted.known)
             {
                 return Some((k, factor));
             }
@@ -421,9 +421,9 @@ impl Checker<'_> {
         } else {
             ("rate", "this reaction expects")
         };
-        let choices = wanted.iter().flatten().map(|f| format!("[{}]", f.unit())).collect::<Vec<_>>().join(" or ");
+        let choices = wanted.iter().flatten().map(|f| format!("[{}]", f.known)).collect::<Vec<_>>().join(" or ");
         let mut d = Diagnostic::new(Code("E0501"), span, format!("{what} has the wrong unit"))
-            .at(format!("[{}], but {rule} {choices}", form.unit()));
+            .at(format!("[{}], but {rule} {choices}", form.known));
         d = if is_mass_action {
             let rate_like = self.model.time_unit.as_ref().is_some_and(|_| self.is_full_law(law));
             if rate_like {
@@ -458,7 +458,7 @@ impl Checker<'_> {
             self.solver.equate(from, to);
             return Some(1.0);
         }
-        from.unit().factor_to(&to.unit())
+        from.known.factor_to(&to.known)
     }
 
     /// Walks `expr` and brings it to the target; `what` names the slot in messages.
@@ -470,7 +470,7 @@ impl Checker<'_> {
                 }
                 if let (ExprKind::Number { value, unit: Some(unit) }, Some(form), false) =
                     (&self.model.expr(expr).kind, form, self.is_inferring)
-                    && form.unit().factor_to(&unit.without_offset()) == Some(1.0)
+                    && form.known.factor_to(&unit.without_offset()) == Some(1.0)
                     && unit.offset() == *offset
                 {
                     // Written in the slot's own unit: the number as it stands.
@@ -487,7 +487,7 @@ impl Checker<'_> {
                     self.solver.equate(&found, form);
                     return id;
                 }
-                match found.unit().factor_to(&form.unit()) {
+                match found.known.factor_to(&form.known) {
                     Some(factor) => self.convert(id, factor, -offset),
                     None => {
                         let d = self.mismatch(expr, &found, form, what);
@@ -528,9 +528,9 @@ impl Checker<'_> {
         let mut d = Diagnostic::new(
             Code("E0301"),
             span,
-            format!("this has unit {}, but {what} is in {}", found.unit(), wanted.unit()),
+            format!("this has unit {}, but {what} is in {}", found.known, wanted.known),
         )
-        .at(format!("[{}]", found.unit()));
+        .at(format!("[{}]", found.known));
         for part in self.parts(expr) {
             d.labels.push(part);
         }
@@ -703,17 +703,17 @@ impl Checker<'_> {
                 ids.push(id);
                 continue;
             }
-            match found.unit().factor_to(&form.unit()) {
+            match found.known.factor_to(&form.known) {
                 Some(factor) => ids.push(self.convert(id, factor, 0.0)),
                 None => {
                     let (a, b) = (self.model.expr(list[first]).span, self.model.expr(list[k]).span);
                     let d = Diagnostic::new(
                         Code("E0301"),
                         b,
-                        format!("{what} needs one unit, but {} and {} do not agree", form.unit(), found.unit()),
+                        format!("{what} needs one unit, but {} and {} do not agree", form.known, found.known),
                     )
-                    .at(format!("[{}]", found.unit()))
-                    .label(a, format!("[{}]", form.unit()));
+                    .at(format!("[{}]", found.known))
+                    .label(a, format!("[{}]", form.known));
                     let d = match self.call_sites.get(&list[k]) {
                         Some(site) => d.label(*site, "called here"),
                         None => d,
@@ -759,7 +759,7 @@ impl Checker<'_> {
         };
         // A base in, say, percent is brought to a pure number only where the exponent is not a constant.
         let new_base = match (&form, value) {
-            (Some(f), None) if !self.is_inferring => match f.unit().scale_to_one() {
+            (Some(f), None) if !self.is_inferring => match f.known.scale_to_one() {
                 Some(factor) => self.convert(new_base, factor, 0.0),
                 None => new_base,
             },
@@ -772,11 +772,11 @@ impl Checker<'_> {
     fn pure_base(&mut self, base: ExprId, form: &Form) -> Option<Form> {
         if self.is_inferring {
             self.solver.equate(form, &Form::known(Unit::one()));
-        } else if !form.unit().is_dimensionless() {
+        } else if !form.known.is_dimensionless() {
             let span = self.model.expr(base).span;
             self.diagnostics.push(
-                Diagnostic::new(Code("E0307"), span, format!("a power of something in {} needs a constant exponent", form.unit()))
-                    .at(format!("[{}]", form.unit()))
+                Diagnostic::new(Code("E0307"), span, format!("a power of something in {} needs a constant exponent", form.known))
+                    .at(format!("[{}]", form.known))
                     .help("divide the base by a reference first, as in `(x/K)^n`"),
             );
         }
@@ -833,24 +833,24 @@ impl Checker<'_> {
             self.solver.equate(&form, &Form::known(Unit::one()));
             return new;
         }
-        match form.unit().scale_to_one().filter(|_| form.unit().is_dimensionless()) {
+        match form.known.scale_to_one().filter(|_| form.known.is_dimensionless()) {
             Some(factor) => self.convert(new, factor, 0.0),
             None => {
                 let span = self.model.expr(arg).span;
                 let mut d = Diagnostic::new(
                     Code("E0302"),
                     span,
-                    format!("`{}` needs a pure number, got [{}]", function.name(), form.unit()),
+                    format!("`{}` needs a pure number, got [{}]", function.name(), form.known),
                 )
-                .at(format!("[{}]", form.unit()));
+                .at(format!("[{}]", form.known));
                 d.labels.extend(self.parts(arg));
                 if let Some(site) = self.call_sites.get(&arg) {
                     d = d.label(*site, "called here");
                 }
-                d = d.help(if looks_molar(&form.unit()) {
+                d = d.help(if looks_molar(&form.known) {
                     "divide by `R_gas` to turn an energy per mole into a temperature".to_string()
                 } else {
-                    format!("divide by a reference value in [{}]", form.unit())
+                    format!("divide by a reference value in [{}]", form.known)
                 });
                 self.diagnostics.push(d);
                 new
@@ -957,7 +957,7 @@ pub(super) fn is_bare(model: &Model, expr: ExprId) -> bool {
 }
 
 /// True where a species of this unit counts an amount: no length in its dimension, and not a pure number.
-pub(super) fn is_amount(unit: &Unit) -> bool {
+pub(crate) fn is_amount(unit: &Unit) -> bool {
     !unit.is_dimensionless() && unit.dimension().exponents().iter().all(|(base, _)| &*base.0 != "m")
 }
 

@@ -6,7 +6,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::limits::MAX_IMPORTS;
 use crate::source::{Loader, SourceFile, SourceId, SourceMap, Span};
 use crate::syntax::ast::{self, ClauseKind, ClauseWord, ExprKind, StatementKind, Value};
-use crate::syntax::suggest::suggest;
+use crate::syntax::suggest;
 use crate::syntax::words;
 use crate::units::Units;
 
@@ -336,7 +336,14 @@ impl Reader<'_> {
         let defined = match init.map(|e| (&e.kind, e.span)) {
             None => self.files.units.define_base(name),
             Some((ExprKind::Quantity { value, unit: Some(text) }, _)) => match self.files.units.parse(&text.text) {
-                Ok(unit) => self.files.units.define(name, &unit.scaled(*value)),
+                Ok(unit) => match unit.scaled(*value) {
+                    Some(unit) => self.files.units.define(name, &unit),
+                    None => {
+                        let d = Diagnostic::new(Code("E0108"), *name_span, format!("`{name}` cannot be {value} of another unit"));
+                        self.diagnostics.push(d.at("declared here").help("the number must be positive and finite"));
+                        return;
+                    }
+                },
                 Err(error) => {
                     self.diagnostics.push(unit_diagnostic(&error, text));
                     return;
@@ -377,7 +384,7 @@ pub(super) fn unknown_word(context: words::Context, place: &str, word: &ast::Nam
     match words::find(context, name) {
         Some(found) if !found.supported => unsupported(word),
         Some(_) | None => {
-            if words::is_unsupported_anywhere(name) {
+            if words::anywhere(name).any(|w| !w.supported) {
                 return unsupported(word);
             }
             let known = words::in_context(context).filter(|w| w.supported).map(|w| w.word);

@@ -228,7 +228,7 @@ impl Models<'_> {
             .filter(|n| matches!(self.files.find(file, n), Some((_, _, Item::Model(_)))))
             .collect();
         let d = Diagnostic::new(Code("E0201"), span, format!("there is no model `{name}`")).at("not known here");
-        match crate::syntax::suggest::suggest(name, known.iter().copied()) {
+        match crate::syntax::suggest(name, known.iter().copied()) {
             Some(near) => d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), span, near),
             None => d.help("declare it in this file, or bring it in with `use`"),
         }
@@ -469,7 +469,7 @@ impl Lower<'_> {
         let Some((_, kind)) = KINDS.iter().find(|(n, _)| *n == name) else {
             let mut d = Diagnostic::new(Code("E0609"), function.span, format!("there is no distribution `{name}`")).at("not known");
             let names = KINDS.iter().map(|(n, _)| *n);
-            d = match crate::syntax::suggest::suggest(&name, names.clone()) {
+            d = match crate::syntax::suggest(&name, names.clone()) {
                 Some(near) => d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), function.span, near),
                 None => d.help(format!("distributions are {}", names.collect::<Vec<_>>().join(", "))),
             };
@@ -766,7 +766,7 @@ impl Lower<'_> {
         };
         let Some(id) = self.model.names.get(&name.text).copied() else {
             let mut d = Diagnostic::new(Code("E0201"), name.span, format!("`{base}` has no `{}`", name.text)).at("not known there");
-            if let Some(near) = crate::syntax::suggest::suggest(&name.text, self.model.symbols.iter().map(|s| s.name.as_str())) {
+            if let Some(near) = crate::syntax::suggest(&name.text, self.model.symbols.iter().map(|s| s.name.as_str())) {
                 d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), name.span, near);
             }
             self.report(d);

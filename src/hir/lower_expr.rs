@@ -7,7 +7,7 @@ use crate::expr::Compare;
 use crate::limits::{MAX_EXPANDED_NODES, MAX_LOWERING_DEPTH};
 use crate::source::Span;
 use crate::syntax::ast::{self, InfixOp, PrefixOp, Value};
-use crate::syntax::suggest::suggest;
+use crate::syntax::suggest;
 use crate::units::Unit;
 
 use super::clauses;
@@ -256,12 +256,12 @@ impl Lower<'_> {
 
     /// A constant of the file level becomes a constant of the model that uses it.
     fn file_const(&mut self, file: usize, name: &str, statement: usize, entry: usize) -> Option<SymbolId> {
-        if let Some(known) = self.imported.get(&(file, name.to_string())) {
+        if let Some(known) = self.imported.get(&(file, name.to_string())).copied() {
             if known.is_none() {
                 let span = self.files.list[file].items.get(name).map(|(_, span)| *span)?;
                 self.report(Diagnostic::new(Code("E0207"), span, format!("the constant `{name}` is defined by itself")).at("this definition"));
             }
-            return *known;
+            return known;
         }
         self.imported.insert((file, name.to_string()), None);
         let saved = self.enter_file(file);

@@ -2,7 +2,7 @@
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
-use crate::syntax::suggest::suggest;
+use crate::syntax::suggest;
 use crate::units::Unit;
 
 /// A setting's value as written.
