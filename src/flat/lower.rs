@@ -75,7 +75,7 @@ impl<'a> Builder<'a> {
     pub(super) fn new(model: &'a Model, diagnostics: &'a mut Diagnostics) -> Self {
         let mut has_index = vec![false; model.exprs.len()];
         for (k, expr) in model.exprs.iter().enumerate() {
-            let mut flag = matches!(expr.kind, ExprKind::Index(_));
+            let mut flag = matches!(expr.kind, ExprKind::Index(_) | ExprKind::Pick { .. });
             expr.kind.for_each_operand(|e| flag |= has_index[e.0 as usize]);
             has_index[k] = flag;
         }
@@ -406,6 +406,14 @@ impl<'a> Builder<'a> {
                 self.indices[index.0 as usize] = saved;
                 result?;
                 Ok(self.dag.sum(&terms))
+            }
+            ExprKind::Pick { index, from, list } => {
+                let first = self.integer(*from)?;
+                let at = self.indices[index.0 as usize].and_then(|i| usize::try_from(i - first).ok());
+                match at.and_then(|k| list.get(k)) {
+                    Some(e) => self.node(*e, moment),
+                    None => Err(Stop::Failed),
+                }
             }
             ExprKind::Convert { factor, offset, operand } => {
                 let a = self.node(*operand, moment)?;

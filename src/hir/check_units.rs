@@ -468,6 +468,11 @@ impl Checker<'_> {
                 if is_bare(self.model, expr) {
                     return expr;
                 }
+                if let ExprKind::Pick { index, from, list } = self.model.expr(expr).kind.clone() {
+                    let span = self.model.expr(expr).span;
+                    let list = list.into_iter().map(|e| self.fill(e, target, what)).collect();
+                    return self.replace(expr, ExprKind::Pick { index, from, list }, span);
+                }
                 if let (ExprKind::Number { value, unit: Some(unit) }, Some(form), false) =
                     (&self.model.expr(expr).kind, form, self.is_inferring)
                     && form.known.factor_to(&unit.without_offset()) == Some(1.0)
@@ -613,7 +618,7 @@ impl Checker<'_> {
                 let Target::Number(form, _) = self.per_time(symbol) else { return (id, any) };
                 (id, Type::Number(form))
             }
-            ExprKind::Convert { .. } => (id, any),
+            ExprKind::Convert { .. } | ExprKind::Pick { .. } => (id, any),
             ExprKind::Sum(terms) => {
                 if terms.len() > 1 {
                     for (_, term) in &terms {
@@ -950,6 +955,7 @@ pub(super) fn is_bare(model: &Model, expr: ExprId) -> bool {
             | ExprKind::Not(_)
             | ExprKind::If { .. }
             | ExprKind::SumOver { .. }
+            | ExprKind::Pick { .. }
             | ExprKind::Convert { .. } => return false,
         }
     }

@@ -147,10 +147,10 @@ fn clause_name(kind: &ClauseKind) -> &'static str {
 /// One declared name, from `state x [m] = 1` or from an entry of `state { x [m] = 1 }`.
 pub(super) struct Entry<'a> {
     pub name: ast::Name,
-    pub indices: &'a [ast::Expr],
     pub clauses: Vec<ast::Clause>,
     pub block: Option<&'a ast::Block>,
-    pub span: Span,
+    /// How many indices stand behind the name, as in `h(i)`.
+    pub n_indices: usize,
 }
 
 /// The names that a declaring directive declares; what cannot be a declaration is reported.
@@ -161,19 +161,17 @@ pub(super) fn entries<'a>(directive: &'a Directive, span: Span, diagnostics: &mu
         match &subject.kind {
             ExprKind::Path(path) if path.segments.len() == 1 => list.push(Entry {
                 name: path.segments[0].clone(),
-                indices: &[],
                 clauses: directive.clauses.clone(),
                 block: None,
-                span,
+                n_indices: 0,
             }),
             ExprKind::Call { function, args } if function.segments.len() == 1 && args.iter().all(|a| a.name.is_none()) => {
                 // The index names of `h(i)` repeat those of the `for` clause.
                 list.push(Entry {
                     name: function.segments[0].clone(),
-                    indices: &[],
-                    clauses: directive.clauses.clone(),
+                        clauses: directive.clauses.clone(),
                     block: None,
-                    span,
+                    n_indices: args.len(),
                 });
             }
             _ => diagnostics.push(
@@ -206,10 +204,9 @@ pub(super) fn block_entries<'a>(block: &'a ast::Block, word: &str, diagnostics: 
         match &statement.kind {
             StatementKind::Directive(entry) if entry.subjects.is_empty() && entry.block.is_none() => list.push(Entry {
                 name: entry.word.clone(),
-                indices: &entry.indices,
                 clauses: entry.clauses.clone(),
                 block: None,
-                span: statement.span,
+                n_indices: entry.indices.len(),
             }),
             StatementKind::Setting(setting) => {
                 let value_span = setting.value.span();
@@ -217,10 +214,9 @@ pub(super) fn block_entries<'a>(block: &'a ast::Block, word: &str, diagnostics: 
                 clauses.extend(setting.clauses.iter().cloned());
                 list.push(Entry {
                     name: setting.name.clone(),
-                    indices: &[],
-                    clauses,
+                        clauses,
                     block: None,
-                    span: statement.span,
+                    n_indices: 0,
                 });
             }
             StatementKind::Ode(_)

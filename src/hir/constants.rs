@@ -46,6 +46,7 @@ fn evaluate(model: &Model, expr: ExprId, depth: usize) -> Option<f64> {
         | ExprKind::Not(_)
         | ExprKind::If { .. }
         | ExprKind::SumOver { .. }
+        | ExprKind::Pick { .. }
         | ExprKind::Error => None,
     }
 }

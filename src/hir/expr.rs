@@ -95,6 +95,8 @@ pub enum ExprKind {
     If { condition: ExprId, then: ExprId, otherwise: ExprId },
     /// `sum(body for index in from .. to if condition)`
     SumOver { index: IndexId, from: ExprId, to: ExprId, condition: Option<ExprId>, body: ExprId },
+    /// One of `list` for each member of a family: element `index − from`.
+    Pick { index: IndexId, from: ExprId, list: Vec<ExprId> },
     /// `factor · e + offset`: a change of unit, written by the unit checker.
     Convert { factor: f64, offset: f64, operand: ExprId },
     /// Stands where an error was reported; fits everything.
@@ -113,6 +115,10 @@ impl ExprKind {
                 visit(*b);
             }
             ExprKind::Call(_, args) | ExprKind::And(args) | ExprKind::Or(args) => args.iter().for_each(|e| visit(*e)),
+            ExprKind::Pick { from, list, .. } => {
+                visit(*from);
+                list.iter().for_each(|e| visit(*e));
+            }
             ExprKind::Not(a) | ExprKind::Convert { operand: a, .. } => visit(*a),
             ExprKind::If { condition, then, otherwise } => {
                 visit(*condition);

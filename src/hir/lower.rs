@@ -9,6 +9,7 @@ use crate::syntax::words::Context;
 use crate::units::Unit;
 
 use super::clauses::{Allowed, Clauses, Entry, entries};
+use super::constants::constant;
 use super::expr::{ExprId, ExprKind};
 use super::imports::{Files, Item, unknown_word};
 use super::lower_expr::{Local, text};
@@ -261,7 +262,16 @@ impl Lower<'_> {
         }
         for p in &pending {
             let families: Vec<&ast::Family> = families(&p.entry.clauses);
-            let ranges = families.iter().map(|f| self.range(f)).collect();
+            let ranges: Vec<Range> = families.iter().map(|f| self.range(f)).collect();
+            if p.entry.n_indices != ranges.len() {
+                let name = &p.entry.name.text;
+                let d = Diagnostic::new(
+                    Code("E0405"),
+                    p.entry.name.span,
+                    format!("`{name}` has {} index names and {} ranges", p.entry.n_indices, ranges.len()),
+                );
+                self.report(d.at("declared here").help(format!("write `{name}(i) .. for i in 1 .. 10`, or `{name}` alone")));
+            }
             self.model.symbols[p.id.0 as usize].ranges = ranges;
         }
         for p in &pending {
@@ -401,7 +411,7 @@ impl Lower<'_> {
         let clauses = Clauses::sort(&entry.clauses, &what, allowed, self.diagnostics);
         let unit = clauses.unit.and_then(|u| self.unit(u));
         let n = self.bind(&ranges);
-        let value = clauses.init.map(|v| self.value(v));
+        let value = clauses.init.map(|v| self.family_value(v, &ranges));
         let (low, high) = match clauses.range {
             Some((low, high)) => (low.map(|e| self.expr(e)), high.map(|e| self.expr(e))),
             None => (None, None),
@@ -428,6 +438,27 @@ impl Lower<'_> {
         symbol.dist = dist;
         if kind == SymbolKind::Observable {
             self.anonymous_spread(id, entry);
+        }
+    }
+
+    /// A value, or for a family of one index a list with a value for each member.
+    fn family_value(&mut self, value: &Value, ranges: &[Range]) -> ExprId {
+        match (value, ranges) {
+            (Value::List(values, span), [range]) => {
+                let list: Vec<ExprId> = values.iter().map(|v| self.value(v)).collect();
+                let (from, to) = (constant(&self.model, range.from), constant(&self.model, range.to));
+                if let (Some(from), Some(to)) = (from, to)
+                    && to - from + 1.0 != list.len() as f64
+                {
+                    self.report(
+                        Diagnostic::new(Code("E0406"), *span, format!("{} values are given for {} members", list.len(), to - from + 1.0))
+                            .at("one value for each member")
+                            .label(range.span, format!("{} runs from {from} to {to}", range.name)),
+                    );
+                }
+                self.model.add(ExprKind::Pick { index: range.index, from: range.from, list }, *span)
+            }
+            _ => self.value(value),
         }
     }
 

@@ -59,11 +59,6 @@ impl Lower<'_> {
         }
     }
 
-    /// A number of the model's text.
-    pub(super) fn number(&mut self, value: f64, span: Span) -> ExprId {
-        self.model.add(ExprKind::Number { value, unit: None }, span)
-    }
-
     fn expr_kind(&mut self, ast: &ast::Expr) -> Lowered {
         Lowered::Kind(match &ast.kind {
             ast::ExprKind::Quantity { value, unit } => {
