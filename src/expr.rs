@@ -5,4 +5,4 @@
 
 pub mod dag;
 
-pub use dag::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, SumId, Term, UnaryOp};
+pub use dag::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, SumId, Term, UnaryOp, powi};

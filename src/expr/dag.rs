@@ -310,7 +310,7 @@ impl Dag {
     /// `a^n`
     pub fn powi(&mut self, a: NodeId, n: i32) -> NodeId {
         if let Some(x) = self.as_const(a) {
-            return self.constant(x.powi(n));
+            return self.constant(powi(x, n));
         }
         match n {
             0 => Self::ONE,
@@ -370,6 +370,28 @@ impl Dag {
             None => self.intern(Node::Select { condition, then, otherwise }),
         }
     }
+}
+
+/// `x^n` by repeated squaring, from the lowest bit of |n| up: the product starts at the lowest set bit's square and
+/// takes each further one on its left; a negative exponent ends in one division 1/x^|n|. `x^0` is 1.
+///
+/// This order is part of the language's arithmetic: constant folding, the interpreter and the kernels share it, which
+/// `f64::powi` would not allow (its order is the compiler's choice).
+pub fn powi(x: f64, n: i32) -> f64 {
+    let mut bits = n.unsigned_abs();
+    let mut square = x;
+    let mut product = None;
+    while bits != 0 {
+        if bits & 1 == 1 {
+            product = Some(product.map_or(square, |p: f64| p * square));
+        }
+        bits >>= 1;
+        if bits != 0 {
+            square *= square;
+        }
+    }
+    let product = product.unwrap_or(1.0);
+    if n < 0 { 1.0 / product } else { product }
 }
 
 impl UnaryOp {
