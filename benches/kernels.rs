@@ -192,6 +192,50 @@ fn pollution_ratio(compiler: &Compiler) -> f64 {
     ours / theirs
 }
 
+/// A chain of reversible reactions and saturating steps: n species, n − 1 rates.
+fn chain_graph(dag: &mut Dag, n: u32) -> Vec<NodeId> {
+    let x: Vec<NodeId> = (0..n).map(|i| dag.leaf(Leaf::State(i))).collect();
+    let mut rates = Vec::with_capacity(n as usize);
+    for i in 0..n - 1 {
+        let (forward, half) = (dag.leaf(Leaf::Param(2 * i)), dag.leaf(Leaf::Param(2 * i + 1)));
+        let from = x[i as usize];
+        let top = dag.mul(forward, from);
+        let bottom = dag.add(half, from);
+        rates.push(dag.div(top, bottom));
+    }
+    (0..n as usize)
+        .map(|i| {
+            let mut terms = Vec::new();
+            if i > 0 {
+                terms.push((1.0, rates[i - 1]));
+            }
+            if i + 1 < n as usize {
+                terms.push((-1.0, rates[i]));
+            }
+            dag.sum(&terms)
+        })
+        .collect()
+}
+
+/// Seconds to plan and to compile the chain's right-hand side: the fastest of five.
+fn chain_time(compiler: &Compiler, n: u32) -> (f64, f64) {
+    let mut dag = Dag::new();
+    let rows = chain_graph(&mut dag, n);
+    let mut best = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..5 {
+        let begin = Instant::now();
+        let plan = Plan::new(&dag, &rows, &PlanOptions::default());
+        let planned = begin.elapsed().as_secs_f64();
+        let begin = Instant::now();
+        let kernels = compiler.compile(&[plan]).expect("the kernel compiles");
+        let compiled = begin.elapsed().as_secs_f64();
+        black_box(&kernels);
+        best = (best.0.min(planned), best.1.min(compiled));
+    }
+    println!("chain of {n}: plan {:.2} ms, compile {:.2} ms", best.0 * 1e3, best.1 * 1e3);
+    best
+}
+
 fn main() -> ExitCode {
     let check = std::env::args().any(|a| a == "--check");
     let compiler = Compiler::new().expect("this machine has a back end");
@@ -199,6 +243,25 @@ fn main() -> ExitCode {
     if check && ratio > LARGEST_RATIO {
         eprintln!("the kernel costs {ratio:.2} times the Rust function; at most {LARGEST_RATIO} is allowed");
         return ExitCode::FAILURE;
+    }
+    for n in [20, 100, 1_000, 10_000] {
+        chain_time(&compiler, n);
+    }
+    {
+        let kernels = compiler.compile(&[Plan::new(&Dag::new(), &[], &PlanOptions::default())]).unwrap();
+        let mut work = Work::default();
+        let x = start();
+        let r = time_pair(
+            || {
+                kernels[0].call(
+                    At { t: 0.0, x: black_box(&x), u: &[], d: &[], p: black_box(&CONSTANTS) },
+                    &mut work,
+                    &mut [],
+                )
+            },
+            || (),
+        );
+        println!("empty call {r:?}");
     }
     let _ = LARGEST_EXPONENT;
     ExitCode::SUCCESS

@@ -1,7 +1,6 @@
 //! From one chunk of a plan to machine code: straight-line Cranelift IR, then Cranelift's compiler.
 //!
-//! Leaves and numbers are loaded where they are used, which lets instruction selection fold the load into the
-//! operation. A truth value is an `i8` inside its chunk and 1.0 or 0.0 outside. Nothing is contracted or reordered:
+//! Leaves are loaded where they are used; Cranelift merges the loads of one chunk (they are marked as constant). A truth value is an `i8` inside its chunk and 1.0 or 0.0 outside. Nothing is contracted or reordered:
 //! every operation is the interpreter's, in the interpreter's order.
 
 use cranelift_codegen::Context;
@@ -351,35 +350,42 @@ impl<'a> Emitter<'a> {
         product
     }
 
+    /// Left to right. While all terms so far are negative, their magnitudes are added up and the sign is owed: the
+    /// next positive term subtracts the lot, which gives the same bits and spares a negation.
     fn sum(&mut self, start: Option<&Operand>, terms: &[PlanTerm]) -> Value {
         let mut total = start.map(|operand| self.number(operand));
+        let mut owes_sign = false;
         for PlanTerm { coefficient, operand } in terms {
             let (coefficient, operand) = match operand {
-                Operand::Const(c) => (1.0, Operand::Const(coefficient * c)),
+                Operand::Const(c) => ((coefficient * c).signum(), Operand::Const((coefficient * c).abs())),
                 Operand::Leaf(_) | Operand::Value(_) => (*coefficient, *operand),
             };
-            let value = self.number(&operand);
+            let magnitude = self.number(&operand);
+            let magnitude = if coefficient.abs() == 1.0 {
+                magnitude
+            } else {
+                let factor = self.number(&Operand::Const(coefficient.abs()));
+                self.builder.ins().fmul(magnitude, factor)
+            };
+            let is_negative = coefficient < 0.0;
             total = Some(match total {
-                None if coefficient == 1.0 => value,
-                None if coefficient == -1.0 => self.builder.ins().fneg(value),
-                None => self.scaled(coefficient, value),
-                Some(sum) if coefficient == 1.0 => self.builder.ins().fadd(sum, value),
-                Some(sum) if coefficient == -1.0 => self.builder.ins().fsub(sum, value),
+                None => {
+                    owes_sign = is_negative;
+                    magnitude
+                }
+                Some(sum) if is_negative == owes_sign => self.builder.ins().fadd(sum, magnitude),
+                Some(sum) if is_negative => self.builder.ins().fsub(sum, magnitude),
                 Some(sum) => {
-                    let product = self.scaled(coefficient, value);
-                    self.builder.ins().fadd(sum, product)
+                    owes_sign = false;
+                    self.builder.ins().fsub(magnitude, sum)
                 }
             });
         }
         match total {
+            Some(total) if owes_sign => self.builder.ins().fneg(total),
             Some(total) => total,
             None => self.number(&Operand::Const(0.0)),
         }
-    }
-
-    fn scaled(&mut self, coefficient: f64, value: Value) -> Value {
-        let coefficient = self.number(&Operand::Const(coefficient));
-        self.builder.ins().fmul(value, coefficient)
     }
 
     /// An operand as a number.

@@ -64,9 +64,9 @@ impl Compiler {
         let backend = |e: &dyn std::fmt::Display| CompileError::Backend(e.to_string());
         let mut flags = settings::builder();
         for (name, value) in [
-            // The graph is simplified and shared already; measured in benches/kernels.rs, optimizing again costs
-            // compile time and gains nothing.
-            ("opt_level", "none"),
+            // Against "none", a third more compile time and a fifth less run time (benches/kernels.rs): it merges
+            // loads and moves operations to their use.
+            ("opt_level", "speed"),
             ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
             ("is_pic", "false"),
             ("use_colocated_libcalls", "false"),
@@ -133,17 +133,20 @@ impl Compiler {
             // compiled with `chunk_signature`, whose parameters are those of `Entry`.
             unsafe { std::mem::transmute::<*const u8, Entry>(base.add(offset)) }
         });
-        Ok(plans
-            .iter()
-            .map(|plan| Kernel {
-                entries: entries.by_ref().take(plan.chunks.len()).collect(),
+        let kernel = |plan: &Plan| {
+            // A plan has at least one chunk, so there is an entry for each kernel.
+            let entry = entries.next()?;
+            Some(Kernel {
+                entry,
+                rest: entries.by_ref().take(plan.chunks.len() - 1).collect(),
                 reads: plan.reads,
                 n_slots: plan.n_slots,
                 n_first: plan.n_first,
                 n_second: plan.n_outputs - plan.n_first,
                 code: code.clone(),
             })
-            .collect())
+        };
+        Ok(plans.iter().map_while(kernel).collect())
     }
 
     /// The Cranelift IR of a plan, for people.
@@ -183,7 +186,10 @@ pub struct Direction<'a> {
 
 /// A compiled plan.
 pub struct Kernel {
-    entries: Box<[Entry]>,
+    /// The first chunk, which is all of a small kernel.
+    entry: Entry,
+    /// The other chunks.
+    rest: Box<[Entry]>,
     reads: Reads,
     n_slots: usize,
     n_first: usize,
@@ -195,7 +201,7 @@ pub struct Kernel {
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sharing = Arc::strong_count(&self.code);
-        write!(f, "Kernel({} chunks, {} outputs, memory of {sharing})", self.entries.len(), self.n_outputs())
+        write!(f, "Kernel({} chunks, {} outputs, memory of {sharing})", self.rest.len() + 1, self.n_outputs())
     }
 }
 
@@ -246,7 +252,7 @@ impl Kernel {
                 & (second.len() >= self.n_second),
             "a slice is shorter than what the kernel reads or writes"
         );
-        for entry in &self.entries {
+        let mut run = |entry: Entry, scratch: &mut [f64]| {
             // SAFETY: `self.code` keeps the entry's memory. The code reads at most `reads` elements of its inputs and
             // writes at most `n_first`, `n_second` and `n_slots` elements of its outputs and scratch, all at least
             // that long as just checked. Outputs and scratch are borrowed exclusively, so they overlap nothing.
@@ -258,12 +264,16 @@ impl Kernel {
                     at.u.as_ptr(),
                     at.d.as_ptr(),
                     at.p.as_ptr(),
-                    work.scratch.as_mut_ptr(),
+                    scratch.as_mut_ptr(),
                     first.as_mut_ptr(),
                     direction.dx.as_ptr(),
                     second.as_mut_ptr(),
                 );
             }
+        };
+        run(self.entry, &mut work.scratch);
+        for &entry in &self.rest {
+            run(entry, &mut work.scratch);
         }
     }
 }
