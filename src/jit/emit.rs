@@ -321,7 +321,7 @@ impl<'a> Emitter<'a> {
         Local::Number(number)
     }
 
-    /// The order of [`crate::expr::powi`].
+    /// The order of [`crate::expr::ops::powi`].
     fn power(&mut self, a: &Operand, n: i32) -> Value {
         let mut bits = n.unsigned_abs();
         let mut square = self.number(a);

@@ -64,7 +64,7 @@ pub enum Op {
     Unary(UnaryOp, Operand),
     /// A function of two arguments.
     Binary(BinaryOp, Operand, Operand),
-    /// Products in the order of [`crate::expr::powi`].
+    /// Products in the order of [`crate::expr::ops::powi`].
     PowI(Operand, i32),
     /// A sum of `terms`, added from left to right to `start` if there is one (a long sum goes on from its beginning).
     Sum { start: Option<Operand>, terms: Box<[PlanTerm]> },
