@@ -9,7 +9,6 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError, default_libcall_names};
-use rayon::prelude::*;
 
 use super::CompileError;
 use super::emit::{self, Buffers, Compiled, Import};
@@ -95,16 +94,30 @@ impl Compiler {
 
         let chunks: Vec<(&Plan, &Chunk)> = plans.iter().flat_map(|p| p.chunks.iter().map(move |c| (p, c))).collect();
         let isa = &*self.isa;
-        let compile = |buffers: &mut Buffers, (plan, chunk): &(&Plan, &Chunk)| {
-            emit::compile_chunk(plan, chunk, &imports, isa, buffers)
-        };
         let n_instructions: usize = chunks.iter().map(|(_, c)| c.n_instructions).sum();
-        let compiled: Vec<Compiled> = if n_instructions < PARALLEL_FROM {
-            let mut buffers = Buffers::default();
-            chunks.iter().map(|c| compile(&mut buffers, c)).collect::<Result<_, _>>()?
+        let n_threads = if n_instructions < PARALLEL_FROM {
+            1
         } else {
-            chunks.par_iter().map_init(Buffers::default, compile).collect::<Result<_, _>>()?
+            std::thread::available_parallelism().map_or(1, |n| n.get()).min(chunks.len())
         };
+        // Own threads: a pool that lends a waiting thread to other tasks could make it wait for itself, since kernels
+        // are compiled at their first use.
+        let per_thread = chunks.len().div_ceil(n_threads).max(1);
+        let compile_all = |chunks: &[(&Plan, &Chunk)]| -> Result<Vec<Compiled>, CompileError> {
+            let mut buffers = Buffers::default();
+            chunks.iter().map(|(plan, chunk)| emit::compile_chunk(plan, chunk, &imports, isa, &mut buffers)).collect()
+        };
+        let compiled = std::thread::scope(|scope| {
+            let mut parts = chunks.chunks(per_thread);
+            let mine = parts.next().unwrap_or(&[]);
+            let others: Vec<_> = parts.map(|part| scope.spawn(|| compile_all(part))).collect();
+            let mut compiled = compile_all(mine)?;
+            for other in others {
+                let part = other.join().map_err(|_| CompileError::Backend("Cranelift panicked".to_owned()))?;
+                compiled.extend(part?);
+            }
+            Ok(compiled)
+        })?;
 
         // One definition for all: the module gives every definition its own pages.
         let mut bytes = Vec::new();
@@ -241,6 +254,22 @@ impl Kernel {
         if work.scratch.len() < self.n_slots {
             work.scratch.resize(self.n_slots, 0.0);
         }
+        self.call_slices(at, direction, &mut work.scratch, first, second);
+    }
+
+    /// [`Kernel::call_along`] with the scratch as a slice of at least `n_slots`.
+    ///
+    /// # Panics
+    /// Where a slice is shorter than what the plan reads or writes.
+    #[inline]
+    pub fn call_slices(
+        &self,
+        at: At<'_>,
+        direction: Direction<'_>,
+        scratch: &mut [f64],
+        first: &mut [f64],
+        second: &mut [f64],
+    ) {
         let reads = &self.reads;
         assert!(
             (at.x.len() >= reads.n_states)
@@ -249,7 +278,8 @@ impl Kernel {
                 & (at.p.len() >= reads.n_params)
                 & (direction.dx.len() >= reads.n_directions)
                 & (first.len() >= self.n_first)
-                & (second.len() >= self.n_second),
+                & (second.len() >= self.n_second)
+                & (scratch.len() >= self.n_slots),
             "a slice is shorter than what the kernel reads or writes"
         );
         let mut run = |entry: Entry, scratch: &mut [f64]| {
@@ -271,9 +301,9 @@ impl Kernel {
                 );
             }
         };
-        run(self.entry, &mut work.scratch);
+        run(self.entry, scratch);
         for &entry in &self.rest {
-            run(entry, &mut work.scratch);
+            run(entry, scratch);
         }
     }
 }

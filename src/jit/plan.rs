@@ -128,6 +128,11 @@ impl OpCounts {
         self.list.iter().find(|(n, _)| *n == name).map_or(0, |(_, count)| *count)
     }
 
+    /// The counts of several plans together.
+    pub fn sum(counts: impl Iterator<Item = OpCounts>) -> OpCounts {
+        text::sum_counts(counts)
+    }
+
     /// All together.
     pub fn total(&self) -> usize {
         self.list.iter().map(|(_, count)| count).sum()

@@ -205,6 +205,17 @@ pub(super) fn op_counts(plan: &Plan) -> OpCounts {
             Op::Grouped { group, .. } => add(plan.groups[*group as usize].function.name(), 1),
         }
     }
-    let list = KINDS.iter().zip(counts).filter(|(_, n)| *n > 0).map(|(name, n)| (*name, n)).collect();
-    OpCounts { list }
+    listed(counts)
+}
+
+pub(super) fn sum_counts(all: impl Iterator<Item = OpCounts>) -> OpCounts {
+    let mut counts = [0; KINDS.len()];
+    for one in all {
+        KINDS.iter().zip(&mut counts).for_each(|(name, count)| *count += one.get(name));
+    }
+    listed(counts)
+}
+
+fn listed(counts: [usize; KINDS.len()]) -> OpCounts {
+    OpCounts { list: KINDS.into_iter().zip(counts).filter(|(_, n)| *n > 0).collect() }
 }
