@@ -17,8 +17,8 @@ pub mod sparsity;
 mod polynomial;
 pub mod scale;
 
-//pub use coloring::Coloring;
+pub use coloring::Coloring;
 pub use dag::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, SumId, Term, UnaryOp};
 pub use diff::{Wrt, directional, gradients};
 pub use eval::{Env, Interpreter};
-//pub use simplify::{Proof, expand_sum, prove_zero};
+pub use simplify::{Proof, Residual, expand_sum, prove_zero};

@@ -1,5 +1,9 @@
 //! The expression graph against independent truth: dual numbers for derivatives, plain arithmetic for values.
 
+mod conserved;
+mod derivatives;
+mod networks;
+mod printing;
 mod programs;
 
 use num_dual::{Dual64, HyperDual64};
@@ -142,5 +146,19 @@ proptest! {
         let root = program.build(&mut dag);
         let (got, _) = evaluate(&dag, &[root], &env(program.t, &program.x, &program.p, &[], 0.0));
         prop_assert!((got[0] - want).abs() <= 64.0 * f64::EPSILON * scale, "{} for {want}, scale {scale}", got[0]);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(1000))]
+
+    #[test]
+    fn printing_ends_and_is_stable(program in programs()) {
+        printing::is_stable(&program)?;
+    }
+
+    #[test]
+    fn sums_in_any_order_and_form_are_proved_equal(program in programs()) {
+        conserved::is_proved(&program)?;
     }
 }
