@@ -186,13 +186,8 @@ impl ClosureSystem {
     /// Room for the perturbed point and for two evaluations of the longest result.
     fn size_scratch(&mut self) {
         let d = &self.dims;
-        let longest = [
-            d.n_states,
-            self.jacobian.pattern.nnz() + self.by_params.pattern.nnz(),
-            d.n_outputs,
-            d.n_times,
-            d.n_roots,
-        ];
+        let longest =
+            [d.n_states, self.jacobian.pattern.nnz() + self.by_params.pattern.nnz(), d.n_outputs, d.n_times, d.n_roots];
         let longest = longest.into_iter().max().unwrap_or(0);
         self.dims.n_scratch = d.n_states + d.n_params + d.n_inputs + d.n_disturbances + 2 * longest;
     }
@@ -450,14 +445,7 @@ impl System for ClosureSystem {
         (self.roots)(at, g);
     }
 
-    fn root_gradient(
-        &self,
-        root_idx: usize,
-        at: At<'_>,
-        work: &mut Work,
-        dg_dx: &mut [f64],
-        dg_dp: &mut [f64],
-    ) -> f64 {
+    fn root_gradient(&self, root_idx: usize, at: At<'_>, work: &mut Work, dg_dx: &mut [f64], dg_dp: &mut [f64]) -> f64 {
         let n = self.dims.n_roots;
         let mut by_time = 0.0;
         self.difference(Variable::State, n, at, work, &self.roots, &mut |row, col, value| {
