@@ -4,13 +4,17 @@
 //! [`failure`] holds the exit codes, [`console`] the two streams, [`render`] and [`machine`] the diagnostics.
 
 mod args;
+mod check;
 mod config;
 mod console;
+mod diff;
 mod doctor;
 mod explain;
 mod failure;
 mod fault;
 mod files;
+mod fix;
+mod fmt;
 mod interrupt;
 mod machine;
 mod near;
@@ -113,6 +117,8 @@ fn verb_name(verb: &Verb) -> &'static str {
     match verb {
         Verb::New(_) => "new",
         Verb::Init => "init",
+        Verb::Check(_) => "check",
+        Verb::Fmt(_) => "fmt",
         Verb::Explain(_) => "explain",
         Verb::Completions(_) => "completions",
         Verb::Doctor(_) => "doctor",
@@ -125,6 +131,8 @@ fn dispatch(cli: &Cli, config: &Config, console: &mut Console, sources: &mut Sou
     match &cli.verb {
         Verb::New(args) => new::run(&args.folder, console),
         Verb::Init => new::run(std::path::Path::new(""), console),
+        Verb::Check(args) => check::run(args, console),
+        Verb::Fmt(args) => fmt::run(args, console),
         Verb::Explain(args) => explain::run(args, console),
         Verb::Completions(args) => {
             let mut script = Vec::new();

@@ -81,6 +81,10 @@ pub enum Verb {
     New(NewArgs),
     /// Write a small working model with a study and data into the current folder
     Init,
+    /// Find every mistake of the files
+    Check(CheckArgs),
+    /// Bring files into the one layout
+    Fmt(FmtArgs),
     /// Explain a diagnostic code with a failing model and its repair
     Explain(ExplainArgs),
     /// Print a completion script for a shell
@@ -94,6 +98,37 @@ pub enum Verb {
 pub struct NewArgs {
     /// The folder to make
     pub folder: PathBuf,
+}
+
+/// `twinc check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// `.twin` files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Apply the repairs that are certain, then check again
+    #[arg(long)]
+    pub fix: bool,
+    /// Print the units that were not written but follow from the equations
+    #[arg(long)]
+    pub infer: bool,
+    /// Every unit must be written or follow uniquely
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `twinc fmt`
+#[derive(Debug, Args)]
+pub struct FmtArgs {
+    /// `.twin` files; `-` reads standard input and writes standard output
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Write nothing; end with 1 if a file is not in the one layout
+    #[arg(long)]
+    pub check: bool,
+    /// Write nothing; print what would change
+    #[arg(long)]
+    pub diff: bool,
 }
 
 /// `twinc explain`
