@@ -45,6 +45,10 @@ pub struct File {
     pub statements: Vec<Statement>,
     /// Every comment, in order, for the formatter.
     pub comments: Vec<Comment>,
+    /// Byte offset of the start of every line, for the formatter; empty for a tree that was not read from a text.
+    pub line_starts: Vec<u32>,
+    /// Names that stand in statements left out: what is missing about them is no further mistake.
+    pub unread: Vec<Name>,
     /// The whole text.
     pub span: Span,
 }
@@ -273,6 +277,38 @@ pub enum ClauseWord {
     Via,
 }
 
+impl ClauseWord {
+    /// Every clause word with its text.
+    pub const ALL: [(&'static str, ClauseWord); 16] = [
+        ("of", ClauseWord::Of),
+        ("from", ClauseWord::From),
+        ("to", ClauseWord::To),
+        ("by", ClauseWord::By),
+        ("soft", ClauseWord::Soft),
+        ("guess", ClauseWord::Guess),
+        ("weight", ClauseWord::Weight),
+        ("scale", ClauseWord::Scale),
+        ("penalty", ClauseWord::Penalty),
+        ("times", ClauseWord::Times),
+        ("holding", ClauseWord::Holding),
+        ("within", ClauseWord::Within),
+        ("when", ClauseWord::When),
+        ("until", ClauseWord::Until),
+        ("rate", ClauseWord::Rate),
+        ("via", ClauseWord::Via),
+    ];
+
+    /// The word with this text.
+    pub fn find(text: &str) -> Option<ClauseWord> {
+        Self::ALL.iter().find(|(t, _)| *t == text).map(|(_, word)| *word)
+    }
+
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, word)| *word == self).map_or("", |(text, _)| text)
+    }
+}
+
 /// The words that stand alone as a clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
@@ -282,6 +318,27 @@ pub enum Flag {
     Final,
     Log,
     Linear,
+}
+
+impl Flag {
+    /// Every flag with its text.
+    pub const ALL: [(&'static str, Flag); 5] = [
+        ("fixed", Flag::Fixed),
+        ("initial", Flag::Initial),
+        ("final", Flag::Final),
+        ("log", Flag::Log),
+        ("linear", Flag::Linear),
+    ];
+
+    /// The flag with this text.
+    pub fn find(text: &str) -> Option<Flag> {
+        Self::ALL.iter().find(|(t, _)| *t == text).map(|(_, flag)| *flag)
+    }
+
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, flag)| *flag == self).map_or("", |(text, _)| text)
+    }
 }
 
 /// What a clause says.
@@ -386,6 +443,62 @@ pub enum ExprKind {
     If { condition: Box<Expr>, then: Box<Expr>, otherwise: Box<Expr> },
     /// `(a)`; kept so that the formatter keeps what was written
     Paren(Box<Expr>),
+}
+
+impl PrefixOp {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PrefixOp::Neg => "-",
+            PrefixOp::Not => "not",
+        }
+    }
+
+    /// How tightly it binds; see [`InfixOp::precedence`].
+    pub fn precedence(self) -> u8 {
+        match self {
+            PrefixOp::Not => 3,
+            PrefixOp::Neg => 7,
+        }
+    }
+}
+
+impl InfixOp {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            InfixOp::Or => "or",
+            InfixOp::And => "and",
+            InfixOp::Lt => "<",
+            InfixOp::Le => "<=",
+            InfixOp::Gt => ">",
+            InfixOp::Ge => ">=",
+            InfixOp::Eq => "==",
+            InfixOp::Ne => "!=",
+            InfixOp::Add => "+",
+            InfixOp::Sub => "-",
+            InfixOp::Mul => "*",
+            InfixOp::Div => "/",
+            InfixOp::Pow => "^",
+        }
+    }
+
+    /// How tightly it binds: `or` 1, `and` 2, `not` 3, comparisons 4, `+ -` 5, `* /` 6, unary minus 7, `^` 8.
+    pub fn precedence(self) -> u8 {
+        match self {
+            InfixOp::Or => 1,
+            InfixOp::And => 2,
+            InfixOp::Lt | InfixOp::Le | InfixOp::Gt | InfixOp::Ge | InfixOp::Eq | InfixOp::Ne => 4,
+            InfixOp::Add | InfixOp::Sub => 5,
+            InfixOp::Mul | InfixOp::Div => 6,
+            InfixOp::Pow => 8,
+        }
+    }
+
+    /// True for `< <= > >= == !=`.
+    pub fn is_comparison(self) -> bool {
+        self.precedence() == 4
+    }
 }
 
 /// An argument of a call.
