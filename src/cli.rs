@@ -17,9 +17,10 @@ mod fix;
 mod fmt;
 mod interrupt;
 mod machine;
-mod near;
 mod new;
+mod progress;
 mod render;
+mod run_folder;
 mod target;
 
 pub use files::{FsLoader, FsSink};

@@ -20,8 +20,6 @@ pub struct Look {
 
 /// Lines longer than this are cut around the label, bytes.
 const LONGEST_LINE: usize = 400;
-/// Text is wrapped to this width, columns; fixed so that output does not depend on the terminal.
-const WIDTH: usize = 120;
 
 /// One diagnostic with its snippets, ending in a newline.
 pub fn human(diagnostic: &Diagnostic, sources: &SourceMap, look: Look) -> String {
@@ -29,7 +27,7 @@ pub fn human(diagnostic: &Diagnostic, sources: &SourceMap, look: Look) -> String
     let shown = Shown { diagnostic, text: home.map(|id| Window { file: sources.get(id), id }), look };
     let mut out = String::new();
     let handler = GraphicalReportHandler::new_themed(theme(diagnostic, look))
-        .with_width(WIDTH)
+        .with_wrap_lines(false)
         .with_context_lines(0)
         .with_links(false)
         .without_syntax_highlighting()
