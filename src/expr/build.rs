@@ -1,0 +1,342 @@
+//! The constructors of expression nodes: they fold constants, drop neutral elements and simplify.
+//!
+//! What each simplification does to a value, with ε = 2⁻⁵² (overflow and the sign of a zero aside):
+//!
+//! | rule | change |
+//! |---|---|
+//! | folding of constants; `a+0`, `1·a`, `a/1`, `a^1`, `−(−a)` | none |
+//! | `(±2^k a)·b = ±2^k (a·b)`, the same for quotients; `a/±2^k` as a product | none |
+//! | `a·a = a^2`, `a·a^2 = a^3`, `(−a)^n = ±a^n` | none |
+//! | `a^m·a^n = a^(m+n)`, `(a^m)^n = a^(m n)` | at most one rounding (relative ε/2) per multiplication |
+//! | repeated terms of one sum add up their coefficients | at most ε · Σ \|terms\| per repetition |
+//! | `abs(abs(a))`, `abs(−a)`, `sign(sign(a))`, `floor`/`ceil` of whole numbers | none |
+//! | `min(a,a)`, `max(a,a)`, `a < a`, `not not c`, `not (a == b)`, `c and c`, choices decided or equal | none |
+//! | `0·a`, `0/a`, `a − a` are 0, `1^a` is 1 | an infinite or undefined `a` does not show |
+//! | `a^0.5` is a square root | none but for −∞ |
+//!
+//! Deliberately absent: sums are never reordered or flattened (that would change roundings), `a/a`, `exp(ln a)` and
+//! `sqrt(a)^2` are not touched (they would hide undefined values). Commutative operands of products are ordered by
+//! id, which changes no bit of the result.
+
+use super::dag::{Dag, Leaf, Node, NodeId, Term};
+use super::ops::{BinaryOp, Compare, UnaryOp, powi};
+
+/// Integer exponents beyond this stay real powers.
+const MAX_INTEGER_EXPONENT: i32 = 64;
+
+impl Dag {
+    /// A constant. −0 is stored as 0.
+    pub fn constant(&mut self, value: f64) -> NodeId {
+        let value = if value == 0.0 { 0.0 } else { value };
+        self.intern(Node::Const(value.to_bits()))
+    }
+
+    /// A variable.
+    pub fn leaf(&mut self, leaf: Leaf) -> NodeId {
+        self.intern(Node::Leaf(leaf))
+    }
+
+    /// Σ coefficient · node in the order given; repeated nodes are added up at their first place.
+    ///
+    /// Costs O(n log n). Build a long sum by one call: nested additions make nested sums.
+    pub fn sum(&mut self, terms: &[(f64, NodeId)]) -> NodeId {
+        let mut list = std::mem::take(&mut self.scratch);
+        list.clear();
+        list.extend(terms.iter().map(|&(coefficient, node)| match self.as_const(node) {
+            Some(value) => Term { coefficient: coefficient * value, node: Self::ONE },
+            None => self.merge_coefficient(coefficient, node),
+        }));
+        add_up_repeated(&mut list);
+        list.retain(|t| t.coefficient != 0.0);
+        let id = match list.as_slice() {
+            [] => Self::ZERO,
+            [t] if t.node == Self::ONE => self.constant(t.coefficient),
+            [t] if t.coefficient == 1.0 => t.node,
+            _ => self.intern_sum(&list),
+        };
+        self.scratch = list;
+        id
+    }
+
+    /// A one-term sum `c · a` as a term folds its coefficient into the outer one where that is exact.
+    fn merge_coefficient(&self, coefficient: f64, node: NodeId) -> Term {
+        match self.as_scaled(node) {
+            Some((inner, a)) if is_exact_factor(inner) || is_exact_factor(coefficient) => {
+                Term { coefficient: coefficient * inner, node: a }
+            }
+            _ => Term { coefficient, node },
+        }
+    }
+
+    /// `(c, a)` of a one-term sum `c · a`.
+    pub fn as_scaled(&self, id: NodeId) -> Option<(f64, NodeId)> {
+        match self.node(id) {
+            Node::Sum(sum) => match self.terms(sum) {
+                [t] => Some((t.coefficient, t.node)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// `±2^k · a` apart; any other node is `1 · a`.
+    fn split_exact_factor(&self, id: NodeId) -> (f64, NodeId) {
+        match self.as_scaled(id) {
+            Some((c, a)) if is_exact_factor(c) => (c, a),
+            _ => (1.0, id),
+        }
+    }
+
+    /// `a + b`
+    pub fn add(&mut self, a: NodeId, b: NodeId) -> NodeId {
+        self.sum(&[(1.0, a), (1.0, b)])
+    }
+
+    /// `a − b`
+    pub fn sub(&mut self, a: NodeId, b: NodeId) -> NodeId {
+        self.sum(&[(1.0, a), (-1.0, b)])
+    }
+
+    /// `−a`
+    pub fn neg(&mut self, a: NodeId) -> NodeId {
+        self.sum(&[(-1.0, a)])
+    }
+
+    /// `c · a` as a one-term sum.
+    pub fn scale(&mut self, c: f64, a: NodeId) -> NodeId {
+        if c == 1.0 { a } else { self.sum(&[(c, a)]) }
+    }
+
+    /// `a · b`
+    pub fn mul(&mut self, a: NodeId, b: NodeId) -> NodeId {
+        match (self.as_const(a), self.as_const(b)) {
+            (Some(x), Some(y)) => self.constant(x * y),
+            (Some(0.0), _) | (_, Some(0.0)) => Self::ZERO,
+            (Some(x), None) => self.scale(x, b),
+            (None, Some(y)) => self.scale(y, a),
+            (None, None) => {
+                let ((ca, a), (cb, b)) = (self.split_exact_factor(a), self.split_exact_factor(b));
+                let product = self.mul_plain(a, b);
+                self.scale(ca * cb, product)
+            }
+        }
+    }
+
+    /// The product of two nodes that are neither constant nor scaled: powers of one base join.
+    fn mul_plain(&mut self, a: NodeId, b: NodeId) -> NodeId {
+        let ((base_a, m), (base_b, n)) = (self.as_power(a), self.as_power(b));
+        if base_a == base_b && m > 0 && n > 0 && m.saturating_add(n) <= MAX_INTEGER_EXPONENT {
+            return self.powi(base_a, m + n);
+        }
+        self.intern(Node::Binary(BinaryOp::Mul, a.min(b), a.max(b)))
+    }
+
+    /// `a^n` apart; any other node is `a^1`.
+    fn as_power(&self, id: NodeId) -> (NodeId, i32) {
+        match self.node(id) {
+            Node::PowI(a, n) => (a, n),
+            _ => (id, 1),
+        }
+    }
+
+    /// `a / b`. A division by the constant 0 stays, and gives ±∞ or not-a-number.
+    pub fn div(&mut self, a: NodeId, b: NodeId) -> NodeId {
+        match (self.as_const(a), self.as_const(b)) {
+            (Some(x), Some(y)) if y != 0.0 => self.constant(x / y),
+            (Some(0.0), None) => Self::ZERO,
+            (_, Some(1.0)) => a,
+            (_, Some(y)) if is_exact_factor(y) => self.scale(1.0 / y, a),
+            _ => {
+                let ((ca, a), (cb, b)) = (self.split_exact_factor(a), self.split_exact_factor(b));
+                let factor = ca / cb;
+                match self.as_const(a) {
+                    Some(x) => {
+                        let a = self.constant(factor * x);
+                        self.intern(Node::Binary(BinaryOp::Div, a, b))
+                    }
+                    None => {
+                        let quotient = self.intern(Node::Binary(BinaryOp::Div, a, b));
+                        self.scale(factor, quotient)
+                    }
+                }
+            }
+        }
+    }
+
+    /// `a^n`
+    pub fn powi(&mut self, a: NodeId, n: i32) -> NodeId {
+        if let Some(x) = self.as_const(a) {
+            return self.constant(powi(x, n));
+        }
+        match n {
+            0 => return Self::ONE,
+            1 => return a,
+            -1 => return self.div(Self::ONE, a),
+            _ => {}
+        }
+        if let (base, m) = self.as_power(a)
+            && let Some(product) = m.checked_mul(n)
+            && m != 1
+            && product.unsigned_abs() <= MAX_INTEGER_EXPONENT.unsigned_abs()
+        {
+            return self.powi(base, product);
+        }
+        match self.as_scaled(a) {
+            Some((-1.0, inner)) => {
+                let power = self.intern(Node::PowI(inner, n));
+                if n % 2 == 0 { power } else { self.neg(power) }
+            }
+            _ => self.intern(Node::PowI(a, n)),
+        }
+    }
+
+    /// `a^b`; constant integer exponents up to 64 become [`Node::PowI`], one half becomes a square root.
+    pub fn pow(&mut self, a: NodeId, b: NodeId) -> NodeId {
+        match (self.as_const(a), self.as_const(b)) {
+            (Some(x), Some(y)) => self.constant(x.powf(y)),
+            (_, Some(y)) if y.fract() == 0.0 && y.abs() <= f64::from(MAX_INTEGER_EXPONENT) => self.powi(a, y as i32),
+            (_, Some(0.5)) => self.unary(UnaryOp::Sqrt, a),
+            (Some(1.0), _) => Self::ONE,
+            _ => self.intern(Node::Binary(BinaryOp::Pow, a, b)),
+        }
+    }
+
+    /// A function of one argument.
+    pub fn unary(&mut self, op: UnaryOp, a: NodeId) -> NodeId {
+        if let Some(x) = self.as_const(a) {
+            return self.constant(op.apply(x));
+        }
+        let inner = self.node(a);
+        match op {
+            UnaryOp::Abs => match (inner, self.as_scaled(a)) {
+                (Node::Unary(UnaryOp::Abs, _), _) => a,
+                (_, Some((-1.0, b))) => self.unary(UnaryOp::Abs, b),
+                _ => self.intern(Node::Unary(op, a)),
+            },
+            UnaryOp::Sign if matches!(inner, Node::Unary(UnaryOp::Sign, _)) => a,
+            UnaryOp::Floor | UnaryOp::Ceil
+                if self.is_truth(a)
+                    || matches!(inner, Node::Unary(UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Sign, _)) =>
+            {
+                a
+            }
+            UnaryOp::Not => match inner {
+                Node::Unary(UnaryOp::Not, b) if self.is_truth(b) => b,
+                Node::Compare(Compare::Eq, x, y) => self.compare(Compare::Ne, x, y),
+                Node::Compare(Compare::Ne, x, y) => self.compare(Compare::Eq, x, y),
+                _ => self.intern(Node::Unary(op, a)),
+            },
+            UnaryOp::Exp
+            | UnaryOp::Ln
+            | UnaryOp::Log10
+            | UnaryOp::Sqrt
+            | UnaryOp::Sin
+            | UnaryOp::Cos
+            | UnaryOp::Tan
+            | UnaryOp::Asin
+            | UnaryOp::Acos
+            | UnaryOp::Atan
+            | UnaryOp::Sinh
+            | UnaryOp::Cosh
+            | UnaryOp::Tanh
+            | UnaryOp::Sign
+            | UnaryOp::Floor
+            | UnaryOp::Ceil => self.intern(Node::Unary(op, a)),
+        }
+    }
+
+    /// True where the node's value is always 1 or 0.
+    pub fn is_truth(&self, id: NodeId) -> bool {
+        match self.node(id) {
+            Node::Compare(..)
+            | Node::Unary(UnaryOp::Not, _)
+            | Node::Binary(BinaryOp::And | BinaryOp::Or, _, _)
+            | Node::Const(0) => true,
+            Node::Const(_) => id == Self::ONE,
+            Node::Leaf(_) | Node::Unary(..) | Node::Binary(..) | Node::PowI(..) | Node::Sum(_) => false,
+            Node::Select { .. } => false,
+        }
+    }
+
+    /// A function of two arguments; arithmetic goes through the simplifying constructors.
+    pub fn binary(&mut self, op: BinaryOp, a: NodeId, b: NodeId) -> NodeId {
+        if let (Some(x), Some(y)) = (self.as_const(a), self.as_const(b))
+            && !matches!(op, BinaryOp::Mul | BinaryOp::Div | BinaryOp::Pow)
+        {
+            return self.constant(op.apply(x, y));
+        }
+        match op {
+            BinaryOp::Mul => self.mul(a, b),
+            BinaryOp::Div => self.div(a, b),
+            BinaryOp::Pow => self.pow(a, b),
+            BinaryOp::Min | BinaryOp::Max if a == b => a,
+            BinaryOp::And | BinaryOp::Or => {
+                let absorbing = op == BinaryOp::Or;
+                for (x, other) in [(a, b), (b, a)] {
+                    match self.as_const(x) {
+                        Some(value) if (value != 0.0) == absorbing => return self.constant(f64::from(absorbing)),
+                        Some(_) if self.is_truth(other) => return other,
+                        _ => {}
+                    }
+                }
+                if a == b && self.is_truth(a) { a } else { self.intern(Node::Binary(op, a, b)) }
+            }
+            BinaryOp::Min | BinaryOp::Max | BinaryOp::Mod | BinaryOp::Atan2 => self.intern(Node::Binary(op, a, b)),
+        }
+    }
+
+    /// A comparison.
+    pub fn compare(&mut self, op: Compare, a: NodeId, b: NodeId) -> NodeId {
+        match (self.as_const(a), self.as_const(b)) {
+            (Some(x), Some(y)) => self.constant(f64::from(op.apply(x, y))),
+            _ if a == b && op == Compare::Lt => Self::ZERO,
+            _ => self.intern(Node::Compare(op, a, b)),
+        }
+    }
+
+    /// `if condition then a else b`; a condition other than 0 counts as true.
+    pub fn select(&mut self, condition: NodeId, then: NodeId, otherwise: NodeId) -> NodeId {
+        match (self.as_const(condition), self.node(condition)) {
+            (Some(c), _) => {
+                if c != 0.0 {
+                    then
+                } else {
+                    otherwise
+                }
+            }
+            (None, _) if then == otherwise => then,
+            (None, Node::Unary(UnaryOp::Not, inner)) => self.select(inner, otherwise, then),
+            _ => self.intern(Node::Select { condition, then, otherwise }),
+        }
+    }
+}
+
+/// ±2^k with |k| ≤ 64: multiplying by it rounds nothing.
+fn is_exact_factor(c: f64) -> bool {
+    const MANTISSA: u64 = (1 << 52) - 1;
+    let exponent = c.to_bits() >> 52 & 0x7ff;
+    c.to_bits() & MANTISSA == 0 && (1023 - 64..=1023 + 64).contains(&exponent)
+}
+
+/// Adds the coefficients of each node's later terms to its first one, and leaves 0 in the later ones.
+fn add_up_repeated(list: &mut [Term]) {
+    // Below this length looking at all pairs is faster than sorting.
+    if list.len() <= 16 {
+        for i in 1..list.len() {
+            if let Some(first) = (0..i).find(|&j| list[j].node == list[i].node) {
+                list[first].coefficient += std::mem::take(&mut list[i].coefficient);
+            }
+        }
+        return;
+    }
+    let mut order: Vec<usize> = (0..list.len()).collect();
+    order.sort_by_key(|&i| list[i].node);
+    let mut first = order[0];
+    for &i in &order[1..] {
+        if list[i].node == list[first].node {
+            list[first].coefficient += std::mem::take(&mut list[i].coefficient);
+        } else {
+            first = i;
+        }
+    }
+}
