@@ -1,1 +1,3 @@
 //! calibrate
+
+pub mod table;

@@ -4,6 +4,7 @@
 //! The codes and their one-line meanings stand in [`codes`]; `docs/errors.md` explains each with a failing model.
 //! Rendering (miette, JSON, SARIF, GitHub) is `cli`'s.
 
+pub mod closest;
 pub mod codes;
 
 use crate::source::Span;
