@@ -1,1 +1,47 @@
-//! integrate
+//! Time integration of a [`System`](crate::system::System): solution, sensitivities and events, on request at any time.
+//!
+//! [`Integrator::solve`] takes a [`Problem`] and the times at which the solution is wanted, and tells an [`Observer`] the
+//! solution there. Explicit steps are made by Tsit5, stiff ones by Rodas5P, and [`Method::Auto`] goes from the first to
+//! the second when stability limits the step; [`Method::Euler`] and [`Method::Rk4`] keep to a grid.
+//!
+//! How the parts fit together, each in its own file: `field` is the system with forcing and sensitivities; `explicit`
+//! (with the tables `tsit5` and `fixed`) and `rodas5p` make one step of it, `formula` chooses between them; `controller` chooses the next; `schedule` and
+//! `forcing` know the breakpoints; `roots` finds the others; `sensitivity` carries derivatives over them; `instant` carries events
+//! out; `solve` is the loop around all of it.
+//!
+//! **Invariant.** Nothing here knows how a system was made, and the step loop does not allocate.
+//!
+//! ```
+//! use twinc::integrate::{Forcing, Integrator, Options, Problem, Sample, Start};
+//! use twinc::system::closure::ClosureSystem;
+//! let decay = ClosureSystem::new(1, 1, |at, dx| dx[0] = -at.p[0] * at.x[0]).autonomous();
+//! let problem = Problem {
+//!     t0: 0.0, t1: 2.0, start: Start::Given(&[1.0]), p: &[0.5], forcing: &Forcing::default(), directions: &[], resumes: false,
+//! };
+//! let mut seen = Vec::new();
+//! let mut integrator = Integrator::new(&decay, Options { rtol: 1e-8, ..Options::default() }).unwrap();
+//! let outcome = integrator.solve(&problem, &[1.0, 2.0], &mut |s: Sample<'_>| seen.push(s.at.x[0])).unwrap();
+//! assert!(outcome.status.is_success() && (seen[1] - (-1.0_f64).exp()).abs() < 1e-7);
+//! ```
+
+mod controller;
+mod explicit;
+mod field;
+mod fixed;
+mod forcing;
+mod formula;
+mod instant;
+mod options;
+mod problem;
+mod rodas5p;
+mod roots;
+mod schedule;
+mod sensitivity;
+mod solve;
+mod tsit5;
+
+pub use forcing::{Forcing, Signal};
+pub use options::{Method, Options, Tolerance};
+pub use problem::{Direction, Observer, Outcome, Problem, ProblemError, Sample, Start, Statistics, Status};
+pub use sensitivity::OutputSensitivities;
+pub use solve::Integrator;

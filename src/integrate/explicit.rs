@@ -1,0 +1,148 @@
+//! Explicit Runge–Kutta methods, written once over a table of coefficients.
+//!
+//! `k_i = f(t + c_i h, z + h Σ_{j<i} a_ij k_j)`, `z1 = z + h Σ b_i k_i`, error `h Σ e_i k_i`, and between them
+//! `z(t + θ h) = z + h Σ b_i(θ) k_i` with polynomials b_i(θ) without constant term.
+
+use super::field::Field;
+use super::problem::Status;
+
+/// A method's coefficients.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tableau {
+    pub stages: usize,
+    /// True where the last stage is evaluated at the new point and so serves the next step.
+    pub is_first_same_as_last: bool,
+    /// `stages`
+    pub c: &'static [f64],
+    /// Row i has i entries.
+    pub a: &'static [&'static [f64]],
+    /// `stages`
+    pub b: &'static [f64],
+    /// The weights of the error estimate, `stages`.
+    pub error: Option<&'static [f64]>,
+    /// For each stage the coefficients of θ, θ², ... of its weight.
+    pub dense: &'static [&'static [f64]],
+}
+
+/// A table with the stages of the present step.
+#[derive(Debug)]
+pub(super) struct Explicit {
+    table: Tableau,
+    len: usize,
+    /// `stages × len`
+    k: Vec<f64>,
+    point: Vec<f64>,
+    /// True where the first stage is that of the point the next step starts from.
+    has_first: bool,
+    /// True where the last stage of the last step is to become the first one.
+    shifts: bool,
+}
+
+impl Explicit {
+    pub fn new(table: Tableau) -> Self {
+        Explicit { table, len: 0, k: Vec::new(), point: Vec::new(), has_first: false, shifts: false }
+    }
+
+    /// Sizes the buffers for augmented states of length `len`.
+    pub fn resize(&mut self, len: usize) {
+        self.len = len;
+        self.k.resize(self.table.stages * len, 0.0);
+        self.point.resize(len, 0.0);
+        self.restart();
+    }
+
+    /// Forgets the last stage: the field or the state has jumped.
+    pub fn restart(&mut self) {
+        self.has_first = false;
+        self.shifts = false;
+    }
+
+    /// Says that the step was accepted up to its end.
+    pub fn accept(&mut self) {
+        self.has_first = self.table.is_first_same_as_last;
+        self.shifts = self.has_first;
+    }
+
+    /// Computes `z_new` at `t + h` and the estimate of its error.
+    ///
+    /// # Errors
+    /// [`Status::NonFinite`] where the derivative at the step's start is not finite.
+    pub fn attempt(
+        &mut self,
+        field: &mut Field<'_>,
+        t: f64,
+        h: f64,
+        z: &[f64],
+        z_new: &mut [f64],
+        error: &mut [f64],
+    ) -> Result<(), Status> {
+        let (stages, len) = (self.table.stages, self.len);
+        if self.shifts {
+            self.k.copy_within((stages - 1) * len..stages * len, 0);
+            self.shifts = false;
+        }
+        if !self.has_first {
+            field.augmented(t, z, &mut self.k[..len]);
+            self.has_first = true;
+        }
+        if let Some(state) = self.k[..field.n].iter().position(|v| !v.is_finite()) {
+            return Err(Status::NonFinite { t, state });
+        }
+        for i in 1..stages {
+            let (done, rest) = self.k.split_at_mut(i * len);
+            let last = self.table.is_first_same_as_last && i + 1 == stages;
+            let point = if last { &mut *z_new } else { &mut self.point };
+            combine(point, z, h, self.table.a[i], done);
+            field.augmented(t + self.table.c[i] * h, point, &mut rest[..len]);
+        }
+        if !self.table.is_first_same_as_last {
+            combine(z_new, z, h, self.table.b, &self.k);
+        }
+        match self.table.error {
+            Some(weights) => {
+                error.fill(0.0);
+                add_stages(error, h, weights, &self.k);
+            }
+            None => error.fill(0.0),
+        }
+        Ok(())
+    }
+
+    /// An estimate of `h |lambda|` from the last two stages, which for Tsit5 both lie at the step's end
+    /// (Hairer and Wanner 1996, Solving Ordinary Differential Equations II, section IV.2).
+    pub fn stiffness(&self, n: usize, z_new: &[f64], h: f64) -> f64 {
+        let k = |i: usize| &self.k[i * self.len..i * self.len + n];
+        let (last, before) = (k(self.table.stages - 1), k(self.table.stages - 2));
+        let (mut slope, mut distance) = (0.0, 0.0);
+        for i in 0..n {
+            slope += (last[i] - before[i]).powi(2);
+            distance += (z_new[i] - self.point[i]).powi(2);
+        }
+        if distance > 0.0 { h * (slope / distance).sqrt() } else { 0.0 }
+    }
+
+    /// `out` = the first `out.len()` components at `t + theta h`.
+    pub fn interpolate(&self, theta: f64, h: f64, z: &[f64], out: &mut [f64]) {
+        out.copy_from_slice(&z[..out.len()]);
+        for (stage, polynomial) in self.table.dense.iter().enumerate() {
+            let weight = h * polynomial.iter().rev().fold(0.0, |sum, c| (sum + c) * theta);
+            let k = &self.k[stage * self.len..stage * self.len + out.len()];
+            out.iter_mut().zip(k).for_each(|(value, slope)| *value += weight * slope);
+        }
+    }
+}
+
+/// `out = z + h Σ weights_j k_j`
+fn combine(out: &mut [f64], z: &[f64], h: f64, weights: &[f64], k: &[f64]) {
+    out.copy_from_slice(z);
+    add_stages(out, h, weights, k);
+}
+
+fn add_stages(out: &mut [f64], h: f64, weights: &[f64], k: &[f64]) {
+    for (weight, stage) in weights.iter().zip(k.chunks_exact(out.len().max(1))) {
+        let weight = weight * h;
+        if weight != 0.0 {
+            out.iter_mut().zip(stage).for_each(|(value, slope)| *value += weight * slope);
+        }
+    }
+}

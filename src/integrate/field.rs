@@ -1,0 +1,253 @@
+//! The vector field that the formulas integrate: the system with its forcing filled in and, behind the state, one
+//! block of sensitivities for each direction.
+//!
+//! The augmented state is `z = (x, s_1, ..., s_m)` with `s_j' = ∂f/∂x s_j + ∂f/∂p dp/dtheta_j`. Evaluation times are
+//! kept strictly between the breakpoints on either side, so that a branch on time never leaks across one.
+
+use super::forcing::{Forcing, Segment};
+use super::problem::{Direction, Statistics};
+use crate::linalg::CscPattern;
+use crate::system::{At, Dims, System, Work};
+
+/// The nonzeros of dp/dtheta, by direction.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Directions {
+    starts: Vec<usize>,
+    entries: Vec<(usize, f64)>,
+    /// Sizes of theta, for error norms.
+    pub scales: Vec<f64>,
+}
+
+impl Directions {
+    fn assign(&mut self, directions: &[Direction]) {
+        self.starts.clear();
+        self.entries.clear();
+        self.scales.clear();
+        self.starts.push(0);
+        for direction in directions {
+            self.entries.extend_from_slice(&direction.params);
+            self.starts.push(self.entries.len());
+            self.scales.push(direction.scale.abs());
+        }
+    }
+
+    /// The `(parameter, weight)` of direction `j`.
+    pub fn params(&self, j: usize) -> &[(usize, f64)] {
+        &self.entries[self.starts[j]..self.starts[j + 1]]
+    }
+
+    /// `out += A q_j`, A having the columns of the parameters.
+    pub fn mul_add(&self, j: usize, pattern: &CscPattern, values: &[f64], out: &mut [f64]) {
+        for &(param_idx, weight) in self.params(j) {
+            for (row, k) in pattern.column(param_idx) {
+                out[row] += values[k] * weight;
+            }
+        }
+    }
+}
+
+/// The field of one solve.
+pub(super) struct Field<'s> {
+    pub system: &'s dyn System,
+    pub dims: Dims,
+    /// `n_states`
+    pub n: usize,
+    /// Number of directions.
+    pub m: usize,
+    pub work: Work,
+    pub p: Vec<f64>,
+    pub u: Vec<f64>,
+    pub d: Vec<f64>,
+    pub segment: Segment,
+    pub directions: Directions,
+    /// Evaluation times lie in here.
+    pub t_low: f64,
+    pub t_high: f64,
+    pub statistics: Statistics,
+    jac: Vec<f64>,
+    par: Vec<f64>,
+    by_inputs: Vec<f64>,
+    by_disturbances: Vec<f64>,
+    other_jac: Vec<f64>,
+    other_par: Vec<f64>,
+}
+
+impl<'s> Field<'s> {
+    pub fn new(system: &'s dyn System) -> Self {
+        let dims = system.dims();
+        let nnz = (system.jacobian_pattern().nnz(), system.parameter_pattern().nnz());
+        Field {
+            system,
+            dims,
+            n: dims.n_states,
+            m: 0,
+            work: system.work(),
+            p: vec![0.0; dims.n_params],
+            u: vec![0.0; dims.n_inputs],
+            d: vec![0.0; dims.n_disturbances],
+            segment: Segment::default(),
+            directions: Directions::default(),
+            t_low: f64::NEG_INFINITY,
+            t_high: f64::INFINITY,
+            statistics: Statistics::default(),
+            jac: vec![0.0; nnz.0],
+            par: vec![0.0; nnz.1],
+            by_inputs: vec![0.0; system.input_pattern().nnz()],
+            by_disturbances: vec![0.0; system.disturbance_pattern().nnz()],
+            other_jac: vec![0.0; nnz.0],
+            other_par: vec![0.0; nnz.1],
+        }
+    }
+
+    /// Begins a solve.
+    pub fn start(&mut self, t0: f64, p: &[f64], forcing: &Forcing, directions: &[Direction]) {
+        self.p.copy_from_slice(p);
+        self.m = directions.len();
+        self.directions.assign(directions);
+        self.segment.start(forcing, t0);
+        self.segment.values_at(t0, &mut self.u, &mut self.d);
+        self.t_low = f64::NEG_INFINITY;
+        self.t_high = f64::INFINITY;
+        self.statistics = Statistics::default();
+    }
+
+    /// Length of the augmented state.
+    pub fn len(&self) -> usize {
+        self.n * (1 + self.m)
+    }
+
+    /// The nearest time at which the right-hand side of the present segment may be evaluated.
+    pub fn inside(&self, t: f64) -> f64 {
+        t.max(self.t_low).min(self.t_high)
+    }
+
+    /// Fills in the forcing at `t`.
+    pub fn set_forcing(&mut self, t: f64) {
+        self.segment.values_at(t, &mut self.u, &mut self.d);
+    }
+
+    /// The point `(t, x)` with the forcing last filled in.
+    pub fn at<'a>(&'a self, t: f64, x: &'a [f64]) -> At<'a> {
+        At { t, x, u: &self.u, d: &self.d, p: &self.p }
+    }
+
+    /// `dx = f(t, x)`; only the first `n` values of either slice are used.
+    pub fn rhs(&mut self, t: f64, x: &[f64], dx: &mut [f64]) {
+        let t = self.inside(t);
+        self.set_forcing(t);
+        let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
+        self.system.rhs(at, &mut self.work, &mut dx[..self.n]);
+        self.statistics.rhs += 1;
+    }
+
+    /// `dz` = the derivative of the augmented state.
+    pub fn augmented(&mut self, t: f64, z: &[f64], dz: &mut [f64]) {
+        self.rhs(t, z, dz);
+        if self.m > 0 {
+            let (mut jac, mut par) = (std::mem::take(&mut self.jac), std::mem::take(&mut self.par));
+            self.jacobians(t, z, &mut jac, &mut par);
+            let ds = &mut dz[self.n..];
+            ds.fill(0.0);
+            self.add_linear(&jac, &par, 1.0, &z[self.n..], ds);
+            self.jac = jac;
+            self.par = par;
+        }
+    }
+
+    /// `jac` = ∂f/∂x and `par` = ∂f/∂p.
+    pub fn jacobians(&mut self, t: f64, x: &[f64], jac: &mut [f64], par: &mut [f64]) {
+        let t = self.inside(t);
+        self.set_forcing(t);
+        let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
+        self.system.jacobian(at, &mut self.work, jac);
+        if self.m > 0 {
+            self.system.parameter_jacobian(at, &mut self.work, par);
+        }
+        self.statistics.jacobians += 1;
+    }
+
+    /// `ds_j += weight (jac s_j + par q_j)` for all directions.
+    pub fn add_linear(&self, jac: &[f64], par: &[f64], weight: f64, s: &[f64], ds: &mut [f64]) {
+        let pattern = self.system.jacobian_pattern();
+        let (col_ptr, row_idx) = (pattern.col_ptr(), pattern.row_idx());
+        let by_params = self.system.parameter_pattern();
+        for (j, (s_j, ds_j)) in s.chunks_exact(self.n.max(1)).zip(ds.chunks_exact_mut(self.n.max(1))).enumerate() {
+            for (col, &value) in s_j.iter().enumerate() {
+                let value = value * weight;
+                if value != 0.0 {
+                    for k in col_ptr[col]..col_ptr[col + 1] {
+                        ds_j[row_idx[k]] += jac[k] * value;
+                    }
+                }
+            }
+            for &(param_idx, share) in self.directions.params(j) {
+                for (row, k) in by_params.column(param_idx) {
+                    ds_j[row] += par[k] * (share * weight);
+                }
+            }
+        }
+    }
+
+    /// `df` = df/dt at fixed x, the slopes of inputs and disturbances included. Returns false where it is zero.
+    pub fn time_derivative(&mut self, t: f64, x: &[f64], df: &mut [f64]) -> bool {
+        if self.system.is_autonomous() && !self.segment.is_sloped {
+            df.fill(0.0);
+            return false;
+        }
+        let t = self.inside(t);
+        self.set_forcing(t);
+        let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
+        if self.system.is_autonomous() {
+            df.fill(0.0);
+        } else {
+            self.system.time_derivative(at, &mut self.work, df);
+        }
+        if self.segment.is_sloped {
+            let (du, dd) = self.segment.slopes.split_at(self.dims.n_inputs);
+            if !du.is_empty() {
+                self.system.input_jacobian(at, &mut self.work, &mut self.by_inputs);
+                self.system.input_pattern().mul_add(&self.by_inputs, du, df);
+            }
+            if !dd.is_empty() {
+                self.system.disturbance_jacobian(at, &mut self.work, &mut self.by_disturbances);
+                self.system.disturbance_pattern().mul_add(&self.by_disturbances, dd, df);
+            }
+        }
+        true
+    }
+
+    /// `jac` and `par` = the derivatives of ∂f/∂x and ∂f/∂p by time through the slopes of the forcing alone.
+    ///
+    /// [`System`] has no mixed second derivatives by inputs, so this is a central difference, exact where the field is
+    /// quadratic in the inputs. It only enters a Rosenbrock formula's time correction, multiplied by the step.
+    pub fn forcing_derivative(&mut self, t: f64, x: &[f64], jac: &mut [f64], par: &mut [f64]) {
+        let t = self.inside(t);
+        self.set_forcing(t);
+        let sizes = self.u.iter().chain(&self.d);
+        let reach = sizes.zip(&self.segment.slopes).fold(0.0_f64, |a, (value, slope)| {
+            let slope = slope.abs();
+            if slope > 0.0 { a.max(slope / (value.abs() + slope)) } else { a }
+        });
+        let step = 1e-5 / reach;
+        jac.fill(0.0);
+        par.fill(0.0);
+        for shift in [step, -step] {
+            let weight = 0.5 / shift;
+            self.segment.values_at(t + shift, &mut self.u, &mut self.d);
+            let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
+            self.system.jacobian(at, &mut self.work, &mut self.other_jac);
+            self.system.parameter_jacobian(at, &mut self.work, &mut self.other_par);
+            jac.iter_mut().zip(&self.other_jac).for_each(|(a, b)| *a += weight * b);
+            par.iter_mut().zip(&self.other_par).for_each(|(a, b)| *a += weight * b);
+        }
+        self.set_forcing(t);
+    }
+
+    /// `jac` and `par` = the derivatives of ∂f/∂x and ∂f/∂p along `(dx, dt)`.
+    pub fn jacobian_along(&mut self, t: f64, x: &[f64], dx: &[f64], dt: f64, jac: &mut [f64], par: &mut [f64]) {
+        let t = self.inside(t);
+        self.set_forcing(t);
+        let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
+        self.system.jacobian_along(at, &dx[..self.n], dt, &mut self.work, jac, par);
+    }
+}

@@ -1,0 +1,103 @@
+//! Settings of an integration.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Which formula advances the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Method {
+    /// [`Method::Tsit5`] at first; [`Method::Rodas5p`] from the moment that stability and not accuracy limits the step.
+    #[default]
+    Auto,
+    /// Explicit Runge–Kutta pair of order 5(4), for problems that are not stiff.
+    Tsit5,
+    /// Rosenbrock method of order 5(4), for stiff problems.
+    Rodas5p,
+    /// Explicit Euler on the grid `t0 + k step`.
+    Euler,
+    /// The classical Runge–Kutta method of order 4 on the grid `t0 + k step`.
+    Rk4,
+}
+
+impl Method {
+    /// True for the methods that keep to the grid `t0 + k step`: events wait for the next grid instant, nothing is
+    /// located between two of them, and there is no error estimate.
+    pub fn is_grid(self) -> bool {
+        match self {
+            Method::Euler | Method::Rk4 => true,
+            Method::Auto | Method::Tsit5 | Method::Rodas5p => false,
+        }
+    }
+
+    /// The method's name as it is written in a model or on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Auto => "auto",
+            Method::Tsit5 => "tsit5",
+            Method::Rodas5p => "rodas5p",
+            Method::Euler => "euler",
+            Method::Rk4 => "rk4",
+        }
+    }
+
+    /// All methods, in the order in which they are listed to a user.
+    pub const ALL: [Method; 5] = [Method::Auto, Method::Tsit5, Method::Rodas5p, Method::Euler, Method::Rk4];
+
+    /// The method of a name.
+    pub fn from_name(name: &str) -> Option<Method> {
+        Method::ALL.into_iter().find(|m| m.name() == name)
+    }
+}
+
+/// The absolute tolerance.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tolerance {
+    /// The same for all states.
+    Scalar(f64),
+    /// One for each state, in the state's unit.
+    PerState(Vec<f64>),
+}
+
+/// Settings of an [`super::Integrator`].
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Formula; default [`Method::Auto`].
+    pub method: Method,
+    /// Relative tolerance of a step's error; default 1e-6.
+    pub rtol: f64,
+    /// Absolute tolerance of a step's error; default 1e-9 for every state.
+    pub atol: Tolerance,
+    /// Length of the first step in the model's time unit; default: chosen from the size of the derivatives.
+    pub initial_step: Option<f64>,
+    /// Longest step in the model's time unit; default: no limit.
+    pub max_step: f64,
+    /// Most steps of one solve, rejected ones included; default 200 000.
+    pub max_steps: u64,
+    /// Constant step without error control in the model's time unit; required by [`Method::Euler`] and [`Method::Rk4`].
+    /// With the other methods each interval between breakpoints is divided into equal steps of at most this length.
+    pub fixed_step: Option<f64>,
+    /// Whether the errors of the sensitivities take part in the choice of the step; default true.
+    pub control_sensitivities: bool,
+    /// How often one root-found event may follow on itself while time advances by less than 1e-10 of its value;
+    /// beyond that the solve ends with [`super::Status::EventStorm`]. Default 8.
+    pub max_event_repeats: u32,
+    /// Checked before every step; when true the solve ends with [`super::Status::Interrupted`]. Default none.
+    pub interrupt: Option<Arc<AtomicBool>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            method: Method::Auto,
+            rtol: 1e-6,
+            atol: Tolerance::Scalar(1e-9),
+            initial_step: None,
+            max_step: f64::INFINITY,
+            max_steps: 200_000,
+            fixed_step: None,
+            control_sensitivities: true,
+            max_event_repeats: 8,
+            interrupt: None,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Rodas5P, a stiffly accurate L-stable Rosenbrock method of order 5(4), for the state and its sensitivities at once.
+//!
+//! G. Steinebach 2023, Construction of Rosenbrock–Wanner method Rodas5P and numerical benchmarks within the Julia
+//! Differential Equations package, BIT Numer. Math. 63:27 (the coefficients and the dense output), in the transformed
+//! form of Hairer and Wanner 1996, Solving Ordinary Differential Equations II, section IV.7:
+//!
+//! `W U_i = f(t + c_i h, x_i) + Σ_{j<i} C_ij/h U_j + h d_i f_t`, `W = I/(h γ) - J`, `x_i = x + Σ_{j<i} A_ij U_j`.
+//!
+//! Sensitivities follow from the same formula on the augmented system `z = (x, s)`, `s' = J s + f_p q`, whose Jacobian
+//! is block lower triangular: J on the diagonal and `G(s) = ∂(J s + f_p q)/∂x` below. One factorisation serves all
+//! blocks, and the coupling moves to the right-hand side of each stage:
+//!
+//! `W V_i = J(t_i, x_i) s_i + f_p(t_i, x_i) q + Σ C_ij/h V_j + (D J) s + (D f_p) q`,
+//!
+//! where D is the derivative along `(U_i, h d_i)` in (x, t) at the step's start and is formed once for all directions.
+//! Leaving it out keeps the sensitivities convergent, but of low order.
+
+use super::field::Field;
+use super::problem::Status;
+use crate::linalg::{ShiftedLu, Singular};
+
+/// Number of stages.
+const STAGES: usize = 8;
+const GAMMA: f64 = 0.21193756319429014;
+const A: [&[f64]; STAGES] = [
+    &[],
+    &[3.0],
+    &[2.849394379747939, 0.45842242204463923],
+    &[-6.954028509809101, 2.489845061869568, -10.358996098473584],
+    &[2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641],
+    &[-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946],
+    &[-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946, 1.0],
+    &[-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946, 1.0, 1.0],
+];
+const C: [&[f64]; STAGES] = [
+    &[],
+    &[-14.155112264123755],
+    &[-17.97296035885952, -2.859693295451294],
+    &[147.12150275711716, -1.41221402718213, 71.68940251302358],
+    &[165.43517024871676, -0.4592823456491126, 42.90938336958603, -5.961986721573306],
+    &[24.854864614690072, -3.0009227002832186, 47.4931110020768, 5.5814197821558125, -0.6610691825249471],
+    &[
+        30.91273214028599,
+        -3.1208243349937974,
+        77.79954646070892,
+        34.28646028294783,
+        -19.097331116725623,
+        -28.087943162872662,
+    ],
+    &[
+        37.80277123390563,
+        -3.2571969029072276,
+        112.26918849496327,
+        66.9347231244047,
+        -40.06618937091002,
+        -54.66780262877968,
+        -9.48861652309627,
+    ],
+];
+const TIMES: [f64; STAGES] =
+    [0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1.0, 1.0, 1.0];
+const D: [f64; STAGES] = [
+    0.21193756319429014,
+    -0.42387512638858027,
+    -0.3384627126235924,
+    1.8046452872882734,
+    2.325825639765069,
+    0.0,
+    0.0,
+    0.0,
+];
+const H: [[f64; STAGES]; 3] = [
+    [
+        25.948786856663858,
+        -2.5579724845846235,
+        10.433815404888879,
+        -2.3679251022685204,
+        0.524948541321073,
+        1.1241088310450404,
+        0.4272876194431874,
+        -0.17202221070155493,
+    ],
+    [
+        -9.91568850695171,
+        -0.9689944594115154,
+        3.0438037242978453,
+        -24.495224566215796,
+        20.176138334709044,
+        15.98066361424651,
+        -6.789040303419874,
+        -6.710236069923372,
+    ],
+    [
+        11.419903575922262,
+        2.8879645146136994,
+        72.92137995996029,
+        80.12511834622643,
+        -52.072871366152654,
+        -59.78993625266729,
+        -0.15582684282751913,
+        4.883087185713722,
+    ],
+];
+
+/// Why a step could not be made.
+pub(super) enum Failure {
+    /// No shorter step helps.
+    Final(Status),
+    /// W is singular for this step.
+    Singular,
+}
+
+impl From<Singular> for Failure {
+    fn from(_: Singular) -> Self {
+        Failure::Singular
+    }
+}
+
+/// The method with the stages of the present step.
+pub(super) struct Rodas5p {
+    lu: ShiftedLu,
+    len: usize,
+    /// `STAGES × len`
+    u: Vec<f64>,
+    /// The three polynomial corrections of the dense output, `3 × len`.
+    dense: Vec<f64>,
+    has_dense: bool,
+    point: Vec<f64>,
+    /// The field at the step's start.
+    f0: Vec<f64>,
+    f_t: Vec<f64>,
+    jac: Vec<f64>,
+    par: Vec<f64>,
+    along_jac: Vec<f64>,
+    along_par: Vec<f64>,
+    forcing_jac: Vec<f64>,
+    forcing_par: Vec<f64>,
+    /// True where `f0`, `f_t` and `jac` are those of the point the next step starts from.
+    has_first: bool,
+    has_f_t: bool,
+}
+
+impl Rodas5p {
+    pub fn new(field: &Field<'_>) -> Self {
+        let pattern = field.system.jacobian_pattern();
+        let (n, nnz, nnz_par) = (field.n, pattern.nnz(), field.system.parameter_pattern().nnz());
+        Rodas5p {
+            lu: ShiftedLu::new(pattern),
+            len: 0,
+            u: Vec::new(),
+            dense: Vec::new(),
+            has_dense: false,
+            point: Vec::new(),
+            f0: Vec::new(),
+            f_t: vec![0.0; n],
+            jac: vec![0.0; nnz],
+            par: vec![0.0; nnz_par],
+            along_jac: vec![0.0; nnz],
+            along_par: vec![0.0; nnz_par],
+            forcing_jac: vec![0.0; nnz],
+            forcing_par: vec![0.0; nnz_par],
+            has_first: false,
+            has_f_t: false,
+        }
+    }
+
+    /// Sizes the buffers for augmented states of length `len`.
+    pub fn resize(&mut self, len: usize) {
+        self.len = len;
+        self.u.resize(STAGES * len, 0.0);
+        self.dense.resize(3 * len, 0.0);
+        self.point.resize(len, 0.0);
+        self.f0.resize(len, 0.0);
+        self.restart();
+    }
+
+    /// Forgets what was evaluated at the step's start.
+    pub fn restart(&mut self) {
+        self.has_first = false;
+    }
+
+    fn prepare(&mut self, field: &mut Field<'_>, t: f64, z: &[f64]) -> Result<(), Failure> {
+        field.rhs(t, z, &mut self.f0);
+        if let Some(state) = self.f0[..field.n].iter().position(|v| !v.is_finite()) {
+            return Err(Failure::Final(Status::NonFinite { t, state }));
+        }
+        field.jacobians(t, z, &mut self.jac, &mut self.par);
+        if let Some(k) = self.jac.iter().position(|v| !v.is_finite()) {
+            let state = field.system.jacobian_pattern().row_idx()[k];
+            return Err(Failure::Final(Status::NonFinite { t, state }));
+        }
+        self.has_f_t = field.time_derivative(t, z, &mut self.f_t);
+        if field.m > 0 {
+            let ds = &mut self.f0[field.n..];
+            ds.fill(0.0);
+            field.add_linear(&self.jac, &self.par, 1.0, &z[field.n..], ds);
+            if field.segment.is_sloped {
+                field.forcing_derivative(t, z, &mut self.forcing_jac, &mut self.forcing_par);
+            }
+        }
+        self.has_first = true;
+        Ok(())
+    }
+
+    /// Computes `z_new` at `t + h` and the estimate of its error.
+    pub fn attempt(
+        &mut self,
+        field: &mut Field<'_>,
+        t: f64,
+        h: f64,
+        z: &[f64],
+        z_new: &mut [f64],
+        error: &mut [f64],
+    ) -> Result<(), Failure> {
+        let (n, len) = (field.n, self.len);
+        if !self.has_first {
+            self.prepare(field, t, z)?;
+        }
+        self.has_dense = false;
+        self.lu.factorize(1.0 / (h * GAMMA), &self.jac)?;
+        field.statistics.factorizations += 1;
+        for i in 0..STAGES {
+            let (done, rest) = self.u.split_at_mut(i * len);
+            let stage = &mut rest[..len];
+            match i {
+                0 => stage.copy_from_slice(&self.f0),
+                // The last rows of A are the row before with a one: each stage's point adds the last increment.
+                6 | 7 => {
+                    let last = &done[(i - 1) * len..];
+                    self.point.iter_mut().zip(last).for_each(|(value, u)| *value += u);
+                    field.augmented(t + TIMES[i] * h, &self.point, stage);
+                }
+                _ => {
+                    self.point.copy_from_slice(z);
+                    add_stages(&mut self.point, 1.0, A[i], done);
+                    field.augmented(t + TIMES[i] * h, &self.point, stage);
+                }
+            }
+            add_stages(stage, 1.0 / h, C[i], done);
+            let dt = h * D[i];
+            let (x_part, s_part) = stage.split_at_mut(n);
+            if self.has_f_t && dt != 0.0 {
+                x_part.iter_mut().zip(&self.f_t).for_each(|(value, slope)| *value += dt * slope);
+            }
+            self.lu.solve(x_part);
+            field.statistics.solves += 1;
+            if field.m > 0 {
+                field.jacobian_along(t, z, x_part, dt, &mut self.along_jac, &mut self.along_par);
+                field.add_linear(&self.along_jac, &self.along_par, 1.0, &z[n..], s_part);
+                if field.segment.is_sloped && dt != 0.0 {
+                    field.add_linear(&self.forcing_jac, &self.forcing_par, dt, &z[n..], s_part);
+                }
+                for block in s_part.chunks_exact_mut(n.max(1)) {
+                    self.lu.solve(block);
+                }
+                field.statistics.solves += field.m as u64;
+            }
+        }
+        let last = &self.u[(STAGES - 1) * len..];
+        for (k, value) in z_new.iter_mut().enumerate() {
+            *value = self.point[k] + last[k];
+        }
+        error.copy_from_slice(last);
+        Ok(())
+    }
+
+    /// `out` = the first `out.len()` components at `t + theta h`, between `z` and `z_new`.
+    pub fn interpolate(&mut self, theta: f64, z: &[f64], z_new: &[f64], out: &mut [f64]) {
+        let len = self.len;
+        if !self.has_dense {
+            self.dense.fill(0.0);
+            for (weights, sum) in H.iter().zip(self.dense.chunks_exact_mut(len.max(1))) {
+                add_stages(sum, 1.0, weights, &self.u);
+            }
+            self.has_dense = true;
+        }
+        let rest = 1.0 - theta;
+        for (i, value) in out.iter_mut().enumerate() {
+            let k = [self.dense[i], self.dense[len + i], self.dense[2 * len + i]];
+            *value = rest * z[i] + theta * (z_new[i] + rest * (k[0] + theta * (k[1] + theta * k[2])));
+        }
+    }
+}
+
+fn add_stages(out: &mut [f64], scale: f64, weights: &[f64], stages: &[f64]) {
+    for (weight, stage) in weights.iter().zip(stages.chunks_exact(out.len().max(1))) {
+        let weight = weight * scale;
+        if weight != 0.0 {
+            out.iter_mut().zip(stage).for_each(|(value, u)| *value += weight * u);
+        }
+    }
+}

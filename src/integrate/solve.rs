@@ -1,0 +1,389 @@
+//! The loop: from breakpoint to breakpoint by steps of the chosen formula, with the solution handed out on the way.
+
+use super::controller::{Controller, Norm, first_step};
+use super::field::Field;
+use super::formula::Formula;
+use super::options::{Options, Tolerance};
+use super::problem::{Observer, Outcome, Problem, ProblemError, Sample, Start, Status, check_length, check_range};
+use super::roots::RootWatch;
+use super::schedule::{Schedule, is_same_instant};
+use super::sensitivity::Jump;
+use crate::system::System;
+use std::sync::atomic::Ordering;
+
+/// Integrates one system, with all buffers; reusable over many solves, which do not influence each other.
+pub struct Integrator<'s> {
+    pub(super) field: Field<'s>,
+    pub(super) options: Options,
+    norm: Norm,
+    pub(super) formula: Formula,
+    pub(super) schedule: Schedule,
+    pub(super) roots: RootWatch,
+    pub(super) jump: Jump,
+    times: Vec<f64>,
+    pub(super) t: f64,
+    /// The augmented state at `t`, ...
+    pub(super) z: Vec<f64>,
+    /// ... at the end of the step being made, ...
+    pub(super) z_new: Vec<f64>,
+    /// ... and in between.
+    pub(super) z_between: Vec<f64>,
+    error: Vec<f64>,
+    /// Three states.
+    pub(super) scratch: [Vec<f64>; 3],
+    controller: Controller,
+    /// The length proposed for the next step; `None` asks for a first step.
+    h_next: Option<f64>,
+    /// For fixed steps: the instant they are counted from, and how many were made.
+    grid: (f64, u64),
+    pub(super) which: Vec<usize>,
+    pub(super) occurrences: Vec<u64>,
+    pub(super) resets: Vec<usize>,
+    /// ∂x0/∂p.
+    initial: Vec<f64>,
+}
+
+/// What the caller asked for, and how far it has been answered.
+pub(super) struct Request<'a, 'o> {
+    pub problem: &'a Problem<'a>,
+    samples: &'a [f64],
+    next: usize,
+    pub observer: &'o mut dyn Observer,
+}
+
+impl<'s> Integrator<'s> {
+    /// Prepares for a system.
+    ///
+    /// # Errors
+    /// [`ProblemError`] where a tolerance, a step or the number of absolute tolerances does not fit.
+    pub fn new(system: &'s dyn System, options: Options) -> Result<Self, ProblemError> {
+        let field = Field::new(system);
+        let n = field.n;
+        let atol = match &options.atol {
+            Tolerance::Scalar(value) => vec![*value; n],
+            Tolerance::PerState(values) => values.clone(),
+        };
+        check_length("the absolute tolerance", atol.len(), n)?;
+        for &value in atol.iter().chain([&options.rtol]) {
+            check_range("a tolerance", value, value >= 0.0 && value.is_finite(), "finite and not negative")?;
+        }
+        for step in [Some(options.max_step), options.initial_step, options.fixed_step].into_iter().flatten() {
+            check_range("a step", step, step > 0.0, "positive")?;
+        }
+        if options.method.is_grid() && options.fixed_step.is_none() {
+            return Err(ProblemError::NoStep { method: options.method.name() });
+        }
+        let norm = Norm { rtol: options.rtol, atol, with_sensitivities: options.control_sensitivities };
+        Ok(Integrator {
+            norm,
+            formula: Formula::new(options.method, &field),
+            schedule: Schedule::default(),
+            roots: RootWatch::new(system.events(), field.dims.n_roots, options.method.is_grid()),
+            jump: Jump::default(),
+            times: vec![0.0; field.dims.n_times],
+            t: 0.0,
+            z: Vec::new(),
+            z_new: Vec::new(),
+            z_between: Vec::new(),
+            error: Vec::new(),
+            scratch: [vec![0.0; n], vec![0.0; n], vec![0.0; n]],
+            controller: Controller::new(),
+            h_next: None,
+            grid: (0.0, 0),
+            which: Vec::new(),
+            occurrences: Vec::new(),
+            resets: Vec::new(),
+            initial: vec![0.0; system.initial_pattern().nnz()],
+            field,
+            options,
+        })
+    }
+
+    /// The system.
+    pub fn system(&self) -> &'s dyn System {
+        self.field.system
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Integrates `problem` and reports the solution at the ascending times `samples`, which lie in `[t0, t1]`.
+    ///
+    /// Samples between steps come from the method's dense output, of order 4. At the instant of an event a sample is
+    /// the value after it.
+    ///
+    /// # Errors
+    /// [`ProblemError`] where the question itself is wrong. How an integration ended is told by [`Outcome::status`];
+    /// samples that were not reached are not reported.
+    pub fn solve(
+        &mut self,
+        problem: &Problem<'_>,
+        samples: &[f64],
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, ProblemError> {
+        problem.check(&self.field.dims, samples)?;
+        self.begin(problem)?;
+        let mut request = Request { problem, samples, next: 0, observer };
+        let status = match self.run(&mut request) {
+            Ok(()) => Status::Success,
+            Err(status) => status,
+        };
+        Ok(Outcome { status, t: self.t, statistics: self.field.statistics })
+    }
+
+    /// Start values, their sensitivities, schedule and buffers.
+    fn begin(&mut self, problem: &Problem<'_>) -> Result<(), ProblemError> {
+        self.t = problem.t0;
+        self.field.start(problem.t0, problem.p, problem.forcing, problem.directions);
+        let len = self.field.len();
+        for buffer in [&mut self.z, &mut self.z_new, &mut self.error, &mut self.z_between] {
+            buffer.resize(len, 0.0);
+        }
+        self.formula.start(len);
+        let events = self.field.system.events();
+        self.jump.resize(&self.field, events.iter().any(|e| e.has_reset));
+        self.start_values(problem);
+        if !self.times.is_empty() {
+            let Field { system, work, u, d, p, n, .. } = &mut self.field;
+            let at = crate::system::At { t: self.t, x: &self.z[..*n], u, d, p };
+            system.times(at, work, &mut self.times);
+            self.jump.start(&mut self.field, self.t, &self.z);
+        }
+        self.schedule.start(events, &self.times, problem.t0, problem.t1, problem.resumes)?;
+        self.restart(true);
+        self.grid = (problem.t0, 0);
+        Ok(())
+    }
+
+    fn start_values(&mut self, problem: &Problem<'_>) {
+        let Field { system, work, u, d, p, n, m, directions, .. } = &mut self.field;
+        let n = *n;
+        let (x, s) = self.z.split_at_mut(n);
+        s.fill(0.0);
+        let overrides: &[(usize, f64)] = match problem.start {
+            Start::Given(values) => {
+                x.copy_from_slice(values);
+                &[]
+            }
+            Start::Model | Start::Overrides(_) => {
+                let at = crate::system::At { t: self.t, x: &self.z_between[..n], u, d, p };
+                system.initial_state(at, work, x);
+                if *m > 0 {
+                    system.initial_jacobian(at, work, &mut self.initial);
+                    for (j, s_j) in s.chunks_exact_mut(n.max(1)).enumerate() {
+                        directions.mul_add(j, system.initial_pattern(), &self.initial, s_j);
+                    }
+                }
+                match problem.start {
+                    Start::Overrides(overrides) => overrides,
+                    Start::Model | Start::Given(_) => &[],
+                }
+            }
+        };
+        for &(state_idx, value) in overrides {
+            x[state_idx] = value;
+            s.chunks_exact_mut(n).for_each(|s_j| s_j[state_idx] = 0.0);
+        }
+        for (s_j, direction) in s.chunks_exact_mut(n.max(1)).zip(problem.directions) {
+            for &(state_idx, weight) in &direction.start {
+                s_j[state_idx] += weight;
+            }
+        }
+    }
+
+    /// Forgets what formula and controller remember; `with_step` also the length of the next step.
+    pub(super) fn restart(&mut self, with_step: bool) {
+        self.formula.restart();
+        self.controller = Controller::new();
+        if with_step {
+            self.h_next = None;
+        }
+        if !self.options.method.is_grid() {
+            self.grid = (self.t, 0);
+        }
+    }
+
+    fn run(&mut self, request: &mut Request<'_, '_>) -> Result<(), Status> {
+        let problem = request.problem;
+        let is_grid = self.options.method.is_grid();
+        self.start_roots();
+        let first = self.schedule.next();
+        if first <= self.t || is_same_instant(first, self.t) {
+            self.scheduled_instant(request)?;
+        }
+        self.report_present(request);
+        while self.t < problem.t1 {
+            let next = self.schedule.next().min(self.field.segment.next_breakpoint(problem.forcing));
+            let next = if is_grid { self.grid_instant(next, problem.t0) } else { next };
+            let is_end = is_same_instant(next, problem.t1);
+            let is_break = is_end || next < problem.t1;
+            let stop = if is_break && !is_end { next } else { problem.t1 };
+            self.field.t_high = if is_break && !is_grid { stop.next_down() } else { f64::INFINITY };
+            self.advance(stop, request)?;
+            if is_break {
+                self.scheduled_instant(request)?;
+            }
+            self.report_present(request);
+        }
+        Ok(())
+    }
+
+    /// The first instant of the grid from `t0` at or after `t`.
+    fn grid_instant(&self, t: f64, t0: f64) -> f64 {
+        match self.options.fixed_step {
+            Some(step) if t.is_finite() => t0 + ((t - t0) / step - 1e-9).ceil() * step,
+            Some(_) | None => t,
+        }
+    }
+
+    /// Steps to `stop`, a breakpoint or the end; root-found events on the way are carried out.
+    fn advance(&mut self, stop: f64, request: &mut Request<'_, '_>) -> Result<(), Status> {
+        while self.t < stop {
+            if self.options.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+                return Err(Status::Interrupted { t: self.t });
+            }
+            if self.field.statistics.steps + self.field.statistics.rejected >= self.options.max_steps {
+                return Err(Status::StepLimit { t: self.t });
+            }
+            let wanted = self.wanted_step(stop, request.problem);
+            let t_new = self.end_of_step(wanted, stop);
+            let h = t_new - self.t;
+            let norm = self.attempt(h)?;
+            if norm > 1.0 {
+                self.reject(h, norm)?;
+                continue;
+            }
+            if let Some(k) = self.z_new.iter().position(|v| !v.is_finite()) {
+                return Err(Status::NonFinite { t: self.t, state: k % self.field.n.max(1) });
+            }
+            self.field.statistics.steps += 1;
+            let factor = self.controller.accept(norm);
+            self.h_next = Some(if factor >= 1.0 { (h * factor).max(wanted) } else { h * factor });
+            match self.find_root(t_new, h) {
+                Some(located) => {
+                    self.report_until(located.after, h, request);
+                    self.root_instant(located, t_new, h, request)?;
+                }
+                None => {
+                    self.report_until(t_new, h, request);
+                    self.formula.accept(self.field.n, &self.z_new, h);
+                    std::mem::swap(&mut self.z, &mut self.z_new);
+                    self.t = t_new;
+                    self.grid.1 += 1;
+                    if self.options.method.is_grid() {
+                        self.grid_events(request)?;
+                    }
+                }
+            }
+            if self.t < stop {
+                self.report_present(request);
+            }
+        }
+        Ok(())
+    }
+
+    /// The length that the controller wants for the next step.
+    fn wanted_step(&mut self, stop: f64, problem: &Problem<'_>) -> f64 {
+        if let Some(step) = self.options.fixed_step {
+            return step;
+        }
+        let wanted = match (self.h_next, self.options.initial_step) {
+            (Some(h), _) => h,
+            (None, Some(h)) if self.t == problem.t0 => h,
+            (None, _) => {
+                let longest = (stop - self.t).min(self.options.max_step);
+                let [a, b, c] = &mut self.scratch;
+                let x = &self.z[..self.field.n];
+                first_step(&mut self.field, &self.norm, self.t, x, longest, [a, b, c])
+            }
+        };
+        wanted.min(self.options.max_step)
+    }
+
+    /// Where a step of about the wanted length ends: at `stop` if that is near, and never just before it.
+    fn end_of_step(&self, wanted: f64, stop: f64) -> f64 {
+        let (origin, made) = self.grid;
+        if let Some(step) = self.options.fixed_step {
+            let next = if self.options.method.is_grid() {
+                origin + (made + 1) as f64 * step
+            } else {
+                let count = ((stop - origin) / step * (1.0 - 1e-12)).ceil();
+                origin + (made + 1) as f64 / count * (stop - origin)
+            };
+            return if next > stop - 1e-9 * step { stop } else { next };
+        }
+        let remaining = stop - self.t;
+        if wanted >= remaining * (1.0 - 1e-9) {
+            stop
+        } else if 2.0 * wanted > remaining {
+            self.t + 0.5 * remaining
+        } else {
+            self.t + wanted
+        }
+    }
+
+    /// Makes a step into `z_new` and returns the scaled norm of its error: infinite where there is none, zero for
+    /// fixed steps.
+    fn attempt(&mut self, h: f64) -> Result<f64, Status> {
+        let (z, z_new, error) = (&self.z, &mut self.z_new, &mut self.error);
+        if !self.formula.attempt(&mut self.field, self.t, h, z, z_new, error)? {
+            z_new.fill(f64::NAN);
+            return Ok(f64::INFINITY);
+        }
+        let is_controlled = self.options.fixed_step.is_none();
+        Ok(if is_controlled { self.norm.of(error, z, z_new, &self.field.directions.scales) } else { 0.0 })
+    }
+
+    fn reject(&mut self, h: f64, norm: f64) -> Result<(), Status> {
+        self.field.statistics.rejected += 1;
+        let h_new = h * self.controller.reject(norm);
+        self.h_next = Some(h_new);
+        if self.t + 0.1 * h_new != self.t && h_new > f64::MIN_POSITIVE {
+            return Ok(());
+        }
+        if self.formula.become_implicit() {
+            self.h_next = Some(1e3 * h);
+            return Ok(());
+        }
+        let unbounded = |v: &[f64]| v[..self.field.n].iter().position(|value| !value.is_finite());
+        match unbounded(&self.z_new).or_else(|| unbounded(&self.error)) {
+            Some(state) => Err(Status::NonFinite { t: self.t, state }),
+            None => {
+                let worst_state = self.norm.worst_state(&self.error, &self.z);
+                Err(Status::StepSizeUnderflow { t: self.t, worst_state })
+            }
+        }
+    }
+
+    /// Reports the samples before `t_end` in the step of length `h` just made. One that differs from `t_end` by rounding
+    /// only is left for the state after whatever happens there.
+    fn report_until(&mut self, t_end: f64, h: f64, request: &mut Request<'_, '_>) {
+        while let Some(&t) = request.samples.get(request.next) {
+            if t >= t_end || is_same_instant(t, t_end) {
+                return;
+            }
+            let theta = (t - self.t) / h;
+            self.formula.interpolate(theta, h, &self.z, &self.z_new, &mut self.z_between);
+            report(&mut self.field, t, &self.z_between, request);
+        }
+    }
+
+    /// Reports the samples at the present time.
+    fn report_present(&mut self, request: &mut Request<'_, '_>) {
+        while let Some(&t) = request.samples.get(request.next) {
+            if t > self.t && !is_same_instant(t, self.t) {
+                return;
+            }
+            report(&mut self.field, t, &self.z, request);
+        }
+    }
+}
+
+fn report(field: &mut Field<'_>, t: f64, z: &[f64], request: &mut Request<'_, '_>) {
+    field.set_forcing(t);
+    let (x, sensitivities) = z.split_at(field.n);
+    request.observer.sample(Sample { idx: request.next, at: field.at(t, x), sensitivities });
+    request.next += 1;
+}
