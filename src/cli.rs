@@ -13,6 +13,8 @@ mod explain;
 mod failure;
 mod fault;
 mod files;
+mod fit_report;
+mod fit_run;
 mod fix;
 mod fmt;
 mod interrupt;

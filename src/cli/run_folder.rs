@@ -199,7 +199,7 @@ fn make_new(stem: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// A name as a folder: letters, digits, `_` and `-`.
-fn safe(name: &str) -> String {
+pub fn safe(name: &str) -> String {
     let text: String = name.chars().map(|c| if c.is_alphanumeric() || "_-".contains(c) { c } else { '_' }).collect();
     if text.is_empty() { "_".into() } else { text }
 }
