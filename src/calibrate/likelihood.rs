@@ -362,7 +362,7 @@ impl Evaluator<'_> {
     ) -> Result<(), EvalError> {
         self.write_values(theta);
         self.benches[experiment_idx].simulate(&self.values, None, times, &mut |sample, outputs| {
-            row(sample.at, outputs.y);
+            row(sample.at, &outputs.y);
         })
     }
 
