@@ -239,8 +239,7 @@ impl Convert<'_> {
     fn directive(&mut self, pair: P<'_>) -> Option<Directive> {
         let mut inner = pair.into_inner();
         let word = self.name(&inner.next()?);
-        let mut found =
-            Directive { word, indices: vec![], label: None, subjects: vec![], clauses: vec![], block: None };
+        let mut found = Directive { word, indices: vec![], label: None, subjects: vec![], clauses: vec![], block: None };
         let mut clauses = Vec::new();
         for pair in inner {
             match pair.as_rule() {
@@ -430,7 +429,7 @@ impl Convert<'_> {
                     self.failed = true;
                     return;
                 };
-                self.check_chain(op, op_span, &left.expr);
+                self.check_chain(op, op_span, &left.expr, &right.expr);
                 let span = left.expr.span.to(right.expr.span);
                 let depth = left.depth.max(right.depth) + 1;
                 let (left, right) = (Box::new(left.expr), Box::new(right.expr));
@@ -439,28 +438,33 @@ impl Convert<'_> {
         };
         if made.depth > MAX_EXPRESSION_DEPTH {
             let title = format!("an expression is a chain of more than {MAX_EXPRESSION_DEPTH} operators");
-            self.diagnostics
-                .push(Diagnostic::new(Code("E0112"), made.expr.span, title).help("name parts of it with `let`"));
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0112"), made.expr.span, title).help("name parts of it with `let`"),
+            );
             self.failed = true;
         }
         values.push(made);
     }
 
-    fn check_chain(&mut self, op: InfixOp, op_span: Span, left: &Expr) {
+    fn check_chain(&mut self, op: InfixOp, op_span: Span, left: &Expr, right: &Expr) {
         if !op.is_comparison() {
             return;
         }
-        if let ExprKind::Infix { op: first, op_span: first_span, right, .. } = &left.kind
+        if let ExprKind::Infix { op: first, op_span: first_span, right: middle, .. } = &left.kind
             && first.is_comparison()
         {
-            let middle = self.clean.get(right.span.start as usize..right.span.end as usize).unwrap_or("b");
-            let help = format!("write `... {} {middle} and {middle} {} ...`", first.as_str(), op.as_str());
-            self.diagnostics.push(
-                Diagnostic::new(Code("E0101"), op_span, "comparisons do not chain")
-                    .at("second comparison")
-                    .label(*first_span, "first comparison")
-                    .help(help),
-            );
+            let part = |span: Span| self.clean.get(span.start as usize..span.end as usize).unwrap_or("");
+            let whole = left.span.to(right.span);
+            let split = format!("{} and {} {} {}", part(left.span), part(middle.span), op.as_str(), part(right.span));
+            let mut found = Diagnostic::new(Code("E0101"), op_span, "comparisons do not chain")
+                .at("second comparison")
+                .label(*first_span, "first comparison");
+            if split.len() <= 80 && !split.contains('\n') {
+                found = found.help(format!("write `{split}`")).fix("compare twice", whole, split);
+            } else {
+                found = found.help("write two comparisons joined by `and`");
+            }
+            self.diagnostics.push(found);
         }
     }
 
@@ -636,12 +640,8 @@ impl Convert<'_> {
             Ok(value) if value.is_finite() => value,
             _ => {
                 self.diagnostics.push(
-                    Diagnostic::new(
-                        Code("E0105"),
-                        span,
-                        format!("`{text}` is larger than any number that can be kept"),
-                    )
-                    .help("the largest is about 1.8e308"),
+                    Diagnostic::new(Code("E0105"), span, format!("`{text}` is larger than any number that can be kept"))
+                        .help("the largest is about 1.8e308"),
                 );
                 0.0
             }
@@ -652,11 +652,9 @@ impl Convert<'_> {
 /// E0102 for `digits` followed by the unit `written`, together at `place`.
 pub(super) fn needs_brackets(digits: &str, written: &str, place: Span) -> Diagnostic {
     let unit = unit_text::repair(written).unwrap_or_else(|| written.to_string());
-    Diagnostic::new(Code("E0102"), place, "a unit needs brackets").help(format!("write `{digits} [{unit}]`")).fix(
-        "put the unit in brackets",
-        place,
-        format!("{digits} [{unit}]"),
-    )
+    Diagnostic::new(Code("E0102"), place, "a unit needs brackets")
+        .help(format!("write `{digits} [{unit}]`"))
+        .fix("put the unit in brackets", place, format!("{digits} [{unit}]"))
 }
 
 /// A path as written.

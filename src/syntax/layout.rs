@@ -72,7 +72,8 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Fil
         );
         return File { statements: vec![], comments: vec![], line_starts: vec![0], unread: vec![], span };
     }
-    let lexed = lex::lex(source, text, diagnostics);
+    let mut found = Diagnostics::default();
+    let lexed = lex::lex(source, text, &mut found);
     let mut layout = Layout {
         source,
         text,
@@ -87,10 +88,12 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Fil
         open: Vec::new(),
         suspect: None,
         unread: Vec::new(),
-        diagnostics,
+        diagnostics: &mut found,
     };
     let statements = layout.file();
     let unread = layout.unread;
+    found.sort();
+    diagnostics.extend(found);
     let Lexed { comments, line_starts, .. } = lexed;
     File { statements, comments, line_starts, unread, span }
 }
@@ -346,11 +349,9 @@ impl<'t> Layout<'t, '_> {
                 if is_sure {
                     let (start, _) = self.indent(token.start);
                     let place = Span::new(self.source, start, start);
-                    found = found.help(format!("add `{missing}` before line {line}")).fix(
-                        format!("add `{missing}`"),
-                        place,
-                        format!("{missing}\n"),
-                    );
+                    found = found
+                        .help(format!("add `{missing}` before line {line}"))
+                        .fix(format!("add `{missing}`"), place, format!("{missing}\n"));
                 } else {
                     found = found.help(format!("add `}}` where the block ends, before line {line}"));
                 }
@@ -358,11 +359,9 @@ impl<'t> Layout<'t, '_> {
             None if is_sure => {
                 let end = Span::new(self.source, self.text.len(), self.text.len());
                 let line_end = if self.text.ends_with('\n') { "" } else { "\n" };
-                found = found.help(format!("add `{missing}` at the end of the text")).fix(
-                    format!("add `{missing}`"),
-                    end,
-                    format!("{line_end}{missing}\n"),
-                );
+                found = found
+                    .help(format!("add `{missing}` at the end of the text"))
+                    .fix(format!("add `{missing}`"), end, format!("{line_end}{missing}\n"));
             }
             None => found = found.help("add `}` where the block ends"),
         }

@@ -114,6 +114,23 @@ pub(super) fn before_reading(layout: &Layout<'_, '_>, form: Form, header: &[Toke
     if is_operator(last.kind) || matches!(last.kind, Kind::Comma | Kind::Colon) || is_word {
         return Some(ends_early(layout, last));
     }
+    if form == Form::Ode {
+        let prime = header.iter().position(|t| t.kind == Kind::Prime)?;
+        let next = *header.get(prime + 1)?;
+        let span = layout.span(next);
+        return match next.kind {
+            Kind::Equal => None,
+            Kind::Prime => Some(
+                Diagnostic::new(SYNTAX, span, "a second derivative is not read")
+                    .help("name the first derivative: `x' = v` and `v' = ...`"),
+            ),
+            Kind::EqualEqual => Some(no_comparison(span)),
+            _ => Some(
+                Diagnostic::new(SYNTAX, span, format!("`=` belongs here, not `{}`", shown(layout.slice(next))))
+                    .help(form_help(form)),
+            ),
+        };
+    }
     if form == Form::Directive && words::declares(layout.slice(header[0])) {
         let name = header.get(1).filter(|t| t.kind == Kind::Name && lex::is_reserved(layout.slice(**t)))?;
         return Some(reserved(layout, *name));
@@ -141,9 +158,7 @@ fn ends_early(layout: &Layout<'_, '_>, last: Token) -> Diagnostic {
             "add one, such as `Normal(sd = 1)`, or remove `~`".to_string(),
         ),
         Kind::Comma => ("a list ends early", "one more item belongs here", "add an item or remove `,`".to_string()),
-        Kind::Colon => {
-            ("nothing follows the label", "a statement belongs here", "add what the label names".to_string())
-        }
+        Kind::Colon => ("nothing follows the label", "a statement belongs here", "add what the label names".to_string()),
         Kind::Name if text == "in" => {
             ("a range is missing", "a range belongs here", "add one, such as `in 0 .. 1`".to_string())
         }
@@ -169,11 +184,9 @@ pub(super) fn after_reading(layout: &Layout<'_, '_>, kind: &StatementKind) -> Op
 }
 
 fn compares(place: Span) -> Diagnostic {
-    Diagnostic::new(SYNTAX, place, "`=` gives a value and does not compare").help("a comparison is written `==`").fix(
-        "write `==`",
-        place,
-        "==",
-    )
+    Diagnostic::new(SYNTAX, place, "`=` gives a value and does not compare")
+        .help("a comparison is written `==`")
+        .fix("write `==`", place, "==")
 }
 
 fn reserved(layout: &Layout<'_, '_>, token: Token) -> Diagnostic {
@@ -202,8 +215,7 @@ fn foreign(layout: &Layout<'_, '_>, header: &[Token]) -> Option<Diagnostic> {
         };
         let span = layout.span(*token).to(layout.span(*place.unwrap_or(token)));
         let shown = layout.text.get(span.start as usize..span.end as usize).unwrap_or("");
-        let replacement =
-            if operator.starts_with(char::is_alphabetic) { format!(" {operator} ") } else { operator.into() };
+        let replacement = if operator.starts_with(char::is_alphabetic) { format!(" {operator} ") } else { operator.into() };
         return Some(
             Diagnostic::new(SYNTAX, span, format!("`{shown}` is not an operator here"))
                 .help(format!("write `{operator}`"))
@@ -243,9 +255,14 @@ pub(super) fn explain(layout: &mut Layout<'_, '_>, form: Form, header: &[Token],
         {
             side_by_side(layout, form, header, idx)
         }
-        Kind::EqualEqual => Diagnostic::new(SYNTAX, span, "`==` compares and gives no value")
-            .help("a value is given by `=`")
-            .fix("write `=`", span, "="),
+        Kind::EqualEqual => no_comparison(span),
+        Kind::Comma if header.get(idx + 1).is_some_and(|t| t.kind == Kind::Name) => comma(layout, header, idx),
+        Kind::At | Kind::Name if form == Form::Reaction && before.is_some_and(|t| is_arrow(t.kind)) => {
+            Diagnostic::new(SYNTAX, span, "the right side of the reaction is missing").help("write `0` for nothing")
+        }
+        Kind::Arrow | Kind::BothArrow if idx == 0 => {
+            Diagnostic::new(SYNTAX, span, "the left side of the reaction is missing").help("write `0` for nothing")
+        }
         Kind::Equal if header[..idx].iter().any(|t| is_if(layout, *t)) => compares(span),
         Kind::Equal if header[..idx].iter().any(|t| t.kind == Kind::Comma) => {
             Diagnostic::new(SYNTAX, span, "a second `=` in one statement")
@@ -259,21 +276,20 @@ pub(super) fn explain(layout: &mut Layout<'_, '_>, form: Form, header: &[Token],
             let place = before.map_or(span, |t| layout.span(t).to(span));
             Diagnostic::new(SYNTAX, place, "`/=` is not an assignment").help("write `x *= 1/factor`")
         }
-        Kind::Prime if before.is_some_and(|t| t.kind == Kind::Prime) => {
-            Diagnostic::new(SYNTAX, span, "a second derivative is not read")
-                .help("name the first derivative: `x' = v` and `v' = ...`")
+        Kind::BackArrow => {
+            Diagnostic::new(SYNTAX, span, "`<-` binds a column and does not compare")
+                .help("put a blank between them: `< -`")
+                .fix("write `< -`", span, "< -")
         }
-        Kind::BackArrow => Diagnostic::new(SYNTAX, span, "`<-` binds a column and does not compare")
-            .help("put a blank between them: `< -`")
-            .fix("write `< -`", span, "< -"),
-        Kind::Other if text == "$" => Diagnostic::new(SYNTAX, span, "`$` does not mark a boundary species here")
-            .help("write `fixed` where the species is declared"),
+        Kind::Other if text == "$" => {
+            Diagnostic::new(SYNTAX, span, "`$` does not mark a boundary species here")
+                .help("write `fixed` where the species is declared")
+        }
         Kind::Other if text == "%" => {
             Diagnostic::new(SYNTAX, span, "`%` is not an operator").help("the remainder is `mod(a, b)`")
         }
-        Kind::Other => {
-            Diagnostic::new(SYNTAX, span, format!("`{}` has no meaning here", shown(text))).help(form_help(form))
-        }
+        Kind::Other => Diagnostic::new(SYNTAX, span, format!("`{}` has no meaning here", shown(text)))
+            .help(form_help(form)),
         _ if before.is_some_and(|t| t.kind == Kind::RBracket) && is_operator(token.kind) => {
             Diagnostic::new(SYNTAX, span, format!("`{text}` follows a unit"))
                 .help("in an expression only a number has a unit; a name has its own where it is declared")
@@ -284,6 +300,27 @@ pub(super) fn explain(layout: &mut Layout<'_, '_>, form: Form, header: &[Token],
         }
         _ => Diagnostic::new(SYNTAX, span, format!("`{}` cannot stand here", shown(text))).help(form_help(form)),
     })
+}
+
+fn is_arrow(kind: Kind) -> bool {
+    matches!(kind, Kind::Arrow | Kind::BothArrow)
+}
+
+fn no_comparison(span: Span) -> Diagnostic {
+    Diagnostic::new(SYNTAX, span, "`==` compares and gives no value")
+        .help("a value is given by `=`")
+        .fix("write `=`", span, "=")
+}
+
+/// `a = 1, b = 2`, or a comma that joins nothing.
+fn comma(layout: &Layout<'_, '_>, header: &[Token], idx: usize) -> Diagnostic {
+    let span = layout.span(header[idx]);
+    let found = Diagnostic::new(SYNTAX, span, "a comma does not separate statements");
+    let found = found.help("statements are separated by `;` or a new line");
+    match header.get(idx + 2).map(|t| t.kind) {
+        Some(Kind::Equal | Kind::LBracket | Kind::Prime) => found.fix("write `;`", span, ";"),
+        _ => found,
+    }
 }
 
 fn is_if(layout: &Layout<'_, '_>, token: Token) -> bool {
@@ -361,44 +398,45 @@ fn side_by_side(layout: &mut Layout<'_, '_>, form: Form, header: &[Token], idx: 
         && !header[arrow..idx].iter().any(|t| t.kind == Kind::At || layout.slice(*t) == "rate")
     {
         let insert = Span { end: token.start, ..place };
-        return Diagnostic::new(
-            Code("E0103"),
-            layout.span(header[0]).to(layout.span(before)),
-            "the reaction has no rate",
-        )
-        .label(place, "is this the rate?")
-        .help("write `rate` before a full law, or `@` before a rate constant")
-        .fix("write `rate`", insert, "rate ");
+        return Diagnostic::new(Code("E0103"), layout.span(header[0]).to(layout.span(before)), "the reaction has no rate")
+            .label(place, "is this the rate?")
+            .help("write `rate` before a full law, or `@` before a rate constant")
+            .fix("write `rate`", insert, "rate ");
     }
     let near_clause = suggest(right, ClauseWord::ALL.iter().map(|(t, _)| *t).chain(Flag::ALL.iter().map(|(t, _)| *t)));
     let title = format!("nothing stands between `{}` and `{}`", shown(left), shown(right));
     let found = Diagnostic::new(SYNTAX, place, title);
+    let has_value = header.get(idx + 1).is_some_and(|t| {
+        matches!(t.kind, Kind::Name | Kind::Quoted | Kind::Number | Kind::OddNumber | Kind::LParen | Kind::Minus)
+    });
+    if let Some(word) = near_clause
+        && right.chars().count() > 2
+        && token.kind == Kind::Name
+        && (has_value || before.kind == Kind::RBracket)
+    {
+        return found.help(format!("did you mean `{word}`?")).fix(format!("write `{word}`"), place, word);
+    }
     if matches!(before.kind, Kind::Number | Kind::OddNumber) && matches!(token.kind, Kind::Name | Kind::LParen) {
         let between = Span { start: before.end, end: token.start, ..place };
-        return found.help(format!("a product is written `{left}*{right}`")).fix("write the product", between, "*");
+        let shown = if token.kind == Kind::LParen { "(...)" } else { right };
+        return found.help(format!("a product is written `{left}*{shown}`")).fix("write the product", between, "*");
     }
-    match near_clause {
-        Some(word) if right.chars().count() > 2 && token.kind == Kind::Name => {
-            found.help(format!("did you mean `{word}`?")).fix(format!("write `{word}`"), place, word)
-        }
-        _ => found.help("write an operator between them; a new statement starts on a new line or behind `;`"),
-    }
+    found.help("write an operator between them; a new statement starts on a new line or behind `;`")
 }
 
 /// E0103: the reaction at `place` has no rate, and `expr` stands behind it as a statement.
 pub(super) fn missing_rate(text: &str, place: Span, expr: &Expr) -> Diagnostic {
     let part = |span: Span| text.get(span.start as usize..span.end as usize).unwrap_or("");
     let (reaction, law) = (part(place), part(expr.span));
-    let found = Diagnostic::new(Code("E0103"), place, "the reaction has no rate").label(expr.span, "is this the rate?");
+    let found =
+        Diagnostic::new(Code("E0103"), place, "the reaction has no rate").label(expr.span, "is this the rate?");
     let gap = Span { start: place.end, end: expr.span.start, ..place };
     match expr.kind {
         ExprKind::Quantity { .. } | ExprKind::Path(_) => {
             found.help(format!("write `{reaction} @ {law}` if it is a rate constant, or `rate {law}` for a full law"))
         }
-        _ => found.help(format!("write `{reaction} rate {law}`, or `@ k` with the constant alone")).fix(
-            "write `rate`",
-            gap,
-            " rate ",
-        ),
+        _ => found
+            .help(format!("write `{reaction} rate {law}`, or `@ k` with the constant alone"))
+            .fix("write `rate`", gap, " rate "),
     }
 }
