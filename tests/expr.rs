@@ -1,5 +1,9 @@
 //! The expression graph against independent truth: dual numbers for derivatives, plain arithmetic for values.
 
+mod conserved;
+mod derivatives;
+mod networks;
+mod printing;
 mod programs;
 
 use num_dual::{Dual64, HyperDual64};
@@ -143,4 +147,60 @@ proptest! {
         let (got, _) = evaluate(&dag, &[root], &env(program.t, &program.x, &program.p, &[], 0.0));
         prop_assert!((got[0] - want).abs() <= 64.0 * f64::EPSILON * scale, "{} for {want}, scale {scale}", got[0]);
     }
+}
+
+proptest! {
+    #![proptest_config(config(1000))]
+
+    #[test]
+    fn the_scale_bounds_what_perturbed_variables_do(
+        program in programs(),
+        signs in prop::collection::vec(any::<bool>(), 1 + N_STATES + N_PARAMS),
+    ) {
+        const STEP: f64 = 1e-7;
+        prop_assume!(program.evaluate().1.is_finite());
+        let mut dag = Dag::new();
+        let root = program.build(&mut dag);
+        let at = env(program.t, &program.x, &program.p, &[], 0.0);
+        let (value, scale) = evaluate(&dag, &[root], &at);
+        prop_assert!(scale[0] >= value[0].abs());
+        let change = |half: f64| {
+            let moved = |v: f64, k: usize| v * (1.0 + if signs[k] { half } else { -half });
+            let x: Vec<f64> = program.x.iter().enumerate().map(|(k, &v)| moved(v, k + 1)).collect();
+            let p: Vec<f64> = program.p.iter().enumerate().map(|(k, &v)| moved(v, k + 1 + N_STATES)).collect();
+            evaluate(&dag, &[root], &env(moved(program.t, 0), &x, &p, &[], 0.0)).0[0]
+        };
+        let (forward, backward) = (change(STEP) - value[0], value[0] - change(-STEP));
+        // The bound is of first order: it is checked where both sides agree that the change is.
+        if (forward - backward).abs() <= 0.01 * forward.abs() {
+            prop_assert!(forward.abs() <= 1.02 * STEP * scale[0], "{forward} for scale {}", scale[0]);
+        }
+    }
+
+    #[test]
+    fn printing_ends_and_is_stable(program in programs()) {
+        printing::is_stable(&program)?;
+    }
+
+    #[test]
+    fn sums_in_any_order_and_form_are_proved_equal(program in programs()) {
+        conserved::is_proved(&program)?;
+    }
+}
+
+#[test]
+fn sums_run_from_left_to_right() {
+    let mut dag = Dag::new();
+    let x: Vec<NodeId> = (0..4).map(|k| dag.leaf(Leaf::State(k))).collect();
+    let root = dag.sum(&[(-1.0, x[0]), (0.1, x[1]), (1.0, x[2]), (-3.7, x[3])]);
+    let v = [1e16, 3.3, 1.0 / 3.0, -7.7];
+    let want = ((-v[0] + 0.1 * v[1]) + v[2]) + -3.7 * v[3];
+    assert_eq!(evaluate(&dag, &[root], &env(0.0, &v, &[], &[], 0.0)).0[0].to_bits(), want.to_bits());
+}
+
+#[test]
+fn a_variable_without_value_is_not_a_number() {
+    let mut dag = Dag::new();
+    let leaf = dag.leaf(Leaf::Param(3));
+    assert!(evaluate(&dag, &[leaf], &env(0.0, &[], &[1.0], &[], 0.0)).0[0].is_nan());
 }

@@ -340,3 +340,209 @@ fn add_up_repeated(list: &mut [Term]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expr::{Env, Interpreter};
+
+    /// A graph with two states a and b.
+    fn graph() -> (Dag, NodeId, NodeId) {
+        let mut dag = Dag::new();
+        let (a, b) = (dag.leaf(Leaf::State(0)), dag.leaf(Leaf::State(1)));
+        (dag, a, b)
+    }
+
+    fn value(dag: &Dag, id: NodeId, a: f64, b: f64) -> f64 {
+        let env = Env { t: 0.0, x: &[a, b], u: &[], d: &[], p: &[], dx: &[], dt: 0.0 };
+        Interpreter::new(dag, &[id]).values(&env)[0]
+    }
+
+    /// Pairs of different size and sign, none special.
+    const POINTS: [(f64, f64); 6] =
+        [(1.7, 0.3), (-2.1, 4.4), (3.3e5, -7.1e-7), (-0.11, -9.3), (6.1e-200, 3.7), (1e9, 1.1e-9)];
+
+    /// The node has the same bits as the plain computation.
+    fn is_exact(dag: &Dag, id: NodeId, plain: impl Fn(f64, f64) -> f64) {
+        for (a, b) in POINTS {
+            assert_eq!(value(dag, id, a, b).to_bits(), plain(a, b).to_bits(), "at ({a}, {b})");
+        }
+    }
+
+    /// The node is within `ulps` half-epsilons of the plain computation.
+    fn is_within(dag: &Dag, id: NodeId, roundings: f64, plain: impl Fn(f64, f64) -> f64) {
+        for (a, b) in POINTS {
+            let (got, want) = (value(dag, id, a, b), plain(a, b));
+            assert!((got - want).abs() <= roundings * f64::EPSILON / 2.0 * want.abs() || got == want, "{got} {want}");
+        }
+    }
+
+    #[test]
+    fn constants_fold_to_the_bits_of_the_operation() {
+        let mut dag = Dag::new();
+        let (x, y) = (dag.constant(0.3), dag.constant(-1.7));
+        let folded = |dag: &Dag, id: NodeId| dag.as_const(id).map(f64::to_bits);
+        let sum = dag.sum(&[(2.0, x), (0.7, y)]);
+        assert_eq!(folded(&dag, sum), Some((2.0 * 0.3 + 0.7 * -1.7f64).to_bits()));
+        let product = dag.mul(x, y);
+        assert_eq!(folded(&dag, product), Some((0.3 * -1.7f64).to_bits()));
+        let quotient = dag.div(x, y);
+        assert_eq!(folded(&dag, quotient), Some((0.3 / -1.7f64).to_bits()));
+        let sine = dag.unary(UnaryOp::Sin, x);
+        assert_eq!(folded(&dag, sine), Some(0.3f64.sin().to_bits()));
+        let modulo = dag.binary(BinaryOp::Mod, y, x);
+        assert_eq!(folded(&dag, modulo), Some(BinaryOp::Mod.apply(-1.7, 0.3).to_bits()));
+        let less = dag.compare(Compare::Lt, y, x);
+        assert_eq!(less, Dag::ONE);
+        let power = dag.powi(y, 3);
+        assert_eq!(folded(&dag, power), Some((-1.7f64 * (-1.7 * -1.7)).to_bits()));
+    }
+
+    #[test]
+    fn division_by_the_constant_zero_is_not_folded() {
+        let (mut dag, a, _) = graph();
+        let zero_over_zero = dag.div(Dag::ZERO, Dag::ZERO);
+        assert!(value(&dag, zero_over_zero, 1.0, 1.0).is_nan());
+        let over_zero = dag.div(a, Dag::ZERO);
+        assert_eq!(value(&dag, over_zero, 2.0, 1.0), f64::INFINITY);
+    }
+
+    #[test]
+    fn neutral_elements_vanish() {
+        let (mut dag, a, b) = graph();
+        assert_eq!(dag.add(a, Dag::ZERO), a);
+        assert_eq!(dag.mul(a, Dag::ONE), a);
+        assert_eq!(dag.div(a, Dag::ONE), a);
+        assert_eq!(dag.powi(a, 1), a);
+        assert_eq!(dag.powi(a, 0), Dag::ONE);
+        assert_eq!(dag.mul(a, Dag::ZERO), Dag::ZERO);
+        assert_eq!(dag.sub(a, a), Dag::ZERO);
+        let minus = dag.neg(a);
+        assert_eq!(dag.neg(minus), a);
+        assert_eq!(dag.select(Dag::ONE, a, b), a);
+        assert_eq!(dag.select(Dag::ZERO, a, b), b);
+        let less = dag.compare(Compare::Lt, a, b);
+        assert_eq!(dag.select(less, a, a), a);
+    }
+
+    #[test]
+    fn undefined_values_are_not_hidden_by_inverse_functions() {
+        let (mut dag, a, _) = graph();
+        let quotient = dag.div(a, a);
+        assert!(value(&dag, quotient, 0.0, 0.0).is_nan());
+        let log = dag.unary(UnaryOp::Ln, a);
+        let exp = dag.unary(UnaryOp::Exp, log);
+        assert!(value(&dag, exp, -1.0, 0.0).is_nan());
+        let root = dag.unary(UnaryOp::Sqrt, a);
+        let square = dag.mul(root, root);
+        assert!(value(&dag, square, -1.0, 0.0).is_nan());
+    }
+
+    #[test]
+    fn signs_and_powers_of_two_leave_products_without_rounding() {
+        let (mut dag, a, b) = graph();
+        let (minus_a, half_b, third_a) = (dag.neg(a), dag.scale(0.5, b), dag.scale(0.3, a));
+        let plain = dag.mul(a, b);
+        let product = dag.mul(minus_a, half_b);
+        assert_eq!(dag.as_scaled(product), Some((-0.5, plain)));
+        is_exact(&dag, product, |a, b| -a * (0.5 * b));
+        let quotient = dag.div(minus_a, half_b);
+        is_exact(&dag, quotient, |a, b| -a / (0.5 * b));
+        let eighth = dag.constant(-8.0);
+        let over_eight = dag.div(a, eighth);
+        assert_eq!(dag.as_scaled(over_eight), Some((-0.125, a)));
+        is_exact(&dag, over_eight, |a, _| a / -8.0);
+        let three = dag.constant(3.0);
+        let over_three = dag.div(a, three);
+        is_exact(&dag, over_three, |a, _| a / 3.0);
+        let one_over = dag.div(Dag::ONE, half_b);
+        is_exact(&dag, one_over, |_, b| 1.0 / (0.5 * b));
+        // Rounding would change here, so the coefficient stays inside.
+        let kept = dag.mul(third_a, b);
+        is_exact(&dag, kept, |a, b| (0.3 * a) * b);
+        let twice = dag.scale(0.7, third_a);
+        is_exact(&dag, twice, |a, _| 0.7 * (0.3 * a));
+    }
+
+    #[test]
+    fn products_of_one_base_are_powers() {
+        let (mut dag, a, b) = graph();
+        let square = dag.mul(a, a);
+        assert_eq!(square, dag.powi(a, 2));
+        is_exact(&dag, square, |a, _| a * a);
+        let cube = dag.mul(square, a);
+        assert_eq!(cube, dag.powi(a, 3));
+        is_exact(&dag, cube, |a, _| a * (a * a));
+        let fifth = dag.mul(square, cube);
+        is_within(&dag, fifth, 5.0, |a, _| (a * a) * (a * (a * a)));
+        let nested = dag.powi(square, 3);
+        assert_eq!(nested, dag.powi(a, 6));
+        is_within(&dag, nested, 6.0, |a, _| powi(a * a, 3));
+        let minus_b = dag.neg(b);
+        let (even, odd) = (dag.powi(minus_b, 4), dag.powi(minus_b, 3));
+        is_exact(&dag, even, |_, b| powi(-b, 4));
+        is_exact(&dag, odd, |_, b| powi(-b, 3));
+        let inverse = dag.powi(b, -1);
+        assert_eq!(inverse, dag.div(Dag::ONE, b));
+        dag.powi(a, i32::MIN);
+    }
+
+    #[test]
+    fn sums_add_up_repeated_terms_and_keep_their_order() {
+        let (mut dag, a, b) = graph();
+        let sum = dag.sum(&[(1.0, b), (0.3, a), (1.0, Dag::ONE), (0.4, b), (2.0, Dag::ONE)]);
+        is_exact(&dag, sum, |a, b| (1.0 + 0.4) * b + 0.3 * a + 3.0);
+        let many: Vec<(f64, NodeId)> = (0..40).map(|k| (f64::from(k), if k % 2 == 0 { b } else { a })).collect();
+        let long = dag.sum(&many);
+        is_exact(&dag, long, |a, b| 380.0 * b + 400.0 * a);
+        let cancelled: Vec<(f64, NodeId)> = many.iter().map(|&(_, node)| (1.0, node)).collect();
+        let minus = [&cancelled[..], &[(-20.0, a), (-20.0, b)]].concat();
+        assert_eq!(dag.sum(&minus), Dag::ZERO);
+    }
+
+    #[test]
+    fn idempotent_functions_and_logic_fold_exactly() {
+        let (mut dag, a, b) = graph();
+        let minus_a = dag.neg(a);
+        let abs = dag.unary(UnaryOp::Abs, a);
+        assert_eq!(dag.unary(UnaryOp::Abs, abs), abs);
+        assert_eq!(dag.unary(UnaryOp::Abs, minus_a), abs);
+        let floor = dag.unary(UnaryOp::Floor, a);
+        assert_eq!(dag.unary(UnaryOp::Ceil, floor), floor);
+        let sign = dag.unary(UnaryOp::Sign, a);
+        assert_eq!(dag.unary(UnaryOp::Sign, sign), sign);
+        assert_eq!(dag.binary(BinaryOp::Min, a, a), a);
+        assert_eq!(dag.binary(BinaryOp::Max, a, a), a);
+        let (less, equal) = (dag.compare(Compare::Lt, a, b), dag.compare(Compare::Eq, a, b));
+        let not_less = dag.unary(UnaryOp::Not, less);
+        assert_eq!(dag.unary(UnaryOp::Not, not_less), less);
+        assert_eq!(dag.unary(UnaryOp::Not, equal), dag.compare(Compare::Ne, a, b));
+        assert_eq!(dag.binary(BinaryOp::And, less, less), less);
+        assert_eq!(dag.binary(BinaryOp::And, less, Dag::ONE), less);
+        assert_eq!(dag.binary(BinaryOp::And, less, Dag::ZERO), Dag::ZERO);
+        assert_eq!(dag.binary(BinaryOp::Or, Dag::ZERO, less), less);
+        assert_eq!(dag.binary(BinaryOp::Or, less, Dag::ONE), Dag::ONE);
+        assert_eq!(dag.compare(Compare::Lt, a, a), Dag::ZERO);
+        let chosen = dag.select(not_less, a, b);
+        assert_eq!(chosen, dag.select(less, b, a));
+        // A number that is not a truth value must become one: these do not fold.
+        let not_a = dag.unary(UnaryOp::Not, a);
+        let twice = dag.unary(UnaryOp::Not, not_a);
+        is_exact(&dag, twice, |_, _| 1.0);
+        let both = dag.binary(BinaryOp::And, a, a);
+        is_exact(&dag, both, |_, _| 1.0);
+        let not_a_number = f64::NAN;
+        assert_eq!(value(&dag, chosen, not_a_number, 2.0).to_bits(), not_a_number.to_bits());
+    }
+
+    #[test]
+    fn real_powers_become_products_and_roots() {
+        let (mut dag, a, b) = graph();
+        let (half, four, other) = (dag.constant(0.5), dag.constant(4.0), dag.constant(1.5));
+        assert_eq!(dag.pow(a, half), dag.unary(UnaryOp::Sqrt, a));
+        assert_eq!(dag.pow(a, four), dag.powi(a, 4));
+        assert_eq!(dag.pow(Dag::ONE, b), Dag::ONE);
+        let power = dag.pow(b, other);
+        assert_eq!(value(&dag, power, 0.0, 2.0), 2f64.powf(1.5));
+    }
+}

@@ -87,6 +87,17 @@ impl Interpreter {
         self.roots.len()
     }
 
+    /// One more than the largest index among the leaves: every slice of this length is long enough.
+    pub(super) fn n_leaves(&self) -> usize {
+        let index = |step: &Step| match step {
+            Step::Leaf(
+                Leaf::State(k) | Leaf::Param(k) | Leaf::Input(k) | Leaf::Disturbance(k) | Leaf::Direction(k),
+            ) => *k as usize + 1,
+            _ => 0,
+        };
+        self.steps.iter().map(index).max().unwrap_or(0)
+    }
+
     /// `out: n_roots` = the values of the roots. `buffer` is scratch, grown at the first call and reused.
     pub fn eval<T: DualNum<Primitive = f64> + Copy>(&self, env: &Env<'_, T>, buffer: &mut Vec<T>, out: &mut [T]) {
         self.run(env, buffer);

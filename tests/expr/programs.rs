@@ -120,7 +120,9 @@ impl Program {
                     let (a, b) = (at(a), at(b));
                     let by_a = function(|x| op.apply(x, b.0), a);
                     let by_b = function(|x| op.apply(a.0, x), b);
-                    (by_a.0, by_a.1 + by_b.1)
+                    // The sign of a zero is not kept, but `atan2` looks at it.
+                    let jumps = *op == BinaryOp::Atan2 && a.0 == 0.0;
+                    (by_a.0, if jumps { f64::INFINITY } else { by_a.1 + by_b.1 })
                 }
                 Op::PowI(a, n) => function(|x| x.powf(f64::from(*n)), at(a)),
                 Op::Sum(terms) => {

@@ -1,0 +1,114 @@
+//! Derivatives where they are special: kinks, jumps, zeros; and their structure.
+
+use super::{env, evaluate};
+use twinc::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp, Wrt, gradients};
+
+fn derivative(dag: &mut Dag, root: NodeId, x: &[f64]) -> Vec<f64> {
+    let row = gradients(dag, &[root], Wrt::States).remove(0);
+    let mut dense = vec![0.0; x.len()];
+    for (column, node) in row {
+        dense[column as usize] = evaluate(dag, &[node], &env(0.0, x, &[], &[], 0.0)).0[0];
+    }
+    dense
+}
+
+fn two_states() -> (Dag, NodeId, NodeId) {
+    let mut dag = Dag::new();
+    let (a, b) = (dag.leaf(Leaf::State(0)), dag.leaf(Leaf::State(1)));
+    (dag, a, b)
+}
+
+#[test]
+fn kinks_take_the_derivative_of_the_branch_the_value_takes() {
+    let (mut dag, a, b) = two_states();
+    let min = dag.binary(BinaryOp::Min, a, b);
+    assert_eq!(derivative(&mut dag, min, &[1.0, 2.0]), [1.0, 0.0]);
+    assert_eq!(derivative(&mut dag, min, &[2.0, 1.0]), [0.0, 1.0]);
+    assert_eq!(derivative(&mut dag, min, &[1.0, 1.0]), [0.0, 1.0]);
+    let max = dag.binary(BinaryOp::Max, a, b);
+    assert_eq!(derivative(&mut dag, max, &[1.0, 2.0]), [0.0, 1.0]);
+    assert_eq!(derivative(&mut dag, max, &[2.0, 1.0]), [1.0, 0.0]);
+    assert_eq!(derivative(&mut dag, max, &[1.0, 1.0]), [0.0, 1.0]);
+    let clipped = dag.binary(BinaryOp::Max, a, Dag::ZERO);
+    assert_eq!(derivative(&mut dag, clipped, &[0.0, 0.0]), [0.0, 0.0]);
+    let abs = dag.unary(UnaryOp::Abs, a);
+    for (x, slope) in [(-2.0, -1.0), (0.0, 0.0), (3.0, 1.0)] {
+        assert_eq!(derivative(&mut dag, abs, &[x, 0.0]), [slope, 0.0]);
+    }
+}
+
+#[test]
+fn conditions_and_steps_have_no_derivative_of_their_own() {
+    let (mut dag, a, b) = two_states();
+    let less = dag.compare(Compare::Lt, a, b);
+    let choice = dag.select(less, b, a);
+    assert_eq!(derivative(&mut dag, choice, &[1.0, 2.0]), [0.0, 1.0]);
+    assert_eq!(derivative(&mut dag, choice, &[3.0, 2.0]), [1.0, 0.0]);
+    for op in [UnaryOp::Sign, UnaryOp::Floor, UnaryOp::Ceil, UnaryOp::Not] {
+        let step = dag.unary(op, a);
+        assert!(gradients(&mut dag, &[step, less], Wrt::States).iter().all(Vec::is_empty));
+    }
+    let modulo = dag.binary(BinaryOp::Mod, a, b);
+    assert_eq!(derivative(&mut dag, modulo, &[7.0, 3.0]), [1.0, -2.0]);
+}
+
+#[test]
+fn powers_are_differentiable_at_zero() {
+    let (mut dag, a, b) = two_states();
+    let power = dag.pow(a, b);
+    assert_eq!(derivative(&mut dag, power, &[0.0, 2.0]), [0.0, 0.0]);
+    assert_eq!(derivative(&mut dag, power, &[0.0, 1.0]), [1.0, 0.0]);
+    let fixed = dag.constant(1.5);
+    let power = dag.pow(a, fixed);
+    assert_eq!(derivative(&mut dag, power, &[0.0, 0.0]), [0.0, 0.0]);
+    let square = dag.powi(a, 2);
+    assert_eq!(derivative(&mut dag, square, &[0.0, 0.0]), [0.0, 0.0]);
+    // A Hill law with a fitted exponent, at an empty pool.
+    let hill = {
+        let (k, s) = (dag.powi(b, 2), dag.pow(a, b));
+        let below = dag.add(k, s);
+        dag.div(s, below)
+    };
+    assert_eq!(derivative(&mut dag, hill, &[0.0, 2.0]), [0.0, 0.0]);
+}
+
+#[test]
+fn structural_zeros_are_left_out() {
+    let (mut dag, a, b) = two_states();
+    let k = dag.leaf(Leaf::Param(3));
+    let rate = dag.mul(a, b);
+    let difference = dag.sum(&[(1.0, rate), (2.0, k), (-1.0, rate)]);
+    let rows = gradients(&mut dag, &[difference, rate], Wrt::States);
+    assert_eq!(rows, [vec![], vec![(0, b), (1, a)]]);
+    let two = dag.constant(2.0);
+    assert_eq!(gradients(&mut dag, &[difference], Wrt::Params), [vec![(3, two)]]);
+    assert_eq!(gradients(&mut dag, &[difference], Wrt::Time), [vec![]]);
+    assert_eq!(gradients(&mut dag, &[difference], Wrt::Inputs), [vec![]]);
+}
+
+#[test]
+fn derivatives_share_what_the_function_computes() {
+    let (mut dag, s, _) = two_states();
+    let (vmax, km) = (dag.leaf(Leaf::Param(0)), dag.leaf(Leaf::Param(1)));
+    let (above, below) = (dag.mul(vmax, s), dag.add(km, s));
+    let rate = dag.div(above, below);
+    let before = dag.len();
+    let row = gradients(&mut dag, &[rate], Wrt::States).remove(0);
+    // vmax − rate, and that over km + s.
+    assert_eq!(dag.len(), before + 2);
+    assert_eq!(row.len(), 1);
+}
+
+#[test]
+fn deep_graphs_do_not_exhaust_the_stack() {
+    let (mut dag, a, b) = two_states();
+    let mut root = a;
+    for _ in 0..100_000 {
+        let sine = dag.unary(UnaryOp::Sin, root);
+        root = dag.add(sine, b);
+    }
+    let rows = gradients(&mut dag, &[root], Wrt::States);
+    assert_eq!(rows[0].len(), 2);
+    let value = evaluate(&dag, &[root, rows[0][0].1], &env(0.0, &[0.1, 0.2], &[], &[], 0.0)).0;
+    assert!(value.iter().all(|v| v.is_finite()));
+}
