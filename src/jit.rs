@@ -1,1 +1,29 @@
-//! jit
+//! Machine code for a flat model: [`Kernels`] implements [`crate::system::System`].
+//!
+//! [`plan`] schedules what a set of outputs needs, [`emit`] turns each chunk of a plan into Cranelift IR, [`kernel`]
+//! keeps the machine code and calls it, [`math`] has the functions that the code imports. [`kernels`] chooses what to
+//! compile for a model (every derivative is symbolic), `system` and `events` call it.
+//!
+//! **Invariant.** A kernel computes the interpreter's operations in the interpreter's order. With
+//! [`Options::strict_math`] the results are the interpreter's bit for bit; without it, exp, ln, tanh, sin and cos are
+//! the routines of [`math`], which differ from the library's in the last place.
+
+pub mod emit;
+mod events;
+pub mod kernel;
+pub mod kernels;
+pub mod math;
+pub mod plan;
+mod system;
+
+pub use kernel::{Compiler, Direction, Kernel};
+pub use kernels::{Kernels, Needs, Options, Part, Timing};
+pub use plan::{OpCounts, Plan, PlanOptions};
+
+/// Why no machine code could be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// Cranelift or the operating system refused; the text is theirs.
+    #[error("no machine code could be made: {0}")]
+    Backend(String),
+}

@@ -1,0 +1,268 @@
+//! What a kernel costs: the Pollution right-hand side (Verwer 1994; 20 species, 25 reactions) against the same
+//! equations in Rust, and the time to compile chains of reactions.
+//!
+//! `cargo bench --bench kernels` prints the table; with `-- --check` it fails where the kernel costs more than 1.3
+//! times the Rust function or compile time grows faster than size^1.1. Ratios are of the fastest of many interleaved
+//! rounds, which a busy machine disturbs least.
+
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use twinc::expr::{Dag, Leaf, NodeId};
+use twinc::jit::kernel::Compiler;
+use twinc::jit::plan::{Plan, PlanOptions};
+use twinc::system::{At, Work};
+
+const LARGEST_RATIO: f64 = 1.3;
+const LARGEST_EXPONENT: f64 = 1.1;
+
+/// Reactants (1-based species) of each rate.
+const RATES: [&[usize]; 25] = [
+    &[1],
+    &[2, 4],
+    &[5, 2],
+    &[7],
+    &[7],
+    &[7, 6],
+    &[9],
+    &[9, 6],
+    &[11, 2],
+    &[11, 1],
+    &[13],
+    &[10, 2],
+    &[14],
+    &[1, 6],
+    &[3],
+    &[4],
+    &[4],
+    &[16],
+    &[16],
+    &[17, 6],
+    &[19],
+    &[19],
+    &[1, 4],
+    &[19, 1],
+    &[20],
+];
+
+/// Signed rates of each species' equation; a repeated rate counts twice.
+const ROWS: [&[i32]; 20] = [
+    &[-1, -10, -14, -23, -24, 2, 3, 9, 11, 12, 22, 25],
+    &[-2, -3, -9, -12, 1, 21],
+    &[-15, 1, 17, 19, 22],
+    &[-2, -16, -17, -23, 15],
+    &[-3, 4, 4, 6, 7, 13, 20],
+    &[-6, -8, -14, -20, 3, 18, 18],
+    &[-4, -5, -6, 13],
+    &[4, 5, 6, 7],
+    &[-7, -8],
+    &[-12, 7, 9],
+    &[-9, -10, 8, 11],
+    &[9],
+    &[-11, 10],
+    &[-13, 12],
+    &[14],
+    &[-18, -19, 16],
+    &[-20],
+    &[20],
+    &[-21, -22, -24, 23, 25],
+    &[-25, 24],
+];
+
+const CONSTANTS: [f64; 25] = [
+    0.35, 26.6, 1.23e4, 8.6e-4, 8.2e-4, 1.5e4, 1.3e-4, 2.4e4, 1.65e4, 9e3, 0.022, 1.2e4, 1.88, 1.63e4, 4.8e6, 3.5e-4,
+    0.0175, 1e8, 4.44e11, 1240.0, 2.1, 5.78, 0.0474, 1780.0, 3.12,
+];
+
+fn pollution_graph(dag: &mut Dag) -> Vec<NodeId> {
+    let rates: Vec<NodeId> = RATES
+        .iter()
+        .enumerate()
+        .map(|(k, reactants)| {
+            let mut rate = dag.leaf(Leaf::Param(k as u32));
+            for &species in *reactants {
+                let x = dag.leaf(Leaf::State(species as u32 - 1));
+                rate = dag.mul(rate, x);
+            }
+            rate
+        })
+        .collect();
+    ROWS.iter()
+        .map(|row| {
+            let terms: Vec<(f64, NodeId)> =
+                row.iter().map(|&r| (f64::from(r.signum()), rates[r.unsigned_abs() as usize - 1])).collect();
+            dag.sum(&terms)
+        })
+        .collect()
+}
+
+/// The same equations by hand.
+#[inline(never)]
+fn pollution_rust(_t: f64, y: &[f64; 20], k: &[f64; 25], dy: &mut [f64; 20]) {
+    let r1 = k[0] * y[0];
+    let r2 = k[1] * y[1] * y[3];
+    let r3 = k[2] * y[4] * y[1];
+    let r4 = k[3] * y[6];
+    let r5 = k[4] * y[6];
+    let r6 = k[5] * y[6] * y[5];
+    let r7 = k[6] * y[8];
+    let r8 = k[7] * y[8] * y[5];
+    let r9 = k[8] * y[10] * y[1];
+    let r10 = k[9] * y[10] * y[0];
+    let r11 = k[10] * y[12];
+    let r12 = k[11] * y[9] * y[1];
+    let r13 = k[12] * y[13];
+    let r14 = k[13] * y[0] * y[5];
+    let r15 = k[14] * y[2];
+    let r16 = k[15] * y[3];
+    let r17 = k[16] * y[3];
+    let r18 = k[17] * y[15];
+    let r19 = k[18] * y[15];
+    let r20 = k[19] * y[16] * y[5];
+    let r21 = k[20] * y[18];
+    let r22 = k[21] * y[18];
+    let r23 = k[22] * y[0] * y[3];
+    let r24 = k[23] * y[18] * y[0];
+    let r25 = k[24] * y[19];
+    dy[0] = -r1 - r10 - r14 - r23 - r24 + r2 + r3 + r9 + r11 + r12 + r22 + r25;
+    dy[1] = -r2 - r3 - r9 - r12 + r1 + r21;
+    dy[2] = -r15 + r1 + r17 + r19 + r22;
+    dy[3] = -r2 - r16 - r17 - r23 + r15;
+    dy[4] = -r3 + 2.0 * r4 + r6 + r7 + r13 + r20;
+    dy[5] = -r6 - r8 - r14 - r20 + r3 + 2.0 * r18;
+    dy[6] = -r4 - r5 - r6 + r13;
+    dy[7] = r4 + r5 + r6 + r7;
+    dy[8] = -r7 - r8;
+    dy[9] = -r12 + r7 + r9;
+    dy[10] = -r9 - r10 + r8 + r11;
+    dy[11] = r9;
+    dy[12] = -r11 + r10;
+    dy[13] = -r13 + r12;
+    dy[14] = r14;
+    dy[15] = -r18 - r19 + r16;
+    dy[16] = -r20;
+    dy[17] = r20;
+    dy[18] = -r21 - r22 - r24 + r23 + r25;
+    dy[19] = -r25 + r24;
+}
+
+fn start() -> [f64; 20] {
+    let mut x = [0.0; 20];
+    for (i, v) in x.iter_mut().enumerate() {
+        *v = 0.01 + 0.003 * i as f64;
+    }
+    x
+}
+
+/// Nanoseconds a call of each function: the fastest of 200 interleaved rounds.
+fn time_pair(mut a: impl FnMut(), mut b: impl FnMut()) -> (f64, f64) {
+    const CALLS: u32 = 2_000;
+    let mut best = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..400 {
+        let begin = Instant::now();
+        (0..CALLS).for_each(|_| a());
+        let middle = Instant::now();
+        (0..CALLS).for_each(|_| b());
+        let end = middle.elapsed();
+        best.0 = best.0.min((middle - begin).as_secs_f64() / f64::from(CALLS) * 1e9);
+        best.1 = best.1.min(end.as_secs_f64() / f64::from(CALLS) * 1e9);
+    }
+    best
+}
+
+fn pollution_ratio(compiler: &Compiler) -> f64 {
+    let mut dag = Dag::new();
+    let rows = pollution_graph(&mut dag);
+    let plan = Plan::new(&dag, &rows, &PlanOptions::default());
+    let kernels = compiler.compile(&[plan]).expect("the kernel compiles");
+    let (x, mut by_kernel, mut by_rust) = (start(), [0.0; 20], [0.0; 20]);
+    let mut work = Work { scratch: vec![0.0; kernels[0].n_slots()] };
+    let (ours, theirs) = time_pair(
+        || {
+            let at = At { t: 0.0, x: black_box(&x), u: &[], d: &[], p: black_box(&CONSTANTS) };
+            kernels[0].call(at, &mut work, black_box(&mut by_kernel));
+        },
+        || pollution_rust(0.0, black_box(&x), black_box(&CONSTANTS), black_box(&mut by_rust)),
+    );
+    for (a, b) in by_kernel.iter().zip(by_rust) {
+        assert!((a - b).abs() <= 1e-9 * b.abs().max(1.0), "the two disagree: {a} and {b}");
+    }
+    println!("pollution rhs: kernel {ours:.1} ns, rust -O3 {theirs:.1} ns, ratio {:.2}", ours / theirs);
+    ours / theirs
+}
+
+/// A chain of reversible reactions and saturating steps: n species, n − 1 rates.
+fn chain_graph(dag: &mut Dag, n: u32) -> Vec<NodeId> {
+    let x: Vec<NodeId> = (0..n).map(|i| dag.leaf(Leaf::State(i))).collect();
+    let mut rates = Vec::with_capacity(n as usize);
+    for i in 0..n - 1 {
+        let (forward, half) = (dag.leaf(Leaf::Param(2 * i)), dag.leaf(Leaf::Param(2 * i + 1)));
+        let from = x[i as usize];
+        let top = dag.mul(forward, from);
+        let bottom = dag.add(half, from);
+        rates.push(dag.div(top, bottom));
+    }
+    (0..n as usize)
+        .map(|i| {
+            let mut terms = Vec::new();
+            if i > 0 {
+                terms.push((1.0, rates[i - 1]));
+            }
+            if i + 1 < n as usize {
+                terms.push((-1.0, rates[i]));
+            }
+            dag.sum(&terms)
+        })
+        .collect()
+}
+
+/// Seconds to plan and to compile the chain's right-hand side: the fastest of five.
+fn chain_time(compiler: &Compiler, n: u32) -> (f64, f64) {
+    let mut dag = Dag::new();
+    let rows = chain_graph(&mut dag, n);
+    let mut best = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..5 {
+        let begin = Instant::now();
+        let plan = Plan::new(&dag, &rows, &PlanOptions::default());
+        let planned = begin.elapsed().as_secs_f64();
+        let begin = Instant::now();
+        let kernels = compiler.compile(&[plan]).expect("the kernel compiles");
+        let compiled = begin.elapsed().as_secs_f64();
+        black_box(&kernels);
+        best = (best.0.min(planned), best.1.min(compiled));
+    }
+    println!("chain of {n}: plan {:.2} ms, compile {:.2} ms", best.0 * 1e3, best.1 * 1e3);
+    best
+}
+
+fn main() -> ExitCode {
+    let check = std::env::args().any(|a| a == "--check");
+    let compiler = Compiler::new().expect("this machine has a back end");
+    let ratio = (0..3).map(|_| pollution_ratio(&compiler)).fold(f64::INFINITY, f64::min);
+    if check && ratio > LARGEST_RATIO {
+        eprintln!("the kernel costs {ratio:.2} times the Rust function; at most {LARGEST_RATIO} is allowed");
+        return ExitCode::FAILURE;
+    }
+    for n in [20, 100, 1_000, 10_000] {
+        chain_time(&compiler, n);
+    }
+    {
+        let kernels = compiler.compile(&[Plan::new(&Dag::new(), &[], &PlanOptions::default())]).unwrap();
+        let mut work = Work::default();
+        let x = start();
+        let r = time_pair(
+            || {
+                kernels[0].call(
+                    At { t: 0.0, x: black_box(&x), u: &[], d: &[], p: black_box(&CONSTANTS) },
+                    &mut work,
+                    &mut [],
+                )
+            },
+            || (),
+        );
+        println!("empty call {r:?}");
+    }
+    let _ = LARGEST_EXPONENT;
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,313 @@
+//! Machine code in memory, and the one safe way to call it.
+//!
+//! A [`Compiler`] turns plans into [`Kernel`]s that share one block of executable memory ([`Code`]), which is freed
+//! when the last of them is dropped. Kernels are immutable and may be called from many threads at once.
+
+use std::sync::Arc;
+
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{Linkage, Module, ModuleError, default_libcall_names};
+
+use super::CompileError;
+use super::emit::{self, Buffers, Compiled, Import};
+use super::math::Symbol;
+use super::plan::{Chunk, Plan, Reads};
+use crate::system::{At, Work};
+
+/// Below this many estimated instructions, threads cost more than they save.
+const PARALLEL_FROM: usize = 4_000;
+
+/// See [`emit::chunk_signature`].
+type Entry = unsafe extern "C" fn(
+    f64,
+    f64,
+    *const f64,
+    *const f64,
+    *const f64,
+    *const f64,
+    *mut f64,
+    *mut f64,
+    *const f64,
+    *mut f64,
+);
+
+/// Executable memory; freed when dropped.
+struct Code {
+    /// `None` only while dropping.
+    module: Option<JITModule>,
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: every `Kernel` with an entry into this memory holds an `Arc` of this `Code`, so none is left,
+            // and none is running, since calls borrow their kernel.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
+/// Makes kernels for this machine.
+pub struct Compiler {
+    isa: OwnedTargetIsa,
+}
+
+impl Compiler {
+    /// For the machine this runs on.
+    ///
+    /// # Errors
+    /// Where Cranelift has no back end for it.
+    pub fn new() -> Result<Self, CompileError> {
+        let backend = |e: &dyn std::fmt::Display| CompileError::Backend(e.to_string());
+        let mut flags = settings::builder();
+        for (name, value) in [
+            // Against "none", a third more compile time and a fifth less run time (benches/kernels.rs): it merges
+            // loads and moves operations to their use.
+            ("opt_level", "speed"),
+            ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+            ("is_pic", "false"),
+            ("use_colocated_libcalls", "false"),
+            ("unwind_info", "false"),
+            ("enable_probestack", "false"),
+            ("preserve_frame_pointers", "false"),
+        ] {
+            flags.set(name, value).map_err(|e| backend(&e))?;
+        }
+        let isa = cranelift_native::builder().map_err(|e| backend(&e))?;
+        let isa = isa.finish(settings::Flags::new(flags)).map_err(|e| backend(&e))?;
+        Ok(Compiler { isa })
+    }
+
+    /// One kernel per plan. All share one block of memory; large plans are compiled by several threads.
+    ///
+    /// # Errors
+    /// Where Cranelift refuses the code or the machine refuses executable memory.
+    pub fn compile(&self, plans: &[Plan]) -> Result<Vec<Kernel>, CompileError> {
+        let mut builder = JITBuilder::with_isa(self.isa.clone(), default_libcall_names());
+        let symbols = Symbol::table();
+        builder.symbols(symbols.iter().map(|s| (s.name, s.address)));
+        let mut code = Code { module: Some(JITModule::new(builder)) };
+        let Some(module) = code.module.as_mut() else { return Ok(Vec::new()) };
+        let imports = declare(module, &symbols)?;
+
+        let chunks: Vec<(&Plan, &Chunk)> = plans.iter().flat_map(|p| p.chunks.iter().map(move |c| (p, c))).collect();
+        let isa = &*self.isa;
+        let n_instructions: usize = chunks.iter().map(|(_, c)| c.n_instructions).sum();
+        let n_threads = if n_instructions < PARALLEL_FROM {
+            1
+        } else {
+            std::thread::available_parallelism().map_or(1, |n| n.get()).min(chunks.len())
+        };
+        // Own threads: a pool that lends a waiting thread to other tasks could make it wait for itself, since kernels
+        // are compiled at their first use.
+        let per_thread = chunks.len().div_ceil(n_threads).max(1);
+        let compile_all = |chunks: &[(&Plan, &Chunk)]| -> Result<Vec<Compiled>, CompileError> {
+            let mut buffers = Buffers::default();
+            chunks.iter().map(|(plan, chunk)| emit::compile_chunk(plan, chunk, &imports, isa, &mut buffers)).collect()
+        };
+        let compiled = std::thread::scope(|scope| {
+            let mut parts = chunks.chunks(per_thread);
+            let mine = parts.next().unwrap_or(&[]);
+            let others: Vec<_> = parts.map(|part| scope.spawn(|| compile_all(part))).collect();
+            let mut compiled = compile_all(mine)?;
+            for other in others {
+                let part = other.join().map_err(|_| CompileError::Backend("Cranelift panicked".to_owned()))?;
+                compiled.extend(part?);
+            }
+            Ok(compiled)
+        })?;
+
+        // One definition for all: the module gives every definition its own pages.
+        let mut bytes = Vec::new();
+        let mut relocations = Vec::new();
+        let mut offsets = Vec::with_capacity(compiled.len());
+        let alignment = compiled.iter().map(|c| c.alignment).fold(64, u64::max);
+        for function in compiled {
+            bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
+            let offset = bytes.len();
+            offsets.push(offset);
+            bytes.extend_from_slice(&function.bytes);
+            relocations.extend(function.relocations.into_iter().map(|mut r| {
+                r.offset += offset as u32;
+                r
+            }));
+        }
+        let id =
+            module.declare_function("kernels", Linkage::Export, &emit::chunk_signature(isa)).map_err(module_error)?;
+        module.define_function_bytes(id, alignment, &bytes, &relocations).map_err(module_error)?;
+        module.finalize_definitions().map_err(module_error)?;
+        let base = module.get_finalized_function(id);
+
+        let code = Arc::new(code);
+        let mut entries = offsets.into_iter().map(|offset| {
+            // SAFETY: `base + offset` is inside the block just defined, at the first byte of a function that was
+            // compiled with `chunk_signature`, whose parameters are those of `Entry`.
+            unsafe { std::mem::transmute::<*const u8, Entry>(base.add(offset)) }
+        });
+        let kernel = |plan: &Plan| {
+            // A plan has at least one chunk, so there is an entry for each kernel.
+            let entry = entries.next()?;
+            Some(Kernel {
+                entry,
+                rest: entries.by_ref().take(plan.chunks.len() - 1).collect(),
+                reads: plan.reads,
+                n_slots: plan.n_slots,
+                n_first: plan.n_first,
+                n_second: plan.n_outputs - plan.n_first,
+                code: code.clone(),
+            })
+        };
+        Ok(plans.iter().map_while(kernel).collect())
+    }
+
+    /// The Cranelift IR of a plan, for people.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`].
+    pub fn ir_text(&self, plan: &Plan) -> Result<String, CompileError> {
+        let builder = JITBuilder::with_isa(self.isa.clone(), default_libcall_names());
+        let mut module = JITModule::new(builder);
+        let imports = declare(&mut module, &Symbol::table())?;
+        Ok(plan.chunks.iter().map(|chunk| emit::chunk_text(plan, chunk, &imports, &*self.isa)).collect())
+    }
+}
+
+fn declare(module: &mut JITModule, symbols: &[Symbol]) -> Result<Vec<Import>, CompileError> {
+    let mut imports = Vec::with_capacity(symbols.len());
+    for symbol in symbols {
+        let signature = emit::import_signature(module.isa(), symbol.shape);
+        let id = module.declare_function(symbol.name, Linkage::Import, &signature).map_err(module_error)?;
+        imports.push(Import { name: symbol.name, shape: symbol.shape, id });
+    }
+    Ok(imports)
+}
+
+fn module_error(error: ModuleError) -> CompileError {
+    CompileError::Backend(error.to_string())
+}
+
+/// A direction in (x, t), for kernels that are derivatives along one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Direction<'a> {
+    /// `n_states`, or empty where the kernel has no direction.
+    pub dx: &'a [f64],
+    /// The component in t.
+    pub dt: f64,
+}
+
+/// A compiled plan.
+pub struct Kernel {
+    /// The first chunk, which is all of a small kernel.
+    entry: Entry,
+    /// The other chunks.
+    rest: Box<[Entry]>,
+    reads: Reads,
+    n_slots: usize,
+    n_first: usize,
+    n_second: usize,
+    /// Keeps the entries' memory.
+    code: Arc<Code>,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sharing = Arc::strong_count(&self.code);
+        write!(f, "Kernel({} chunks, {} outputs, memory of {sharing})", self.rest.len() + 1, self.n_outputs())
+    }
+}
+
+impl Kernel {
+    /// Number of outputs.
+    pub fn n_outputs(&self) -> usize {
+        self.n_first + self.n_second
+    }
+
+    /// Scratch slots that a call uses.
+    pub fn n_slots(&self) -> usize {
+        self.n_slots
+    }
+
+    /// Computes `out: n_outputs` of a plan with one output slice. `work` grows to the slots needed if it is too small.
+    ///
+    /// # Panics
+    /// Where a slice is shorter than what the plan reads or writes.
+    #[inline]
+    pub fn call(&self, at: At<'_>, work: &mut Work, out: &mut [f64]) {
+        self.call_along(at, Direction::default(), work, out, &mut []);
+    }
+
+    /// Computes the outputs of a plan with two output slices, along a direction.
+    ///
+    /// # Panics
+    /// Where a slice is shorter than what the plan reads or writes.
+    #[inline]
+    pub fn call_along(
+        &self,
+        at: At<'_>,
+        direction: Direction<'_>,
+        work: &mut Work,
+        first: &mut [f64],
+        second: &mut [f64],
+    ) {
+        if work.scratch.len() < self.n_slots {
+            work.scratch.resize(self.n_slots, 0.0);
+        }
+        self.call_slices(at, direction, &mut work.scratch, first, second);
+    }
+
+    /// [`Kernel::call_along`] with the scratch as a slice of at least `n_slots`.
+    ///
+    /// # Panics
+    /// Where a slice is shorter than what the plan reads or writes.
+    #[inline]
+    pub fn call_slices(
+        &self,
+        at: At<'_>,
+        direction: Direction<'_>,
+        scratch: &mut [f64],
+        first: &mut [f64],
+        second: &mut [f64],
+    ) {
+        let reads = &self.reads;
+        assert!(
+            (at.x.len() >= reads.n_states)
+                & (at.u.len() >= reads.n_inputs)
+                & (at.d.len() >= reads.n_disturbances)
+                & (at.p.len() >= reads.n_params)
+                & (direction.dx.len() >= reads.n_directions)
+                & (first.len() >= self.n_first)
+                & (second.len() >= self.n_second)
+                & (scratch.len() >= self.n_slots),
+            "a slice is shorter than what the kernel reads or writes"
+        );
+        let mut run = |entry: Entry, scratch: &mut [f64]| {
+            // SAFETY: `self.code` keeps the entry's memory. The code reads at most `reads` elements of its inputs and
+            // writes at most `n_first`, `n_second` and `n_slots` elements of its outputs and scratch, all at least
+            // that long as just checked. Outputs and scratch are borrowed exclusively, so they overlap nothing.
+            unsafe {
+                entry(
+                    at.t,
+                    direction.dt,
+                    at.x.as_ptr(),
+                    at.u.as_ptr(),
+                    at.d.as_ptr(),
+                    at.p.as_ptr(),
+                    scratch.as_mut_ptr(),
+                    first.as_mut_ptr(),
+                    direction.dx.as_ptr(),
+                    second.as_mut_ptr(),
+                );
+            }
+        };
+        run(self.entry, scratch);
+        for &entry in &self.rest {
+            run(entry, scratch);
+        }
+    }
+}
+
+// SAFETY: the module is only reached by `Drop`, through exclusive access, and is `Send` itself; what kernels share is
+// finished machine code, which is never written again.
+unsafe impl Sync for Code {}

@@ -1,0 +1,494 @@
+//! The kernels of one model, compiled when they are first needed.
+//!
+//! [`Kernels::compile`] compiles the right-hand side; [`Kernels::prepare`] compiles what a solver will call, so that
+//! its step loop never waits for the compiler. What was not prepared is compiled at its first use. Derivatives are
+//! made in a graph of our own, a copy of the model's that grows: the model's nodes keep their ids there.
+
+use std::ops::BitOr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::kernel::{Compiler, Kernel};
+use super::plan::{OpCounts, Plan, PlanOptions};
+use super::CompileError;
+use crate::expr::sparsity;
+use crate::expr::{Dag, Leaf, NodeId, Wrt, directional, gradients};
+use crate::flat::FlatModel;
+use crate::linalg::CscPattern;
+use crate::system::{Dims, Event};
+
+/// How a model is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Results equal the interpreter's bit for bit (`--strict-math`). Default: false.
+    pub strict_math: bool,
+}
+
+/// One kernel, or one family of kernels, of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// f
+    Rhs,
+    /// ∂f/∂x
+    Jacobian,
+    /// ∂f/∂t
+    TimeDerivative,
+    /// ∂f/∂p
+    ParameterJacobian,
+    /// ∂f/∂u
+    InputJacobian,
+    /// ∂f/∂d
+    DisturbanceJacobian,
+    /// ∂f/∂x and ∂f/∂p differentiated along a direction.
+    JacobianAlong,
+    /// x0
+    InitialState,
+    /// ∂x0/∂p
+    InitialJacobian,
+    /// y
+    Outputs,
+    /// ∂y/∂x and ∂y/∂p
+    OutputJacobians,
+    /// Times of scheduled events.
+    Times,
+    /// Their derivatives in p.
+    TimesJacobian,
+    /// Root functions.
+    Roots,
+    /// Their gradients, one kernel per root.
+    RootGradients,
+    /// Values that events assign, one kernel per event.
+    Jumps,
+    /// These with their gradients, one kernel per event.
+    JumpGradients,
+}
+
+impl Part {
+    /// All, in the order of declaration.
+    pub const ALL: [Part; 17] = [
+        Part::Rhs,
+        Part::Jacobian,
+        Part::TimeDerivative,
+        Part::ParameterJacobian,
+        Part::InputJacobian,
+        Part::DisturbanceJacobian,
+        Part::JacobianAlong,
+        Part::InitialState,
+        Part::InitialJacobian,
+        Part::Outputs,
+        Part::OutputJacobians,
+        Part::Times,
+        Part::TimesJacobian,
+        Part::Roots,
+        Part::RootGradients,
+        Part::Jumps,
+        Part::JumpGradients,
+    ];
+
+    /// As `inspect` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Rhs => "rhs",
+            Part::Jacobian => "jacobian",
+            Part::TimeDerivative => "time derivative",
+            Part::ParameterJacobian => "parameter jacobian",
+            Part::InputJacobian => "input jacobian",
+            Part::DisturbanceJacobian => "disturbance jacobian",
+            Part::JacobianAlong => "jacobian along a direction",
+            Part::InitialState => "initial state",
+            Part::InitialJacobian => "initial jacobian",
+            Part::Outputs => "outputs",
+            Part::OutputJacobians => "output jacobians",
+            Part::Times => "event times",
+            Part::TimesJacobian => "event times jacobian",
+            Part::Roots => "roots",
+            Part::RootGradients => "root gradients",
+            Part::Jumps => "jumps",
+            Part::JumpGradients => "jump gradients",
+        }
+    }
+}
+
+/// A set of parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs(u32);
+
+impl Needs {
+    /// What any integration calls: f, x0, outputs, event times, roots, jumps.
+    pub const SIMULATION: Needs = Needs::of(&[
+        Part::Rhs,
+        Part::InitialState,
+        Part::Outputs,
+        Part::Times,
+        Part::Roots,
+        Part::Jumps,
+    ]);
+    /// What a Rosenbrock or implicit method calls besides [`Needs::SIMULATION`].
+    pub const STIFF: Needs = Needs::of(&[Part::Jacobian, Part::TimeDerivative]);
+    /// What forward sensitivities in p call besides [`Needs::SIMULATION`] and [`Needs::STIFF`].
+    pub const SENSITIVITIES: Needs = Needs::of(&[
+        Part::Jacobian,
+        Part::TimeDerivative,
+        Part::ParameterJacobian,
+        Part::JacobianAlong,
+        Part::InitialJacobian,
+        Part::OutputJacobians,
+        Part::TimesJacobian,
+        Part::RootGradients,
+        Part::JumpGradients,
+    ]);
+
+    /// These parts.
+    pub const fn of(parts: &[Part]) -> Needs {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < parts.len() {
+            bits |= 1 << parts[i] as u32;
+            i += 1;
+        }
+        Needs(bits)
+    }
+
+    /// True where `part` is in the set.
+    pub fn contains(self, part: Part) -> bool {
+        self.0 & (1 << part as u32) != 0
+    }
+}
+
+impl BitOr for Needs {
+    type Output = Needs;
+    fn bitor(self, other: Needs) -> Needs {
+        Needs(self.0 | other.0)
+    }
+}
+
+/// What compiling one part took; for logs, never for results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Which.
+    pub part: Part,
+    /// Differentiating and planning.
+    pub plan: Duration,
+    /// Making machine code.
+    pub compile: Duration,
+    /// Values computed.
+    pub n_values: usize,
+    /// Functions of machine code.
+    pub n_chunks: usize,
+}
+
+/// A sparse matrix of nodes.
+#[derive(Debug, Default)]
+pub(super) struct Derivative {
+    pub(super) pattern: CscPattern,
+    /// In the order of the pattern.
+    pub(super) nodes: Vec<NodeId>,
+}
+
+/// The gradient of one node in x, p and t. A kernel writes its entries in this order.
+#[derive(Debug)]
+pub(super) struct GradientRow {
+    pub(super) states: Vec<(u32, NodeId)>,
+    pub(super) params: Vec<(u32, NodeId)>,
+    pub(super) time: Option<NodeId>,
+}
+
+impl GradientRow {
+    pub(super) fn len(&self) -> usize {
+        self.states.len() + self.params.len() + usize::from(self.time.is_some())
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.states.iter().chain(&self.params).map(|&(_, node)| node).chain(self.time)
+    }
+}
+
+type Cell = OnceLock<Result<Vec<Kernel>, CompileError>>;
+
+/// The compiled model. Shared between threads; implements [`crate::system::System`].
+///
+/// What cannot be compiled when it is first needed inside a `System` method gives not-a-number in every element;
+/// [`Kernels::prepare`] reports it as an error instead.
+pub struct Kernels {
+    pub(super) model: Arc<FlatModel>,
+    compiler: Compiler,
+    options: PlanOptions,
+    dims: Dims,
+    pub(super) events: Vec<Event>,
+    pub(super) is_autonomous: bool,
+    dag: Mutex<Dag>,
+    cells: [Cell; Part::ALL.len()],
+    timings: Mutex<Vec<Timing>>,
+    jacobian: OnceLock<Derivative>,
+    parameter: OnceLock<Derivative>,
+    input: OnceLock<Derivative>,
+    disturbance: OnceLock<Derivative>,
+    initial: OnceLock<Derivative>,
+    output: OnceLock<(Derivative, Derivative)>,
+    /// Per root.
+    root_rows: OnceLock<Vec<GradientRow>>,
+    /// Per time.
+    time_rows: OnceLock<Vec<GradientRow>>,
+    /// Per event and jump.
+    jump_rows: OnceLock<Vec<Vec<GradientRow>>>,
+}
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kernels of `{}` with {:?}", self.model.name, self.dims)
+    }
+}
+
+impl Kernels {
+    /// Compiles the model's right-hand side and gets ready for the rest.
+    ///
+    /// # Errors
+    /// Where Cranelift has no back end for this machine or refuses the code.
+    pub fn compile(model: Arc<FlatModel>, options: &Options) -> Result<Kernels, CompileError> {
+        let dims = Dims {
+            n_states: model.states.len(),
+            n_params: model.params.len(),
+            n_inputs: model.inputs.len(),
+            n_disturbances: model.disturbances.len(),
+            n_outputs: model.outputs.len(),
+            n_roots: model.roots.len(),
+            n_times: model.times.len(),
+            n_scratch: 0,
+        };
+        let mut kernels = Kernels {
+            compiler: Compiler::new()?,
+            options: PlanOptions { strict_math: options.strict_math, ..PlanOptions::default() },
+            dims,
+            events: model.events.iter().map(|e| e.event).collect(),
+            is_autonomous: false,
+            dag: Mutex::new(model.dag.clone()),
+            model,
+            cells: Default::default(),
+            timings: Mutex::default(),
+            jacobian: OnceLock::new(),
+            parameter: OnceLock::new(),
+            input: OnceLock::new(),
+            disturbance: OnceLock::new(),
+            initial: OnceLock::new(),
+            output: OnceLock::new(),
+            root_rows: OnceLock::new(),
+            time_rows: OnceLock::new(),
+            jump_rows: OnceLock::new(),
+        };
+        kernels.is_autonomous = !kernels.plan(Part::Rhs).iter().any(|plan| plan.reads.time);
+        kernels.prepare(Needs::of(&[Part::Rhs]))?;
+        Ok(kernels)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &FlatModel {
+        &self.model
+    }
+
+    /// Compiles what is not compiled yet of `needs`.
+    ///
+    /// # Errors
+    /// The first part that could not be compiled.
+    pub fn prepare(&self, needs: Needs) -> Result<(), CompileError> {
+        for part in Part::ALL.into_iter().filter(|part| needs.contains(*part)) {
+            self.compiled(part).as_ref().map_err(CompileError::clone)?;
+        }
+        Ok(())
+    }
+
+    /// What was compiled so far and how long it took, in the order it was done.
+    pub fn timings(&self) -> Vec<Timing> {
+        self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Compiles a kernel for any nodes of the model's graph: `out[i]` is the value of `nodes[i]`.
+    ///
+    /// # Errors
+    /// As [`Kernels::compile`].
+    pub fn compile_nodes(&self, nodes: &[NodeId]) -> Result<Kernel, CompileError> {
+        let plan = Plan::new(&self.dag(), nodes, &self.options);
+        let mut kernels = self.compiler.compile(std::slice::from_ref(&plan))?;
+        kernels.pop().ok_or_else(|| CompileError::Backend("no kernel came out".to_owned()))
+    }
+
+    /// The plans of a part: one, or one per root or event.
+    pub fn plan(&self, part: Part) -> Vec<Plan> {
+        let model = &*self.model;
+        let plan = |nodes: &[NodeId]| vec![Plan::new(&self.dag(), nodes, &self.options)];
+        let split = |first: &[NodeId], second: &[NodeId]| {
+            vec![Plan::new_split(&self.dag(), first, second, &self.options)]
+        };
+        match part {
+            Part::Rhs => plan(&self.rhs_nodes()),
+            Part::Jacobian => plan(&self.jacobian_derivative().nodes),
+            Part::TimeDerivative => {
+                let rows = gradients(&mut self.dag(), &self.rhs_nodes(), Wrt::Time);
+                let nodes: Vec<NodeId> = rows.iter().map(|r| r.first().map_or(Dag::ZERO, |&(_, n)| n)).collect();
+                plan(&nodes)
+            }
+            Part::ParameterJacobian => plan(&self.parameter_derivative().nodes),
+            Part::InputJacobian => plan(&self.input_derivative().nodes),
+            Part::DisturbanceJacobian => plan(&self.disturbance_derivative().nodes),
+            Part::JacobianAlong => {
+                let (jacobian, parameter) = (&self.jacobian_derivative().nodes, &self.parameter_derivative().nodes);
+                let along = self.along(&[jacobian.as_slice(), parameter].concat());
+                let (first, second) = along.split_at(jacobian.len());
+                split(first, second)
+            }
+            Part::InitialState => plan(&self.initial_nodes()),
+            Part::InitialJacobian => plan(&self.initial_derivative().nodes),
+            Part::Outputs => plan(&model.outputs),
+            Part::OutputJacobians => {
+                let (states, params) = self.output_derivatives();
+                split(&states.nodes, &params.nodes)
+            }
+            Part::Times => plan(&model.times),
+            Part::TimesJacobian => {
+                let nodes: Vec<NodeId> =
+                    self.time_rows().iter().flat_map(|row| row.params.iter().map(|&(_, node)| node)).collect();
+                plan(&nodes)
+            }
+            Part::Roots => plan(&model.roots),
+            Part::RootGradients => {
+                let rows = self.root_rows();
+                rows.iter().flat_map(|row| plan(&row.nodes().collect::<Vec<_>>())).collect()
+            }
+            Part::Jumps => {
+                let values = |idx: usize| model.events[idx].jumps.iter().map(|j| j.value).collect::<Vec<_>>();
+                (0..model.events.len()).flat_map(|idx| plan(&values(idx))).collect()
+            }
+            Part::JumpGradients => {
+                let rows = self.jump_rows();
+                let nodes = |idx: usize| {
+                    let values = model.events[idx].jumps.iter().map(|j| j.value);
+                    values.chain(rows[idx].iter().flat_map(GradientRow::nodes)).collect::<Vec<_>>()
+                };
+                (0..model.events.len()).flat_map(|idx| plan(&nodes(idx))).collect()
+            }
+        }
+    }
+
+    /// Operations of a part, all its kernels together.
+    pub fn op_counts(&self, part: Part) -> OpCounts {
+        OpCounts::sum(self.plan(part).iter().map(Plan::op_counts))
+    }
+
+    /// ∂f/∂x as nodes of [`Kernels::dag`], in the order of its pattern.
+    pub fn jacobian_nodes(&self) -> (&CscPattern, &[NodeId]) {
+        let Derivative { pattern, nodes } = self.jacobian_derivative();
+        (pattern, nodes)
+    }
+
+    /// The graph with all derivatives made so far; holding it keeps others from compiling.
+    pub fn dag(&self) -> MutexGuard<'_, Dag> {
+        self.dag.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sizes; scratch is what the parts compiled so far need.
+    pub(super) fn sizes(&self) -> Dims {
+        let compiled = self.cells.iter().filter_map(|cell| cell.get()?.as_ref().ok()).flatten();
+        Dims { n_scratch: compiled.map(Kernel::n_slots).max().unwrap_or(0), ..self.dims }
+    }
+
+    /// The kernels of a part, compiled if they are not yet.
+    pub(super) fn compiled(&self, part: Part) -> &Result<Vec<Kernel>, CompileError> {
+        self.cells[part as usize].get_or_init(|| {
+            let begin = Instant::now();
+            let plans = self.plan(part);
+            let planned = Instant::now();
+            let kernels = self.compiler.compile(&plans)?;
+            let timing = Timing {
+                part,
+                plan: planned - begin,
+                compile: planned.elapsed(),
+                n_values: plans.iter().map(|plan| plan.ops.len()).sum(),
+                n_chunks: plans.iter().map(|plan| plan.chunks.len()).sum(),
+            };
+            self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
+            Ok(kernels)
+        })
+    }
+
+    fn rhs_nodes(&self) -> Vec<NodeId> {
+        let rhs = |s: &crate::flat::State| if s.is_discrete { Dag::ZERO } else { s.rhs };
+        self.model.states.iter().map(rhs).collect()
+    }
+
+    fn initial_nodes(&self) -> Vec<NodeId> {
+        self.model.states.iter().map(|s| s.initial).collect()
+    }
+
+    fn derive(&self, roots: &[NodeId], wrt: Wrt, n_cols: usize) -> Derivative {
+        let rows = gradients(&mut self.dag(), roots, wrt);
+        let (pattern, nodes) = sparsity::pattern(&rows, n_cols);
+        Derivative { pattern, nodes }
+    }
+
+    /// Derivatives along the direction that the leaves `Direction` and `DirectionTime` stand for.
+    fn along(&self, nodes: &[NodeId]) -> Vec<NodeId> {
+        let mut dag = self.dag();
+        let states: Vec<NodeId> =
+            (0..self.dims.n_states).map(|k| dag.leaf(Leaf::Direction(k as u32))).collect();
+        let time = dag.leaf(Leaf::DirectionTime);
+        directional(&mut dag, nodes, |leaf| match leaf {
+            Leaf::State(k) => states.get(k as usize).copied(),
+            Leaf::Time => Some(time),
+            Leaf::Param(_) | Leaf::Input(_) | Leaf::Disturbance(_) | Leaf::Direction(_) | Leaf::DirectionTime => None,
+        })
+    }
+
+    pub(super) fn jacobian_derivative(&self) -> &Derivative {
+        self.jacobian.get_or_init(|| self.derive(&self.rhs_nodes(), Wrt::States, self.dims.n_states))
+    }
+
+    pub(super) fn parameter_derivative(&self) -> &Derivative {
+        self.parameter.get_or_init(|| self.derive(&self.rhs_nodes(), Wrt::Params, self.dims.n_params))
+    }
+
+    pub(super) fn input_derivative(&self) -> &Derivative {
+        self.input.get_or_init(|| self.derive(&self.rhs_nodes(), Wrt::Inputs, self.dims.n_inputs))
+    }
+
+    pub(super) fn disturbance_derivative(&self) -> &Derivative {
+        let derive = || self.derive(&self.rhs_nodes(), Wrt::Disturbances, self.dims.n_disturbances);
+        self.disturbance.get_or_init(derive)
+    }
+
+    pub(super) fn initial_derivative(&self) -> &Derivative {
+        self.initial.get_or_init(|| self.derive(&self.initial_nodes(), Wrt::Params, self.dims.n_params))
+    }
+
+    pub(super) fn output_derivatives(&self) -> &(Derivative, Derivative) {
+        self.output.get_or_init(|| {
+            let outputs = &self.model.outputs;
+            let states = self.derive(outputs, Wrt::States, self.dims.n_states);
+            (states, self.derive(outputs, Wrt::Params, self.dims.n_params))
+        })
+    }
+
+    pub(super) fn root_rows(&self) -> &[GradientRow] {
+        self.root_rows.get_or_init(|| self.gradient_rows(&self.model.roots))
+    }
+
+    pub(super) fn time_rows(&self) -> &[GradientRow] {
+        self.time_rows.get_or_init(|| self.gradient_rows(&self.model.times))
+    }
+
+    pub(super) fn jump_rows(&self) -> &[Vec<GradientRow>] {
+        self.jump_rows.get_or_init(|| {
+            let values: Vec<NodeId> = self.model.events.iter().flat_map(|e| e.jumps.iter().map(|j| j.value)).collect();
+            let mut rows = self.gradient_rows(&values).into_iter();
+            self.model.events.iter().map(|e| rows.by_ref().take(e.jumps.len()).collect()).collect()
+        })
+    }
+
+    fn gradient_rows(&self, nodes: &[NodeId]) -> Vec<GradientRow> {
+        let mut dag = self.dag();
+        let states = gradients(&mut dag, nodes, Wrt::States);
+        let params = gradients(&mut dag, nodes, Wrt::Params);
+        let times = gradients(&mut dag, nodes, Wrt::Time);
+        let rows = states.into_iter().zip(params).zip(times);
+        rows.map(|((states, params), time)| GradientRow { states, params, time: time.first().map(|&(_, n)| n) })
+            .collect()
+    }
+}

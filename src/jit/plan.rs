@@ -1,0 +1,209 @@
+//! From expressions to a schedule: which value is computed when, in which function, and where it waits.
+//!
+//! [`Plan::new`] renumbers what the outputs need into [`Op`]s in the order of execution and cuts that order into
+//! chunks, each of which becomes one machine-code function (one huge function would take the register allocator
+//! seconds; see `docs/performance.md`). A value that a later chunk reads waits in a scratch slot. Elementary functions
+//! of one level of the graph are grouped: their arguments are written to neighbouring slots, one slice routine
+//! replaces them by the results.
+//!
+//! Invariant: an operand's value was computed by an earlier step, and sums keep the order of their terms. The plan
+//! needs no graph any more: [`super::emit`] and the snapshot text (`Display`) read only it.
+
+mod schedule;
+mod text;
+
+use std::ops::Range;
+
+use super::math::SliceFunction;
+use crate::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp};
+
+/// How a plan is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Every elementary function is called by itself, from the same library as the interpreter's, so that results
+    /// are the interpreter's bit for bit. Default: false, slice routines where two or more can be grouped.
+    pub strict_math: bool,
+    /// Instructions after which a chunk ends. Default: 500, chosen by benchmark (see `benches/kernels.rs`).
+    pub chunk_size: usize,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        PlanOptions { strict_math: false, chunk_size: 500 }
+    }
+}
+
+/// Number of a computed value, ascending in the order of execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub u32);
+
+/// What an operation reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Operand {
+    /// A number.
+    Const(f64),
+    /// An element of an argument.
+    Leaf(Leaf),
+    /// An earlier value.
+    Value(ValueId),
+}
+
+/// `coefficient · operand`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlanTerm {
+    /// The factor.
+    pub coefficient: f64,
+    /// What it multiplies.
+    pub operand: Operand,
+}
+
+/// How a value is computed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// A function of one argument.
+    Unary(UnaryOp, Operand),
+    /// A function of two arguments.
+    Binary(BinaryOp, Operand, Operand),
+    /// Products in the order of [`crate::expr::ops::powi`].
+    PowI(Operand, i32),
+    /// A sum of `terms`, added from left to right to `start` if there is one (a long sum goes on from its beginning).
+    Sum { start: Option<Operand>, terms: Box<[PlanTerm]> },
+    /// A truth value.
+    Compare(Compare, Operand, Operand),
+    /// Both sides are computed.
+    Select { condition: Operand, then: Operand, otherwise: Operand },
+    /// Element `member` of a group, left in its slot by the slice routine.
+    Grouped { group: u32, member: u32 },
+}
+
+/// One step of the schedule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Step {
+    /// Computes a value.
+    Compute(ValueId),
+    /// Writes an argument of a group to its slot.
+    Argument { group: u32, member: u32, operand: Operand },
+    /// Runs a group's slice routine.
+    Call { group: u32 },
+    /// Writes an output.
+    Output { output: u32, operand: Operand },
+}
+
+/// Equal elementary functions of one level of the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Group {
+    /// Which function.
+    pub function: SliceFunction,
+    /// How many other groups lie one after another below it.
+    pub level: u32,
+    /// Number of members.
+    pub len: u32,
+    /// Scratch slot of the first member; the others follow.
+    pub slot: u32,
+    /// Value of the first member; the others follow.
+    pub first_value: u32,
+}
+
+/// One function of machine code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Range of [`Plan::steps`].
+    pub steps: Range<usize>,
+    /// The values it computes.
+    pub values: Range<u32>,
+    /// Estimated instructions.
+    pub n_instructions: usize,
+}
+
+/// Operations of a plan by kind, elementary functions one by one; what `inspect` prints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpCounts {
+    /// `(name, count)` in a fixed order, kinds that do not occur left out.
+    pub list: Vec<(&'static str, usize)>,
+}
+
+impl OpCounts {
+    /// How many of one kind: `add`, `mul`, `div`, `compare`, `select`, `min`, `exp`, ...
+    pub fn get(&self, name: &str) -> usize {
+        self.list.iter().find(|(n, _)| *n == name).map_or(0, |(_, count)| *count)
+    }
+
+    /// The counts of several plans together.
+    pub fn sum(counts: impl Iterator<Item = OpCounts>) -> OpCounts {
+        text::sum_counts(counts)
+    }
+
+    /// All together.
+    pub fn total(&self) -> usize {
+        self.list.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// How many elements of each argument a plan reads: the largest index plus one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Of x.
+    pub n_states: usize,
+    /// Of p.
+    pub n_params: usize,
+    /// Of u.
+    pub n_inputs: usize,
+    /// Of d.
+    pub n_disturbances: usize,
+    /// Of the direction in x.
+    pub n_directions: usize,
+    /// True where t itself is read.
+    pub time: bool,
+}
+
+/// A schedule, ready to be turned into machine code.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// By [`ValueId`].
+    pub ops: Vec<Op>,
+    /// In the order of execution.
+    pub steps: Vec<Step>,
+    /// Slice calls.
+    pub groups: Vec<Group>,
+    /// Consecutive, covering all steps; at least one.
+    pub chunks: Vec<Chunk>,
+    /// The slot of a value that a later chunk reads, or of a group's member.
+    pub slots: Vec<Option<u32>>,
+    /// Scratch slots needed.
+    pub n_slots: usize,
+    /// Outputs in all.
+    pub n_outputs: usize,
+    /// Outputs from this index on go to the second output slice.
+    pub n_first: usize,
+    /// What is read of each argument.
+    pub reads: Reads,
+    /// See [`PlanOptions::strict_math`].
+    pub strict_math: bool,
+}
+
+impl Plan {
+    /// Plans the computation of `outputs`, written in this order to one slice. Linear in the size of what they need.
+    pub fn new(dag: &Dag, outputs: &[NodeId], options: &PlanOptions) -> Plan {
+        Plan::new_split(dag, outputs, &[], options)
+    }
+
+    /// Plans the computation of `first` and `second`, written to two slices and sharing what they have in common.
+    pub fn new_split(dag: &Dag, first: &[NodeId], second: &[NodeId], options: &PlanOptions) -> Plan {
+        schedule::schedule(dag, first, second, options)
+    }
+
+    /// True for a value that is a truth value inside its chunk.
+    pub fn is_truth(&self, value: ValueId) -> bool {
+        match &self.ops[value.0 as usize] {
+            Op::Compare(..) | Op::Unary(UnaryOp::Not, _) | Op::Binary(BinaryOp::And | BinaryOp::Or, ..) => true,
+            Op::Unary(..) | Op::Binary(..) | Op::PowI(..) | Op::Sum { .. } | Op::Select { .. } | Op::Grouped { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Counts the operations.
+    pub fn op_counts(&self) -> OpCounts {
+        text::op_counts(self)
+    }
+}
