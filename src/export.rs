@@ -7,4 +7,5 @@
 pub mod hash;
 pub mod plot;
 pub mod report;
+pub mod snapshot;
 pub mod table;

@@ -5,8 +5,9 @@ use super::fit_run::{Fit, Found};
 use super::machine;
 use crate::calibrate::{Experiment, Prediction, Scale};
 use crate::export::report::{FitCurve, FitReport, NEAR_BEST, ParameterRow, StartRow};
+use crate::export::snapshot::distribution;
 use crate::export::table::{Column, Table, number};
-use crate::flat::{Distribution, Noise};
+use crate::flat::Noise;
 use crate::optimize::trust_region::Side;
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ pub fn result(fit: &Fit<'_>, found: &Found<'_>) -> Value {
                 "name": parameter.name, "unit": fit.param_units[i], "value": found.best.values[i],
                 "interval": [interval.low, interval.high], "sd_on_search_scale": interval.sd,
                 "bounds": [finite(low), finite(high)], "scale": scale_word(parameter.scale),
-                "prior": parameter.prior.map(prior_text), "at_bound": found.best.at_bounds[i],
+                "prior": parameter.prior.as_ref().map(distribution), "at_bound": found.best.at_bounds[i],
                 "identifiable": interval.is_identifiable,
             })
         })
@@ -79,21 +80,6 @@ fn scale_word(scale: Scale) -> &'static str {
 fn objective_name(fit: &Fit<'_>) -> &'static str {
     let has_priors = fit.settings.priors && fit.problem.parameters().iter().any(|p| p.prior.is_some());
     if has_priors { "negative log-posterior" } else { "negative log-likelihood" }
-}
-
-/// A distribution as it is written in a model.
-pub fn prior_text(prior: Distribution) -> String {
-    match prior {
-        Distribution::Normal { mean, sd } => format!("Normal(mean = {}, sd = {})", number(mean), number(sd)),
-        Distribution::LogNormal { median, gsd } => {
-            format!("LogNormal(median = {}, gsd = {})", number(median), number(gsd))
-        }
-        Distribution::Uniform { low, high } => format!("Uniform({}, {})", number(low), number(high)),
-        Distribution::LogUniform { low, high } => format!("LogUniform({}, {})", number(low), number(high)),
-        Distribution::Laplace { location, scale } => {
-            format!("Laplace(location = {}, scale = {})", number(location), number(scale))
-        }
-    }
 }
 
 /// What is wrong with an estimate, in a few words; empty where nothing is.
@@ -210,7 +196,7 @@ pub fn report(fit: &Fit<'_>, found: &Found<'_>) -> FitReport {
                 interval: interval.low.zip(interval.high),
                 bounds: parameter.bounds(),
                 is_log: parameter.scale == Scale::Log,
-                prior: parameter.prior.map(prior_text).unwrap_or_default(),
+                prior: parameter.prior.as_ref().map(distribution).unwrap_or_default(),
                 flag: flag(found, i),
             }
         })
