@@ -4,6 +4,15 @@
 //! Families are unrolled, functions expanded, units converted: numbers here are in declared units. [`crate::jit`]
 //! compiles a [`FlatModel`]; `analyze` and `export` read it.
 
+mod conserve;
+mod discontinuity;
+mod flatten;
+mod layout;
+mod lower;
+mod network;
+
+pub use flatten::{Variation, flatten};
+
 use crate::expr::{Dag, NodeId};
 use crate::source::Span;
 use crate::system::Event;

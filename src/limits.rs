@@ -27,5 +27,7 @@ pub const MAX_DAG_NODES: usize = 32_000_000;
 pub const MAX_SCHEDULED_EVENTS: usize = 10_000_000;
 /// Rows of one simulation's output table (E0611).
 pub const MAX_OUTPUT_ROWS: usize = 50_000_000;
+/// Depth of one expression after user functions are expanded (E0113); bounds every recursion over expressions.
+pub const MAX_LOWERING_DEPTH: usize = 600;
 /// Steps of the elimination that infers units (E0304); a united model of 16,000 statements takes under 1,000,000.
 pub const MAX_INFERENCE_STEPS: usize = 20_000_000;

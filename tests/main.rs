@@ -8,5 +8,6 @@ mod expr;
 mod integrate;
 mod jit;
 mod models;
+mod reference;
 mod syntax;
 mod units;

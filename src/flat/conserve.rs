@@ -1,0 +1,104 @@
+//! Proves what a model declares to be conserved: its derivative is identically zero, and no event changes it.
+
+use std::collections::HashMap;
+
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::expr::simplify::{Proof, prove_zero};
+use crate::expr::{Dag, Leaf, NodeId, diff};
+use crate::syntax::ast::AssignOp;
+
+use super::{Conserved, FlatEvent, FlatModel};
+
+/// Checks every declared law of `model`; what does not hold is E0502, what cannot be shown E0503.
+pub(super) fn prove(model: &mut FlatModel, diagnostics: &mut Diagnostics) {
+    let laws = model.conserved.clone();
+    for law in &laws {
+        flow(model, law, diagnostics);
+        for k in 0..model.events.len() {
+            let event = model.events[k].clone();
+            if !event.jumps.is_empty() {
+                jump(model, law, &event, diagnostics);
+            }
+        }
+    }
+}
+
+/// The law along the solution: Σ ∂e/∂x · f + ∂e/∂t = 0.
+fn flow(model: &mut FlatModel, law: &Conserved, diagnostics: &mut Diagnostics) {
+    let rhs: Vec<NodeId> = model.states.iter().map(|s| s.rhs).collect();
+    let derivative = diff::directional(&mut model.dag, &[law.node], |leaf| match leaf {
+        Leaf::State(k) => Some(rhs[k as usize]),
+        Leaf::Time => Some(Dag::ONE),
+        Leaf::Param(_) | Leaf::Input(_) | Leaf::Disturbance(_) | Leaf::Direction(_) | Leaf::DirectionTime => None,
+    })[0];
+    let rates: HashMap<NodeId, usize> = model.reactions.iter().enumerate().map(|(k, r)| (r.rate, k)).collect();
+    let mut opaque: Vec<NodeId> = rates.keys().copied().collect();
+    opaque.sort_unstable();
+    match prove_zero(&model.dag, derivative, &opaque) {
+        Proof::Zero => {}
+        Proof::NonZero { residual } => {
+            let mut d = Diagnostic::new(Code("E0502"), law.span, format!("`{}` is not conserved", law.text)).at("declared here");
+            for term in &residual {
+                let Some(reaction) = term.factors.iter().find_map(|(node, _)| rates.get(node)).map(|k| &model.reactions[*k]) else { continue };
+                if d.labels.len() > 4 || d.labels.iter().any(|l| l.span == reaction.span) {
+                    continue;
+                }
+                let text = if term.factors.len() == 1 {
+                    format!("`{}` changes it by {}", reaction.name, term.coefficient)
+                } else {
+                    format!("`{}` changes it", reaction.name)
+                };
+                d = d.label(reaction.span, text);
+            }
+            diagnostics.push(d.help("remove the law, or include in it what these reactions form"));
+        }
+        Proof::Unknown => diagnostics.push(
+            Diagnostic::new(Code("E0503"), law.span, format!("it cannot be shown that `{}` is conserved", law.text))
+                .at("declared here")
+                .help("its derivative is too involved to simplify to zero; assert it with `expect` at a few times instead"),
+        ),
+    }
+}
+
+/// The law across an event.
+fn jump(model: &mut FlatModel, law: &Conserved, event: &FlatEvent, diagnostics: &mut Diagnostics) {
+    let mut steps: HashMap<u32, NodeId> = HashMap::new();
+    for jump in &event.jumps {
+        let x = model.dag.leaf(Leaf::State(jump.state));
+        let step = match jump.op {
+            AssignOp::Set => model.dag.sub(jump.value, x),
+            AssignOp::Add => jump.value,
+            AssignOp::Subtract => model.dag.neg(jump.value),
+            AssignOp::Multiply => {
+                let new = model.dag.mul(x, jump.value);
+                model.dag.sub(new, x)
+            }
+        };
+        steps.insert(jump.state, step);
+    }
+    let gradient = diff::gradients(&mut model.dag, &[law.node], diff::Wrt::States).remove(0);
+    let touched: Vec<(u32, NodeId)> = gradient.into_iter().filter(|(k, _)| steps.contains_key(k)).collect();
+    if touched.is_empty() {
+        return;
+    }
+    if touched.iter().any(|(_, g)| model.dag.as_const(*g).is_none()) {
+        diagnostics.push(
+            Diagnostic::new(Code("E0503"), law.span, format!("it cannot be shown that `{}` keeps `{}`", event.description, law.text))
+                .at("declared here")
+                .label(event.span, "this event changes what it is made of"),
+        );
+        return;
+    }
+    let terms: Vec<(f64, NodeId)> =
+        touched.iter().filter_map(|(k, g)| Some((model.dag.as_const(*g)?, *steps.get(k)?))).collect();
+    let change = model.dag.sum(&terms);
+    match prove_zero(&model.dag, change, &[]) {
+        Proof::Zero => {}
+        Proof::NonZero { .. } | Proof::Unknown => diagnostics.push(
+            Diagnostic::new(Code("E0502"), law.span, format!("`{}` is not conserved", law.text))
+                .at("declared here")
+                .label(event.span, "this event changes it")
+                .help("remove the law, or let the event move amounts instead of adding them"),
+        ),
+    }
+}

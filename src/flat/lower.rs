@@ -1,0 +1,537 @@
+//! Resolved expressions to nodes of the graph, one family member at a time.
+//!
+//! Definitions may stand in any order. Lowering that meets a definition not lowered yet stops and names it
+//! ([`Stop::Need`]); [`Builder::settle`] then lowers that one first, with a list instead of recursion, so that a
+//! chain of 10,000 definitions needs no stack and a circle is found.
+
+use std::collections::HashMap;
+
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp};
+use crate::hir::{ExprId, ExprKind, IndexId, Model, SymbolId};
+use crate::limits::{MAX_DAG_NODES, MAX_FAMILY};
+
+use super::layout::{Counts, Home, Layout, member_name};
+
+/// When an expression is evaluated: all along, or once at the start, where a state is its start value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Moment {
+    Running,
+    Start,
+}
+
+/// A definition that others refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Definition {
+    /// Member `offset` of a constant, `let` or observable.
+    Algebra(SymbolId, u32, Moment),
+    /// The start value of a state.
+    Start(SymbolId, u32),
+    /// The derivative of a state.
+    Derivative(u32),
+}
+
+/// Why an expression has no node.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Lower this first.
+    Need(Definition),
+    /// Reported already.
+    Failed,
+}
+
+/// The state of flattening.
+pub(super) struct Builder<'a> {
+    pub model: &'a Model,
+    pub dag: Dag,
+    pub layouts: Vec<Layout>,
+    pub counts: Counts,
+    pub diagnostics: &'a mut Diagnostics,
+    /// Values of bound indices.
+    pub indices: Vec<Option<i64>>,
+    /// Lowered definitions.
+    pub known: HashMap<Definition, NodeId>,
+    /// Replaced start values: those of a study's `start`.
+    pub starts: HashMap<(SymbolId, u32), ExprId>,
+    /// Where the derivative of each state is defined.
+    pub derivatives: Vec<DerivativeSource>,
+    memo: HashMap<(ExprId, Moment), NodeId>,
+    has_index: Vec<bool>,
+}
+
+/// Where a derivative comes from.
+#[derive(Debug, Clone, Default)]
+pub(super) enum DerivativeSource {
+    /// Nothing moves it.
+    #[default]
+    None,
+    /// Equation number, with the values of its bound indices.
+    Ode(usize, Vec<i64>),
+    /// Collected by the network: Σ coefficient · node.
+    Network(Vec<(f64, NodeId)>),
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(model: &'a Model, diagnostics: &'a mut Diagnostics) -> Self {
+        let mut has_index = vec![false; model.exprs.len()];
+        for (k, expr) in model.exprs.iter().enumerate() {
+            let mut flag = matches!(expr.kind, ExprKind::Index(_));
+            expr.kind.for_each_operand(|e| flag |= has_index[e.0 as usize]);
+            has_index[k] = flag;
+        }
+        Builder {
+            model,
+            dag: Dag::new(),
+            layouts: Vec::new(),
+            counts: Counts::default(),
+            diagnostics,
+            indices: vec![None; model.n_indices as usize],
+            known: HashMap::new(),
+            starts: HashMap::new(),
+            derivatives: Vec::new(),
+            memo: HashMap::new(),
+            has_index,
+        }
+    }
+
+    /// The node of `expr`, after lowering whatever it needs. `None` where an error was reported.
+    pub(super) fn settle(&mut self, expr: ExprId, moment: Moment) -> Option<NodeId> {
+        loop {
+            match self.node(expr, moment) {
+                Ok(node) => return Some(node),
+                Err(Stop::Failed) => return None,
+                Err(Stop::Need(definition)) => {
+                    self.define(definition)?;
+                }
+            }
+        }
+    }
+
+    /// Lowers a definition and everything it needs.
+    pub(super) fn define(&mut self, wanted: Definition) -> Option<NodeId> {
+        if let Some(node) = self.known.get(&wanted) {
+            return Some(*node);
+        }
+        let outer = self.indices.clone();
+        let mut open = vec![wanted];
+        while let Some(&definition) = open.last() {
+            if self.known.contains_key(&definition) {
+                open.pop();
+                continue;
+            }
+            match self.definition(definition) {
+                Ok(node) => {
+                    self.known.insert(definition, node);
+                    open.pop();
+                }
+                Err(Stop::Need(next)) => {
+                    if open.contains(&next) {
+                        self.circle(&open, next);
+                        self.indices = outer;
+                        return None;
+                    }
+                    open.push(next);
+                }
+                Err(Stop::Failed) => {
+                    self.indices = outer;
+                    return None;
+                }
+            }
+        }
+        self.indices = outer;
+        self.known.get(&wanted).copied()
+    }
+
+    fn circle(&mut self, open: &[Definition], next: Definition) {
+        let from = open.iter().position(|d| *d == next).unwrap_or(0);
+        let names: Vec<String> = open[from..].iter().chain([&next]).map(|d| self.definition_name(*d)).collect();
+        let span = match next {
+            Definition::Algebra(symbol, ..) | Definition::Start(symbol, _) => self.model.symbol(symbol).span,
+            Definition::Derivative(state) => match &self.derivatives[state as usize] {
+                DerivativeSource::Ode(k, _) => self.model.odes[*k].span,
+                DerivativeSource::None | DerivativeSource::Network(_) => match self.model.span {
+                    Some(span) => span,
+                    None => return,
+                },
+            },
+        };
+        let title = format!("`{}` is defined by itself", names[0]);
+        self.diagnostics.push(
+            Diagnostic::new(Code("E0207"), span, title)
+                .at("this definition")
+                .note(format!("the circle is {}", names.join(" → ")))
+                .help("break the circle, for example by making one of them a `state`"),
+        );
+    }
+
+    fn definition_name(&self, definition: Definition) -> String {
+        match definition {
+            Definition::Algebra(symbol, offset, _) | Definition::Start(symbol, offset) => {
+                let indices = self.layouts[symbol.0 as usize].indices(offset as usize);
+                member_name(&self.model.symbol(symbol).name, &indices)
+            }
+            Definition::Derivative(state) => format!("{}'", self.state_name(state)),
+        }
+    }
+
+    fn state_name(&self, state: u32) -> String {
+        for ((_, symbol), layout) in self.model.symbols().zip(&self.layouts) {
+            let n = layout.len() as u32;
+            if matches!(layout.home, Home::State { .. }) && (layout.first..layout.first + n).contains(&state) {
+                return member_name(&symbol.name, &layout.indices((state - layout.first) as usize));
+            }
+        }
+        String::new()
+    }
+
+    fn definition(&mut self, definition: Definition) -> Result<NodeId, Stop> {
+        match definition {
+            Definition::Algebra(symbol, offset, moment) => {
+                self.enter_member(symbol, offset);
+                let value = self.model.symbol(symbol).value.ok_or(Stop::Failed)?;
+                self.node(value, moment)
+            }
+            Definition::Start(symbol, offset) => {
+                self.enter_member(symbol, offset);
+                if let Some(expr) = self.starts.get(&(symbol, offset)) {
+                    return self.node(*expr, Moment::Start);
+                }
+                if let Home::State { seed: Some(seed) } = self.layouts[symbol.0 as usize].home {
+                    return Ok(self.dag.leaf(Leaf::Param(seed + offset)));
+                }
+                match self.model.symbol(symbol).value {
+                    Some(value) => self.node(value, Moment::Start),
+                    None => Ok(Dag::ZERO),
+                }
+            }
+            Definition::Derivative(state) => match self.derivatives[state as usize].clone() {
+                DerivativeSource::None => Ok(Dag::ZERO),
+                DerivativeSource::Network(terms) => Ok(self.dag.sum(&terms)),
+                DerivativeSource::Ode(k, values) => {
+                    let ode = &self.model.odes[k];
+                    for (range, value) in ode.ranges.iter().zip(&values) {
+                        self.set_index(range.index, *value);
+                    }
+                    self.node(ode.rhs, Moment::Running)
+                }
+            },
+        }
+    }
+
+    /// Sets the bound indices of a family to those of one member.
+    pub(super) fn enter_member(&mut self, symbol: SymbolId, offset: u32) {
+        let values = self.layouts[symbol.0 as usize].indices(offset as usize);
+        let model = self.model;
+        for (range, value) in model.symbol(symbol).ranges.iter().zip(values) {
+            self.set_index(range.index, value);
+        }
+    }
+
+    pub(super) fn set_index(&mut self, index: IndexId, value: i64) {
+        self.indices[index.0 as usize] = Some(value);
+    }
+
+    /// The value of an expression that must be constant: numbers, constants, bound indices.
+    pub(super) fn constant(&mut self, expr: ExprId, what: &str) -> Option<f64> {
+        let node = self.settle(expr, Moment::Running)?;
+        let value = self.dag.as_const(node);
+        if value.is_none() {
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0407"), self.model.expr(expr).span, format!("{what} must be a constant"))
+                    .at("depends on what may change")
+                    .help("use numbers and `const`s only"),
+            );
+        }
+        value
+    }
+
+    /// The value of an index expression.
+    pub(super) fn integer(&mut self, expr: ExprId) -> Result<i64, Stop> {
+        let node = self.node(expr, Moment::Running)?;
+        let span = self.model.expr(expr).span;
+        match self.dag.as_const(node) {
+            Some(v) if v.fract() == 0.0 && v.abs() < 1e15 => Ok(v as i64),
+            Some(v) => {
+                self.diagnostics.push(Diagnostic::new(Code("E0405"), span, format!("an index must be a whole number, and this is {v}")).at("used as an index"));
+                Err(Stop::Failed)
+            }
+            None => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0407"), span, "an index must be a constant")
+                        .at("depends on what may change")
+                        .help("use numbers, `const`s and the indices of `for`"),
+                );
+                Err(Stop::Failed)
+            }
+        }
+    }
+
+    /// Which member `indices` name.
+    pub(super) fn member(&mut self, symbol: SymbolId, indices: &[ExprId]) -> Result<u32, Stop> {
+        if indices.is_empty() {
+            return if self.layouts[symbol.0 as usize].shape.is_empty() { Ok(0) } else { Err(Stop::Failed) };
+        }
+        let mut values = Vec::with_capacity(indices.len());
+        for index in indices {
+            values.push(self.integer(*index)?);
+        }
+        match self.layouts[symbol.0 as usize].offset(&values) {
+            Ok(offset) => Ok(offset as u32),
+            Err(k) => {
+                let (low, high) = self.layouts[symbol.0 as usize].shape[k];
+                let symbol = self.model.symbol(symbol);
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code("E0405"),
+                        self.model.expr(indices[k]).span,
+                        format!("`{}` has members {low} .. {high}, and {} is asked for", symbol.name, values[k]),
+                    )
+                    .at(format!("is {} here", values[k]))
+                    .label(symbol.span, format!("declared for {low} .. {high}")),
+                );
+                Err(Stop::Failed)
+            }
+        }
+    }
+
+    /// The node of an expression.
+    pub(super) fn node(&mut self, id: ExprId, moment: Moment) -> Result<NodeId, Stop> {
+        let is_shared = !self.has_index[id.0 as usize];
+        if is_shared && let Some(node) = self.memo.get(&(id, moment)) {
+            return Ok(*node);
+        }
+        if self.dag.len() >= MAX_DAG_NODES {
+            let span = self.model.expr(id).span;
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0114"), span, format!("the equations have more than {MAX_DAG_NODES} operations")).at("here the limit is reached"),
+            );
+            return Err(Stop::Failed);
+        }
+        let node = self.node_new(id, moment)?;
+        if is_shared {
+            self.memo.insert((id, moment), node);
+        }
+        Ok(node)
+    }
+
+    fn node_new(&mut self, id: ExprId, moment: Moment) -> Result<NodeId, Stop> {
+        let model = self.model;
+        match &model.expr(id).kind {
+            ExprKind::Error => Err(Stop::Failed),
+            ExprKind::Number { value, .. } => Ok(self.dag.constant(*value)),
+            ExprKind::Time => Ok(self.dag.leaf(Leaf::Time)),
+            ExprKind::Index(index) => match self.indices[index.0 as usize] {
+                Some(value) => Ok(self.dag.constant(value as f64)),
+                None => Err(Stop::Failed),
+            },
+            ExprKind::Symbol { symbol, indices } => {
+                let offset = self.member(*symbol, indices)?;
+                self.reference(*symbol, offset, moment)
+            }
+            ExprKind::Derivative { symbol, indices } => {
+                let offset = self.member(*symbol, indices)?;
+                let state = self.layouts[symbol.0 as usize].first + offset;
+                self.look_up(Definition::Derivative(state))
+            }
+            ExprKind::Sum(terms) => {
+                let mut list = Vec::with_capacity(terms.len());
+                for (is_minus, term) in terms {
+                    list.push((if *is_minus { -1.0 } else { 1.0 }, self.node(*term, moment)?));
+                }
+                Ok(self.dag.sum(&list))
+            }
+            ExprKind::Product(factors) => {
+                let mut acc = Dag::ONE;
+                for (is_divisor, factor) in factors {
+                    let f = self.node(*factor, moment)?;
+                    acc = if *is_divisor { self.dag.div(acc, f) } else { self.dag.mul(acc, f) };
+                }
+                Ok(acc)
+            }
+            ExprKind::Pow(a, b) => {
+                let (a, b) = (self.node(*a, moment)?, self.node(*b, moment)?);
+                Ok(self.dag.pow(a, b))
+            }
+            ExprKind::Call(function, args) => {
+                let a = self.node(args[0], moment)?;
+                match crate::hir::applied(*function) {
+                    crate::hir::Applied::Unary(op) => Ok(self.dag.unary(op, a)),
+                    crate::hir::Applied::Binary(op) => {
+                        let b = self.node(args[1], moment)?;
+                        Ok(self.dag.binary(op, a, b))
+                    }
+                }
+            }
+            ExprKind::Compare(op, a, b) => {
+                let (a, b) = (self.node(*a, moment)?, self.node(*b, moment)?);
+                Ok(self.dag.compare(*op, a, b))
+            }
+            ExprKind::And(list) => self.fold(list, BinaryOp::And, moment),
+            ExprKind::Or(list) => self.fold(list, BinaryOp::Or, moment),
+            ExprKind::Not(a) => {
+                let a = self.node(*a, moment)?;
+                Ok(self.dag.unary(UnaryOp::Not, a))
+            }
+            ExprKind::If { condition, then, otherwise } => {
+                let c = self.node(*condition, moment)?;
+                // A condition on indices is decided here, so that the other branch may name members that do not exist.
+                match self.dag.as_const(c) {
+                    Some(value) if value != 0.0 => self.node(*then, moment),
+                    Some(_) => self.node(*otherwise, moment),
+                    None => {
+                        let (a, b) = (self.node(*then, moment)?, self.node(*otherwise, moment)?);
+                        Ok(self.dag.select(c, a, b))
+                    }
+                }
+            }
+            ExprKind::SumOver { index, from, to, condition, body } => {
+                let (low, high) = (self.integer(*from)?, self.integer(*to)?);
+                if (high.saturating_sub(low)) as usize >= MAX_FAMILY && high > low {
+                    self.diagnostics.push(super::layout::too_large(model.expr(id).span, (high - low) as usize));
+                    return Err(Stop::Failed);
+                }
+                let saved = self.indices[index.0 as usize];
+                let mut terms = Vec::new();
+                let mut result = Ok(());
+                for value in low..=high {
+                    self.set_index(*index, value);
+                    match self.sum_term(*condition, *body, moment) {
+                        Ok(term) => terms.extend(term.map(|t| (1.0, t))),
+                        Err(stop) => {
+                            result = Err(stop);
+                            break;
+                        }
+                    }
+                }
+                self.indices[index.0 as usize] = saved;
+                result?;
+                Ok(self.dag.sum(&terms))
+            }
+            ExprKind::Convert { factor, offset, operand } => {
+                let a = self.node(*operand, moment)?;
+                Ok(self.dag.sum(&[(*factor, a), (*offset, Dag::ONE)]))
+            }
+        }
+    }
+
+    fn sum_term(&mut self, condition: Option<ExprId>, body: ExprId, moment: Moment) -> Result<Option<NodeId>, Stop> {
+        if let Some(condition) = condition {
+            let c = self.node(condition, moment)?;
+            match self.dag.as_const(c) {
+                Some(value) => {
+                    if value == 0.0 {
+                        return Ok(None);
+                    }
+                }
+                None => {
+                    let span = self.model.expr(condition).span;
+                    self.diagnostics.push(
+                        Diagnostic::new(Code("E0407"), span, "the condition of a `sum` must be a constant").at("depends on what may change"),
+                    );
+                    return Err(Stop::Failed);
+                }
+            }
+        }
+        self.node(body, moment).map(Some)
+    }
+
+    fn fold(&mut self, list: &[ExprId], op: BinaryOp, moment: Moment) -> Result<NodeId, Stop> {
+        let mut acc = self.node(list[0], moment)?;
+        for e in &list[1..] {
+            let next = self.node(*e, moment)?;
+            acc = self.dag.binary(op, acc, next);
+        }
+        Ok(acc)
+    }
+
+    fn look_up(&mut self, definition: Definition) -> Result<NodeId, Stop> {
+        self.known.get(&definition).copied().ok_or(Stop::Need(definition))
+    }
+
+    /// The node of a member.
+    pub(super) fn reference(&mut self, symbol: SymbolId, offset: u32, moment: Moment) -> Result<NodeId, Stop> {
+        let layout = &self.layouts[symbol.0 as usize];
+        let k = layout.first + offset;
+        match layout.home {
+            Home::Const => self.look_up(Definition::Algebra(symbol, offset, Moment::Running)),
+            Home::Let | Home::Observable => self.look_up(Definition::Algebra(symbol, offset, moment)),
+            Home::Param => Ok(self.dag.leaf(Leaf::Param(k))),
+            Home::Input => Ok(self.dag.leaf(Leaf::Input(k))),
+            Home::Disturbance => Ok(self.dag.leaf(Leaf::Disturbance(k))),
+            Home::State { .. } => match moment {
+                Moment::Running => Ok(self.dag.leaf(Leaf::State(k))),
+                Moment::Start => self.look_up(Definition::Start(symbol, offset)),
+            },
+        }
+    }
+
+    /// A margin of a condition: positive where it holds.
+    pub(super) fn margin(&mut self, condition: ExprId) -> Result<NodeId, Stop> {
+        let model = self.model;
+        match &model.expr(condition).kind {
+            ExprKind::Compare(Compare::Lt | Compare::Le, a, b) => {
+                let (a, b) = (self.node(*a, Moment::Running)?, self.node(*b, Moment::Running)?);
+                Ok(self.dag.sub(b, a))
+            }
+            ExprKind::And(list) => self.fold_margin(list, BinaryOp::Min),
+            ExprKind::Or(list) => self.fold_margin(list, BinaryOp::Max),
+            ExprKind::Not(a) => {
+                let m = self.margin(*a)?;
+                Ok(self.dag.neg(m))
+            }
+            _ => {
+                let c = self.node(condition, Moment::Running)?;
+                let minus = self.dag.constant(-1.0);
+                Ok(self.dag.select(c, Dag::ONE, minus))
+            }
+        }
+    }
+
+    fn fold_margin(&mut self, list: &[ExprId], op: BinaryOp) -> Result<NodeId, Stop> {
+        let mut acc = self.margin(list[0])?;
+        for e in &list[1..] {
+            let next = self.margin(*e)?;
+            acc = self.dag.binary(op, acc, next);
+        }
+        Ok(acc)
+    }
+
+    /// The margin of a condition, after lowering whatever it needs.
+    pub(super) fn settle_margin(&mut self, condition: ExprId) -> Option<NodeId> {
+        loop {
+            match self.margin(condition) {
+                Ok(node) => return Some(node),
+                Err(Stop::Failed) => return None,
+                Err(Stop::Need(definition)) => {
+                    self.define(definition)?;
+                }
+            }
+        }
+    }
+
+    /// Which member, after lowering whatever the indices need.
+    pub(super) fn settle_member(&mut self, symbol: SymbolId, indices: &[ExprId]) -> Option<u32> {
+        loop {
+            match self.member(symbol, indices) {
+                Ok(offset) => return Some(offset),
+                Err(Stop::Failed) => return None,
+                Err(Stop::Need(definition)) => {
+                    self.define(definition)?;
+                }
+            }
+        }
+    }
+
+    /// The value of an index bound, after lowering whatever it needs.
+    pub(super) fn settle_integer(&mut self, expr: ExprId) -> Option<i64> {
+        loop {
+            match self.integer(expr) {
+                Ok(value) => return Some(value),
+                Err(Stop::Failed) => return None,
+                Err(Stop::Need(definition)) => {
+                    self.define(definition)?;
+                }
+            }
+        }
+    }
+}

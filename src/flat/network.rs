@@ -1,0 +1,296 @@
+//! The reaction network: rates as nodes, changes as coefficients, and what both say about each species' derivative.
+//!
+//! A rate is a concentration per time where the reaction happens, or an amount per time. For a species whose
+//! concentration c is stored, in a compartment of volume V, `dc/dt = (amount rate)/V − c V'/V`; where the rate is a
+//! concentration of the same compartment the volume cancels and is not computed at all.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::diag::{Code, Diagnostic};
+use crate::expr::{Leaf, NodeId};
+use crate::hir::model::{Direction, RateBasis, Reaction, Term};
+use crate::hir::{SymbolId, SymbolKind};
+use crate::source::Span;
+
+use super::layout::{Home, member_name, tuples};
+use super::lower::{Builder, DerivativeSource, Moment};
+use super::{Reaction as FlatReaction, layout::Layout};
+
+/// What a reaction does to one species.
+struct Change {
+    symbol: SymbolId,
+    offset: u32,
+    /// Products minus reactants.
+    net: f64,
+    reactant: f64,
+    factor: f64,
+    is_amount: bool,
+}
+
+impl Builder<'_> {
+    /// Unrolls all reactions, and collects the derivatives of what they move.
+    pub(super) fn network(&mut self) -> Option<Vec<FlatReaction>> {
+        let model = self.model;
+        let mut list = Vec::new();
+        let mut moved: HashMap<u32, Vec<(f64, NodeId)>> = HashMap::new();
+        let mut first_use: HashMap<SymbolId, Span> = HashMap::new();
+        let mut is_good = true;
+        for reaction in &model.reactions {
+            let Some(shape) = self.shape(&reaction.ranges) else {
+                is_good = false;
+                continue;
+            };
+            for term in reaction.reactants.iter().chain(&reaction.products) {
+                first_use.entry(term.symbol).or_insert(term.span);
+            }
+            for values in tuples(&shape) {
+                for (range, value) in reaction.ranges.iter().zip(&values) {
+                    self.set_index(range.index, *value);
+                }
+                let name = member_name(&reaction.name, &values);
+                if self.member_reaction(reaction, &name, &mut list, &mut moved).is_none() {
+                    is_good = false;
+                    break;
+                }
+            }
+        }
+        for (symbol, span) in &first_use {
+            let SymbolKind::Species { is_fixed: false, .. } = model.symbol(*symbol).kind else { continue };
+            if let Some(ode) = model.odes.iter().find(|o| o.symbol == *symbol) {
+                let name = &model.symbol(*symbol).name;
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0404"), ode.span, format!("`{name}` takes part in a reaction and has an equation `{name}'` too"))
+                        .at("its own equation")
+                        .label(*span, "moved by this reaction")
+                        .help(format!("write the flow as a reaction: `feed: 0 -> {name} rate ..`")),
+                );
+                is_good = false;
+            }
+        }
+        if !is_good {
+            return None;
+        }
+        let used: HashSet<SymbolId> = first_use.into_keys().collect();
+        for (id, symbol) in model.symbols() {
+            if used.contains(&id) && matches!(symbol.kind, SymbolKind::Species { is_fixed: false, .. }) {
+                self.collect(id, &mut moved)?;
+            }
+        }
+        Some(list)
+    }
+
+    /// Puts the collected terms of a species' members in place, with the dilution of a changing volume.
+    fn collect(&mut self, id: SymbolId, moved: &mut HashMap<u32, Vec<(f64, NodeId)>>) -> Option<()> {
+        let Layout { first, .. } = self.layouts[id.0 as usize];
+        let n = self.layouts[id.0 as usize].len() as u32;
+        for offset in 0..n {
+            let mut terms = moved.remove(&(first + offset)).unwrap_or_default();
+            if let SymbolKind::Species { compartment: Some(volume), .. } = self.model.symbol(id).kind
+                && !self.is_amount(id)
+                && self.model.odes.iter().any(|o| o.symbol == volume)
+            {
+                let v_state = self.layouts[volume.0 as usize].first;
+                let dv = self.define(super::lower::Definition::Derivative(v_state))?;
+                let v = self.dag.leaf(Leaf::State(v_state));
+                let c = self.dag.leaf(Leaf::State(first + offset));
+                let dilution = self.dag.mul(c, dv);
+                let dilution = self.dag.div(dilution, v);
+                terms.push((-1.0, dilution));
+            }
+            self.derivatives[(first + offset) as usize] = DerivativeSource::Network(terms);
+        }
+        Some(())
+    }
+
+    pub(super) fn is_amount(&self, symbol: SymbolId) -> bool {
+        self.model.symbol(symbol).unit.as_ref().is_some_and(crate::hir::is_amount)
+    }
+
+    fn member_reaction(
+        &mut self, reaction: &Reaction, name: &str, list: &mut Vec<FlatReaction>, moved: &mut HashMap<u32, Vec<(f64, NodeId)>>,
+    ) -> Option<()> {
+        let mut changes: Vec<Change> = Vec::new();
+        for (terms, sign) in [(&reaction.reactants, -1.0), (&reaction.products, 1.0)] {
+            for term in terms {
+                let offset = self.settle_member(term.symbol, &term.indices)?;
+                let known = changes.iter().position(|c| c.symbol == term.symbol && c.offset == offset);
+                let change = match known {
+                    Some(k) => &mut changes[k],
+                    None => {
+                        changes.push(Change {
+                            symbol: term.symbol,
+                            offset,
+                            net: 0.0,
+                            reactant: 0.0,
+                            factor: term.factor,
+                            is_amount: term.is_amount,
+                        });
+                        let last = changes.len() - 1;
+                        &mut changes[last]
+                    }
+                };
+                change.net += sign * term.coefficient;
+                if sign < 0.0 {
+                    change.reactant += term.coefficient;
+                }
+            }
+        }
+        for is_reverse in [false, true] {
+            let (direction, side, sign) = if is_reverse {
+                (reaction.reverse.as_ref(), &reaction.products, -1.0)
+            } else {
+                (Some(&reaction.forward), &reaction.reactants, 1.0)
+            };
+            let Some(direction) = direction else { continue };
+            let (rate, constant) = self.rate(direction, side)?;
+            let place = self.place(direction, side, reaction);
+            for change in &changes {
+                if change.net == 0.0 {
+                    continue;
+                }
+                let layout = &self.layouts[change.symbol.0 as usize];
+                let Home::State { seed: None } = layout.home else { continue };
+                let state = layout.first + change.offset;
+                let (factor, node) = self.change_rate(direction.basis, rate, place, change)?;
+                moved.entry(state).or_default().push((sign * change.net * factor, node));
+            }
+            let amount_rate = match (direction.basis, place) {
+                (RateBasis::Concentration(_), Some(volume)) => {
+                    let v = self.volume(volume)?;
+                    self.dag.mul(rate, v)
+                }
+                (RateBasis::Concentration(_), None) | (RateBasis::Amount, _) => rate,
+            };
+            let state_of = |c: &Change| match self.layouts[c.symbol.0 as usize].home {
+                Home::State { seed: None } => Some(self.layouts[c.symbol.0 as usize].first + c.offset),
+                _ => None,
+            };
+            list.push(FlatReaction {
+                name: if is_reverse { format!("{name}_reverse") } else { name.to_string() },
+                rate: amount_rate,
+                changes: changes.iter().filter(|c| c.net != 0.0).filter_map(|c| Some((state_of(c)?, sign * c.net))).collect(),
+                reactants: changes
+                    .iter()
+                    .map(|c| (c, if is_reverse { c.net + c.reactant } else { c.reactant }))
+                    .filter(|(_, n)| *n != 0.0)
+                    .filter_map(|(c, n)| Some((state_of(c)?, n)))
+                    .collect(),
+                is_mass_action: direction.is_mass_action,
+                constant,
+                span: reaction.span,
+            });
+        }
+        Some(())
+    }
+
+    /// The rate of one direction in the reference species' concentration (or amount) per time, and the constant.
+    fn rate(&mut self, direction: &Direction, side: &[Term]) -> Option<(NodeId, Option<NodeId>)> {
+        let law = self.settle(direction.law, Moment::Running)?;
+        if !direction.is_mass_action {
+            return Some((self.dag.scale(direction.factor, law), None));
+        }
+        let mut rate = self.dag.scale(direction.factor, law);
+        for term in side {
+            let offset = self.settle_member(term.symbol, &term.indices)?;
+            let mut conc = self.settle_reference(term.symbol, offset)?;
+            if term.is_amount
+                && let SymbolKind::Species { compartment: Some(volume), .. } = self.model.symbol(term.symbol).kind
+            {
+                let v = self.volume(volume)?;
+                conc = self.dag.div(conc, v);
+            }
+            let power = self.dag.constant(term.coefficient);
+            let driven = self.dag.pow(conc, power);
+            rate = self.dag.mul(rate, driven);
+        }
+        Some((rate, Some(law)))
+    }
+
+    fn settle_reference(&mut self, symbol: SymbolId, offset: u32) -> Option<NodeId> {
+        loop {
+            match self.reference(symbol, offset, Moment::Running) {
+                Ok(node) => return Some(node),
+                Err(super::lower::Stop::Failed) => return None,
+                Err(super::lower::Stop::Need(definition)) => {
+                    self.define(definition)?;
+                }
+            }
+        }
+    }
+
+    /// The compartment whose volume turns this direction's rate into an amount.
+    fn place(&self, direction: &Direction, side: &[Term], reaction: &Reaction) -> Option<SymbolId> {
+        match direction.basis {
+            RateBasis::Concentration(place) => place,
+            RateBasis::Amount => side
+                .iter()
+                .chain(&reaction.reactants)
+                .chain(&reaction.products)
+                .find_map(|t| match self.model.symbol(t.symbol).kind {
+                    SymbolKind::Species { compartment, .. } => compartment,
+                    _ => None,
+                }),
+        }
+    }
+
+    fn volume(&mut self, compartment: SymbolId) -> Option<NodeId> {
+        self.settle_reference(compartment, 0)
+    }
+
+    /// How fast one unit of stoichiometry changes a species, in its own unit: a factor and a node.
+    fn change_rate(&mut self, basis: RateBasis, rate: NodeId, place: Option<SymbolId>, change: &Change) -> Option<(f64, NodeId)> {
+        let SymbolKind::Species { compartment: Some(own), .. } = self.model.symbol(change.symbol).kind else {
+            return Some((change.factor, rate));
+        };
+        // From the unit of the rate's volume to that of the species' own volume.
+        let volume_factor = place
+            .and_then(|p| self.model.symbol(p).unit.as_ref())
+            .zip(self.model.symbol(own).unit.as_ref())
+            .and_then(|(from, to)| from.factor_to(to))
+            .unwrap_or(1.0);
+        match (basis, place) {
+            (RateBasis::Concentration(_), Some(place)) if place == own && !change.is_amount => Some((change.factor, rate)),
+            (RateBasis::Concentration(_), place) => {
+                let v = self.volume(place.unwrap_or(own))?;
+                let mut node = self.dag.mul(rate, v);
+                if !change.is_amount {
+                    let w = self.volume(own)?;
+                    node = self.dag.div(node, w);
+                }
+                Some((change.factor * volume_factor, node))
+            }
+            (RateBasis::Amount, _) => {
+                let node = if change.is_amount {
+                    rate
+                } else {
+                    let w = self.volume(own)?;
+                    self.dag.div(rate, w)
+                };
+                Some((change.factor * volume_factor, node))
+            }
+        }
+    }
+
+    /// The evaluated bounds of index ranges.
+    pub(super) fn shape(&mut self, ranges: &[crate::hir::model::Range]) -> Option<Vec<(i64, i64)>> {
+        let mut shape = Vec::with_capacity(ranges.len());
+        let mut n = 1usize;
+        for range in ranges {
+            let (low, high) = (self.settle_integer(range.from)?, self.settle_integer(range.to)?);
+            if low > high {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0405"), range.span, format!("`{}` runs from {low} to {high}: it has no values", range.name)).at("an empty range"),
+                );
+                return None;
+            }
+            n = n.saturating_mul((high - low + 1) as usize);
+            if n > crate::limits::MAX_FAMILY {
+                self.diagnostics.push(super::layout::too_large(range.span, n));
+                return None;
+            }
+            shape.push((low, high));
+        }
+        Some(shape)
+    }
+}
+

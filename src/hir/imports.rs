@@ -1,0 +1,408 @@
+//! From a root text to all texts that it imports, the names each declares at file level, and the unit table.
+
+use std::collections::HashMap;
+
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::limits::MAX_IMPORTS;
+use crate::source::{Loader, SourceFile, SourceId, SourceMap, Span};
+use crate::syntax::ast::{self, ClauseKind, ClauseWord, ExprKind, StatementKind, Value};
+use crate::syntax::suggest;
+use crate::syntax::words;
+use crate::units::Units;
+
+use super::Module;
+use super::lower;
+
+/// The standard library, compiled in: name and text.
+pub(super) const STDLIB: &[(&str, &str)] = &[
+    ("std.prelude", include_str!("../../stdlib/prelude.twin")),
+    ("std.kinetics", include_str!("../../stdlib/kinetics.twin")),
+    ("std.units", include_str!("../../stdlib/units.twin")),
+    ("std.chem", include_str!("../../stdlib/chem.twin")),
+    ("std.fluid", include_str!("../../stdlib/fluid.twin")),
+    ("std.thermal", include_str!("../../stdlib/thermal.twin")),
+    ("std.electric", include_str!("../../stdlib/electric.twin")),
+    ("std.pkpd", include_str!("../../stdlib/pkpd.twin")),
+    ("std.glucose", include_str!("../../stdlib/glucose.twin")),
+    ("std.signals", include_str!("../../stdlib/signals.twin")),
+];
+
+/// Index of a text in [`Files`].
+pub(super) type FileIdx = usize;
+
+/// A name declared at file level: positions into the file's statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Item {
+    /// Statement, and entry within it.
+    Const(usize, usize),
+    /// Statement.
+    Fn(usize),
+    /// Statement.
+    Model(usize),
+}
+
+/// One text with what it declares and uses.
+pub(super) struct FileScope {
+    pub ast: ast::File,
+    pub items: HashMap<String, (Item, Span)>,
+    /// Imported names.
+    pub uses: HashMap<String, (FileIdx, String)>,
+    /// Texts all of whose names are imported.
+    pub whole: Vec<FileIdx>,
+}
+
+/// All texts of a run.
+pub(super) struct Files {
+    pub list: Vec<FileScope>,
+    pub units: Units,
+    pub prelude: FileIdx,
+    by_name: HashMap<String, Option<FileIdx>>,
+}
+
+impl Files {
+    /// The declaration that `name` means at the file level of `file`.
+    pub fn find(&self, file: FileIdx, name: &str) -> Option<(FileIdx, String, Item)> {
+        let scope = &self.list[file];
+        if let Some((item, _)) = scope.items.get(name) {
+            return Some((file, name.to_string(), *item));
+        }
+        if let Some((other, original)) = scope.uses.get(name) {
+            let (item, _) = self.list[*other].items.get(original)?;
+            return Some((*other, original.clone(), *item));
+        }
+        for other in scope.whole.iter().copied().chain([self.prelude]) {
+            if let Some((item, _)) = self.list[other].items.get(name) {
+                return Some((other, name.to_string(), *item));
+            }
+        }
+        None
+    }
+
+    /// Every name visible at the file level of `file`.
+    pub fn visible(&self, file: FileIdx) -> impl Iterator<Item = &str> {
+        let scope = &self.list[file];
+        let whole = scope.whole.iter().copied().chain([self.prelude]);
+        scope
+            .items
+            .keys()
+            .chain(scope.uses.keys())
+            .map(String::as_str)
+            .chain(whole.flat_map(|other| self.list[other].items.keys().map(String::as_str)))
+    }
+}
+
+/// Reads the text `root` and everything it imports, resolves and checks it.
+///
+/// Diagnostics of all stages up to checked units are collected; the returned module holds what could be understood,
+/// and must not be compiled where `diagnostics.has_errors()`. With `strict`, a unit that is neither written nor
+/// uniquely inferred is an error even in a model without any units.
+pub fn load(
+    sources: &mut SourceMap, root: SourceId, loader: &dyn Loader, strict: bool, diagnostics: &mut Diagnostics,
+) -> Module {
+    let mut reader = Reader {
+        sources,
+        loader,
+        diagnostics,
+        open: Vec::new(),
+        files: Files { list: Vec::new(), units: Units::standard(), prelude: 0, by_name: HashMap::new() },
+    };
+    if let Some(prelude) = reader.stdlib("std.prelude") {
+        reader.files.prelude = prelude;
+    }
+    let root_file = reader.read(root);
+    let Reader { files, .. } = reader;
+    lower::module(&files, sources, root_file, strict, diagnostics)
+}
+
+struct Reader<'a> {
+    sources: &'a mut SourceMap,
+    loader: &'a dyn Loader,
+    diagnostics: &'a mut Diagnostics,
+    /// Names of the texts being read, for circles.
+    open: Vec<String>,
+    files: Files,
+}
+
+impl Reader<'_> {
+    /// Parses one text, its imports first, and registers what it declares.
+    fn read(&mut self, id: SourceId) -> FileIdx {
+        let file = self.sources.get(id);
+        let (name, text) = (file.name.clone(), file.text.clone());
+        self.open.push(name.clone());
+        let ast = crate::syntax::parse(id, &text, self.diagnostics);
+        let mut scope = FileScope { ast, items: HashMap::new(), uses: HashMap::new(), whole: Vec::new() };
+        let statements = std::mem::take(&mut scope.ast.statements);
+        for statement in &statements {
+            if let StatementKind::Directive(directive) = &statement.kind
+                && directive.word.text == "use"
+            {
+                self.import(directive, statement.span, &name, &mut scope);
+            }
+        }
+        for (idx, statement) in statements.iter().enumerate() {
+            self.declare(idx, statement, &mut scope);
+        }
+        scope.ast.statements = statements;
+        self.open.pop();
+        self.files.list.push(scope);
+        self.files.list.len() - 1
+    }
+
+    fn stdlib(&mut self, name: &str) -> Option<FileIdx> {
+        if let Some(known) = self.files.by_name.get(name) {
+            return *known;
+        }
+        let (_, text) = STDLIB.iter().find(|(n, _)| *n == name)?;
+        let id = self.sources.add(SourceFile::new(name, *text));
+        let idx = self.read(id);
+        self.files.by_name.insert(name.to_string(), Some(idx));
+        Some(idx)
+    }
+
+    /// `use a, b from std.kinetics`, `use std.units`, `use a from "other.twin"`
+    fn import(&mut self, directive: &ast::Directive, span: Span, from_file: &str, scope: &mut FileScope) {
+        let from = directive.clauses.iter().find_map(|c| match &c.kind {
+            ClauseKind::Word(ClauseWord::From, args) => args.first(),
+            _ => None,
+        });
+        let (origin, names) = match (from, directive.subjects.as_slice()) {
+            (Some(origin), names) => (origin, names),
+            (None, [origin]) => (origin, &[][..]),
+            (None, _) => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0203"), span, "`use` does not say from where")
+                        .at("names without an origin")
+                        .help("write `use hill, mm from std.kinetics`"),
+                );
+                return;
+            }
+        };
+        let Some(other) = self.origin(origin, from_file) else { return };
+        if names.is_empty() {
+            scope.whole.push(other);
+            return;
+        }
+        for subject in names {
+            let ExprKind::Path(path) = &subject.kind else {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0203"), subject.span, "`use` takes names").at("this is not a name"),
+                );
+                continue;
+            };
+            let name = &path.segments[path.segments.len() - 1].text;
+            let items = &self.files.list[other].items;
+            if items.contains_key(name) {
+                scope.uses.insert(name.clone(), (other, name.clone()));
+            } else {
+                let mut d = Diagnostic::new(Code("E0203"), subject.span, format!("there is no `{name}` in what `use` names"))
+                    .at("not declared there");
+                if let Some(near) = suggest(name, items.keys().map(String::as_str)) {
+                    d = d.help(format!("did you mean `{near}`?")).fix("use the near name", subject.span, near);
+                }
+                self.diagnostics.push(d);
+            }
+        }
+    }
+
+    fn origin(&mut self, origin: &ast::Expr, from_file: &str) -> Option<FileIdx> {
+        match &origin.kind {
+            ExprKind::Path(path) => {
+                let name = path.segments.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(".");
+                let found = self.stdlib(&name);
+                if found.is_none() {
+                    let mut d = Diagnostic::new(Code("E0203"), origin.span, format!("there is no library `{name}`"))
+                        .at("not part of the standard library");
+                    d = match suggest(&name, STDLIB.iter().map(|(n, _)| *n)) {
+                        Some(near) => d.help(format!("did you mean `{near}`?")).fix("use the near name", origin.span, near),
+                        None => d.help("a file of your own is named in quotes: `use f from \"kinetics.twin\"`"),
+                    };
+                    self.diagnostics.push(d);
+                }
+                found
+            }
+            ExprKind::Text(path) => self.file(path, origin.span, from_file),
+            _ => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0203"), origin.span, "`use` needs a library or a file")
+                        .at("expected `std.name` or \"file.twin\""),
+                );
+                None
+            }
+        }
+    }
+
+    fn file(&mut self, path: &str, span: Span, from_file: &str) -> Option<FileIdx> {
+        let file = match self.loader.load(from_file, path) {
+            Ok(file) => file,
+            Err(error) => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0203"), span, format!("`{path}` cannot be read: {error}"))
+                        .at("named here")
+                        .help("the path is taken from the folder of this file"),
+                );
+                return None;
+            }
+        };
+        if self.open.contains(&file.name) {
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0204"), span, format!("`{path}` imports itself"))
+                    .at("closes the circle")
+                    .note(format!("the circle is {} → {}", self.open.join(" → "), file.name)),
+            );
+            return None;
+        }
+        if let Some(known) = self.files.by_name.get(&file.name) {
+            return *known;
+        }
+        if self.files.list.len() >= MAX_IMPORTS {
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0204"), span, format!("more than {MAX_IMPORTS} files are imported")).at("one too many"),
+            );
+            return None;
+        }
+        let name = file.name.clone();
+        let id = self.sources.add(file);
+        let idx = self.read(id);
+        self.files.by_name.insert(name, Some(idx));
+        Some(idx)
+    }
+
+    /// Registers a statement of the file level.
+    fn declare(&mut self, idx: usize, statement: &ast::Statement, scope: &mut FileScope) {
+        let StatementKind::Directive(directive) = &statement.kind else {
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0208"), statement.span, "this statement belongs inside a model or a study")
+                    .at("stands at file level")
+                    .help("write `model Name { .. }` around it"),
+            );
+            return;
+        };
+        let word = directive.word.text.as_str();
+        match word {
+            "use" | "study" => {}
+            "unit" => self.unit(directive, statement.span),
+            "const" => {
+                let entries = super::clauses::entries(directive, statement.span, self.diagnostics);
+                for (k, entry) in entries.iter().enumerate() {
+                    self.register(scope, &entry.name, Item::Const(idx, k));
+                }
+            }
+            "fn" | "model" => {
+                let item = if word == "fn" { Item::Fn(idx) } else { Item::Model(idx) };
+                match directive.subjects.as_slice() {
+                    [ast::Expr { kind: ExprKind::Path(path), .. }] if word == "model" && path.segments.len() == 1 => {
+                        self.register(scope, &path.segments[0], item)
+                    }
+                    [ast::Expr { kind: ExprKind::Call { function, .. }, .. }] if word == "fn" && function.segments.len() == 1 => {
+                        self.register(scope, &function.segments[0], item)
+                    }
+                    _ => self.diagnostics.push(
+                        Diagnostic::new(Code("E0101"), statement.span, format!("`{word}` has no name")).at("expected a name").help(
+                            if word == "fn" { "write `fn name(a, b) = expression`" } else { "write `model Name { .. }`" },
+                        ),
+                    ),
+                }
+            }
+            _ => self.diagnostics.push(unknown_word(words::Context::File, "at file level", &directive.word)),
+        }
+    }
+
+    fn register(&mut self, scope: &mut FileScope, name: &ast::Name, item: Item) {
+        if let Some((_, first)) = scope.items.get(&name.text) {
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0202"), name.span, format!("`{}` is declared twice", name.text))
+                    .at("again here")
+                    .label(*first, "first here")
+                    .help("give one of them another name"),
+            );
+            return;
+        }
+        scope.items.insert(name.text.clone(), (item, name.span));
+    }
+
+    /// `unit cell`, `unit OD = 1e9 [cell/L]`
+    fn unit(&mut self, directive: &ast::Directive, span: Span) {
+        let [ast::Expr { kind: ExprKind::Path(path), span: name_span }] = directive.subjects.as_slice() else {
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0101"), span, "`unit` has no name").at("expected a name").help("write `unit OD = 1e9 [cell/L]`"),
+            );
+            return;
+        };
+        let name = &path.segments[0].text;
+        let init = directive.clauses.iter().find_map(|c| match &c.kind {
+            ClauseKind::Init(Value::Expr(e)) => Some(e),
+            _ => None,
+        });
+        let defined = match init.map(|e| (&e.kind, e.span)) {
+            None => self.files.units.define_base(name),
+            Some((ExprKind::Quantity { value, unit: Some(text) }, _)) => match self.files.units.parse(&text.text) {
+                Ok(unit) => match unit.scaled(*value) {
+                    Some(unit) => self.files.units.define(name, &unit),
+                    None => {
+                        let d = Diagnostic::new(Code("E0108"), *name_span, format!("`{name}` cannot be {value} of another unit"));
+                        self.diagnostics.push(d.at("declared here").help("the number must be positive and finite"));
+                        return;
+                    }
+                },
+                Err(error) => {
+                    self.diagnostics.push(unit_diagnostic(&error, text));
+                    return;
+                }
+            },
+            Some((_, value_span)) => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0108"), value_span, format!("the unit `{name}` is not given as a number with a unit"))
+                        .at("expected a number with a unit")
+                        .help("write `unit OD = 1e9 [cell/L]`, or `unit cell` for a new dimension"),
+                );
+                return;
+            }
+        };
+        if let Err(error) = defined {
+            self.diagnostics.push(Diagnostic::new(Code("E0202"), *name_span, error.message).at("declared here"));
+        }
+    }
+}
+
+/// The diagnostic of a unit text that cannot be read.
+pub(super) fn unit_diagnostic(error: &crate::units::UnitError, text: &ast::UnitText) -> Diagnostic {
+    let start = text.span.start as usize;
+    let span = Span::new(text.span.source, start + error.range.start, (start + error.range.end).min(text.span.end as usize));
+    let mut d = Diagnostic::new(error.code, span, error.message.clone()).at("in this unit");
+    if let Some(help) = &error.help {
+        d = d.help(help.clone());
+    }
+    if let Some(replacement) = &error.replacement {
+        d = d.fix("write the unit so", span, replacement.clone());
+    }
+    d
+}
+
+/// E0901 for a word of a later version, E0208 with the nearest known word otherwise.
+pub(super) fn unknown_word(context: words::Context, place: &str, word: &ast::Name) -> Diagnostic {
+    let name = &word.text;
+    match words::find(context, name) {
+        Some(found) if !found.supported => unsupported(word),
+        Some(_) | None => {
+            if words::anywhere(name).any(|w| !w.supported) {
+                return unsupported(word);
+            }
+            let known = words::in_context(context).filter(|w| w.supported).map(|w| w.word);
+            let d = Diagnostic::new(Code("E0208"), word.span, format!("`{name}` is not a word that stands {place}")).at("not known here");
+            match suggest(name, known) {
+                Some(near) => d.help(format!("did you mean `{near}`?")).fix("use the near word", word.span, near),
+                None => {
+                    let list = words::in_context(context).filter(|w| w.supported).map(|w| w.word).collect::<Vec<_>>().join(", ");
+                    d.help(format!("words that stand {place}: {list}"))
+                }
+            }
+        }
+    }
+}
+
+/// E0901
+pub(super) fn unsupported(word: &ast::Name) -> Diagnostic {
+    Diagnostic::new(Code("E0901"), word.span, format!("`{}` is not supported by this version", word.text))
+        .at("nothing of this statement is used")
+        .help("remove it, or keep it in a file of its own until a version that supports it")
+}

@@ -1,0 +1,527 @@
+//! Expressions of the tree to resolved expressions: names found, user functions expanded, chains made flat.
+//!
+//! Arguments of an expanded function are shared, so a function costs its own size at each call and no more.
+
+use crate::diag::{Code, Diagnostic};
+use crate::expr::Compare;
+use crate::limits::{MAX_EXPANDED_NODES, MAX_LOWERING_DEPTH};
+use crate::source::Span;
+use crate::syntax::ast::{self, InfixOp, PrefixOp, Value};
+use crate::syntax::suggest;
+use crate::units::Unit;
+
+use super::clauses;
+use super::expr::{ExprId, ExprKind, FUNCTIONS, Function, IndexId};
+use super::imports::{Item, unit_diagnostic};
+use super::lower::{Lower, Place};
+use super::model::{SymbolId, SymbolKind};
+
+/// What a local name stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Local {
+    /// An argument of the function being expanded.
+    Expr(ExprId),
+    /// A bound index.
+    Index(IndexId),
+}
+
+impl Lower<'_> {
+    /// Resolves one expression; what cannot be resolved is reported and becomes [`ExprKind::Error`].
+    pub(super) fn expr(&mut self, ast: &ast::Expr) -> ExprId {
+        if self.depth >= MAX_LOWERING_DEPTH || self.model.exprs.len() >= MAX_EXPANDED_NODES {
+            if !self.is_too_large {
+                self.is_too_large = true;
+                self.report(
+                    Diagnostic::new(Code("E0113"), ast.span, "this expression is too large after its functions are expanded")
+                        .at("here the limit is reached")
+                        .help("name parts of it with `let`, so that they are computed once"),
+                );
+            }
+            return self.model.add(ExprKind::Error, ast.span);
+        }
+        self.depth += 1;
+        let kind = self.expr_kind(ast);
+        self.depth -= 1;
+        match kind {
+            Lowered::Kind(kind) => self.model.add(kind, ast.span),
+            Lowered::Id(id) => id,
+        }
+    }
+
+    /// The expression of a value that must not be a list.
+    pub(super) fn value(&mut self, value: &Value) -> ExprId {
+        match value {
+            Value::Expr(expr) => self.expr(expr),
+            Value::List(_, span) => {
+                self.report(Diagnostic::new(Code("E0205"), *span, "a list stands where one value is expected").at("this is a list"));
+                self.model.add(ExprKind::Error, *span)
+            }
+        }
+    }
+
+    /// A number of the model's text.
+    pub(super) fn number(&mut self, value: f64, span: Span) -> ExprId {
+        self.model.add(ExprKind::Number { value, unit: None }, span)
+    }
+
+    fn expr_kind(&mut self, ast: &ast::Expr) -> Lowered {
+        Lowered::Kind(match &ast.kind {
+            ast::ExprKind::Quantity { value, unit } => {
+                ExprKind::Number { value: *value, unit: unit.as_ref().and_then(|text| self.unit(text)) }
+            }
+            ast::ExprKind::Text(text) => {
+                self.report(
+                    Diagnostic::new(Code("E0205"), ast.span, format!("the text \"{text}\" stands where a number is expected"))
+                        .at("remove the quotes if this is a name or a number"),
+                );
+                ExprKind::Error
+            }
+            ast::ExprKind::Paren(inner) => return Lowered::Id(self.expr(inner)),
+            ast::ExprKind::Path(path) => return self.path(path),
+            ast::ExprKind::Derivative { target, indices } => {
+                let indices: Vec<ExprId> = indices.iter().map(|e| self.expr(e)).collect();
+                match self.symbol(target) {
+                    Some(symbol) if self.is_moved(symbol) => {
+                        self.check_indices(symbol, indices.len(), target);
+                        ExprKind::Derivative { symbol, indices }
+                    }
+                    Some(symbol) => {
+                        let word = self.model.symbol(symbol).kind.word();
+                        self.report(
+                            Diagnostic::new(Code("E0205"), target.span, format!("`{}` is a `{word}` and has no derivative", text(target)))
+                                .at("only states and species have one"),
+                        );
+                        ExprKind::Error
+                    }
+                    None => ExprKind::Error,
+                }
+            }
+            ast::ExprKind::Call { function, args } => return self.call(ast, function, args),
+            ast::ExprKind::Prefix { op, operand } => {
+                let inner = self.expr(operand);
+                match op {
+                    PrefixOp::Not => ExprKind::Not(inner),
+                    PrefixOp::Neg => match &self.model.expr(inner).kind {
+                        ExprKind::Number { value, unit } => ExprKind::Number { value: -value, unit: unit.clone() },
+                        _ => ExprKind::Sum(vec![(true, inner)]),
+                    },
+                }
+            }
+            ast::ExprKind::Infix { op, left, right, .. } => self.infix(ast, *op, left, right),
+            ast::ExprKind::If { condition, then, otherwise } => {
+                let (condition, then, otherwise) = (self.expr(condition), self.expr(then), self.expr(otherwise));
+                ExprKind::If { condition, then, otherwise }
+            }
+        })
+    }
+
+    fn infix(&mut self, ast: &ast::Expr, op: InfixOp, left: &ast::Expr, right: &ast::Expr) -> ExprKind {
+        match op {
+            InfixOp::Add | InfixOp::Sub => {
+                ExprKind::Sum(self.chain(ast, |op| match op {
+                    InfixOp::Add => Some(false),
+                    InfixOp::Sub => Some(true),
+                    _ => None,
+                }))
+            }
+            InfixOp::Mul | InfixOp::Div => {
+                ExprKind::Product(self.chain(ast, |op| match op {
+                    InfixOp::Mul => Some(false),
+                    InfixOp::Div => Some(true),
+                    _ => None,
+                }))
+            }
+            InfixOp::And => ExprKind::And(self.same_chain(ast, InfixOp::And)),
+            InfixOp::Or => ExprKind::Or(self.same_chain(ast, InfixOp::Or)),
+            InfixOp::Pow => {
+                let (a, b) = (self.expr(left), self.expr(right));
+                ExprKind::Pow(a, b)
+            }
+            InfixOp::Lt | InfixOp::Le | InfixOp::Gt | InfixOp::Ge | InfixOp::Eq | InfixOp::Ne => {
+                let (a, b) = (self.expr(left), self.expr(right));
+                match op {
+                    InfixOp::Lt => ExprKind::Compare(Compare::Lt, a, b),
+                    InfixOp::Le => ExprKind::Compare(Compare::Le, a, b),
+                    InfixOp::Gt => ExprKind::Compare(Compare::Lt, b, a),
+                    InfixOp::Ge => ExprKind::Compare(Compare::Le, b, a),
+                    InfixOp::Eq => ExprKind::Compare(Compare::Eq, a, b),
+                    _ => ExprKind::Compare(Compare::Ne, a, b),
+                }
+            }
+        }
+    }
+
+    /// The operands of a left-associative chain of operators that `sign` knows, walked without recursion.
+    fn chain(&mut self, ast: &ast::Expr, sign: impl Fn(InfixOp) -> Option<bool>) -> Vec<(bool, ExprId)> {
+        let mut operands = Vec::new();
+        let mut at = ast;
+        while let ast::ExprKind::Infix { op, left, right, .. } = &at.kind
+            && let Some(flag) = sign(*op)
+        {
+            operands.push((flag, &**right));
+            at = left;
+        }
+        operands.push((false, at));
+        operands.reverse();
+        operands.into_iter().map(|(flag, e)| (flag, self.expr(e))).collect()
+    }
+
+    fn same_chain(&mut self, ast: &ast::Expr, wanted: InfixOp) -> Vec<ExprId> {
+        self.chain(ast, |op| (op == wanted).then_some(false)).into_iter().map(|(_, e)| e).collect()
+    }
+
+    /// A name without arguments.
+    fn path(&mut self, path: &ast::Path) -> Lowered {
+        let name = text(path);
+        if path.segments.len() == 1 {
+            if let Some((_, local)) = self.locals.iter().rev().find(|(n, _)| *n == name) {
+                return match *local {
+                    Local::Expr(id) => Lowered::Id(id),
+                    Local::Index(index) => Lowered::Kind(ExprKind::Index(index)),
+                };
+            }
+            if name == "time" {
+                return Lowered::Kind(ExprKind::Time);
+            }
+        }
+        match self.symbol(path) {
+            Some(symbol) => {
+                self.check_indices(symbol, 0, path);
+                Lowered::Kind(ExprKind::Symbol { symbol, indices: Vec::new() })
+            }
+            None => Lowered::Kind(ExprKind::Error),
+        }
+    }
+
+    /// The symbol that a name means here: of the model, of the file, of what it uses, of the prelude.
+    pub(super) fn symbol(&mut self, path: &ast::Path) -> Option<SymbolId> {
+        let name = text(path);
+        if self.place == Place::Model
+            && let Some(id) = self.model.names.get(&name)
+        {
+            return Some(*id);
+        }
+        if path.segments.len() == 1
+            && let Some((file, original, item)) = self.files.find(self.file, &name)
+        {
+            match item {
+                Item::Const(statement, entry) => return self.file_const(file, &original, statement, entry),
+                Item::Fn(_) => {
+                    self.report(
+                        Diagnostic::new(Code("E0205"), path.span, format!("`{name}` is a function and needs arguments"))
+                            .at("called without any")
+                            .help(format!("write `{name}(..)`")),
+                    );
+                    return None;
+                }
+                Item::Model(_) => {
+                    self.report(
+                        Diagnostic::new(Code("E0205"), path.span, format!("`{name}` is a model, not a quantity")).at("used as a quantity"),
+                    );
+                    return None;
+                }
+            }
+        }
+        self.unknown_name(&name, path.span);
+        None
+    }
+
+    fn unknown_name(&mut self, name: &str, span: Span) {
+        let mut candidates: Vec<&str> = Vec::new();
+        if self.place == Place::Model {
+            candidates.extend(self.model.symbols.iter().map(|s| s.name.as_str()));
+        }
+        candidates.extend(self.locals.iter().map(|(n, _)| n.as_str()));
+        candidates.extend(self.files.visible(self.file));
+        candidates.push("time");
+        candidates.sort_unstable();
+        let mut d = Diagnostic::new(Code("E0201"), span, format!("`{name}` is not declared")).at("not known here");
+        if let Some(near) = suggest(name, candidates.into_iter()) {
+            let what = self
+                .model
+                .names
+                .get(near)
+                .map(|id| {
+                    let symbol = self.model.symbol(*id);
+                    let line = self.sources.get(symbol.span.source).line_column(symbol.span.start).0;
+                    format!(" ({}, line {line})", symbol.kind.word())
+                })
+                .unwrap_or_default();
+            d = d.help(format!("did you mean `{near}`?{what}")).fix(format!("use `{near}`"), span, near);
+        } else {
+            d = d.help(format!("declare it, for example `param {name} = 1`"));
+        }
+        self.report(d);
+    }
+
+    /// A constant of the file level becomes a constant of the model that uses it.
+    fn file_const(&mut self, file: usize, name: &str, statement: usize, entry: usize) -> Option<SymbolId> {
+        if let Some(known) = self.imported.get(&(file, name.to_string())).copied() {
+            if known.is_none() {
+                let span = self.files.list[file].items.get(name).map(|(_, span)| *span)?;
+                self.report(Diagnostic::new(Code("E0207"), span, format!("the constant `{name}` is defined by itself")).at("this definition"));
+            }
+            return known;
+        }
+        self.imported.insert((file, name.to_string()), None);
+        let saved = self.enter_file(file);
+        let ast::StatementKind::Directive(directive) = &self.files.list[file].ast.statements[statement].kind else { return None };
+        let mut ignored = crate::diag::Diagnostics::default();
+        let span = self.files.list[file].ast.statements[statement].span;
+        let list = clauses::entries(directive, span, &mut ignored);
+        let id = list.get(entry).and_then(|entry| self.declare_value(entry, SymbolKind::Const, true));
+        self.leave_file(saved);
+        self.imported.insert((file, name.to_string()), id);
+        id
+    }
+
+    fn call(&mut self, ast: &ast::Expr, function: &ast::Path, args: &[ast::Arg]) -> Lowered {
+        let name = text(function);
+        if name == "sum" && args.iter().any(|a| a.family.is_some()) {
+            return Lowered::Kind(self.sum_over(ast, args));
+        }
+        if self.place == Place::Model
+            && let Some(symbol) = self.model.names.get(&name).copied()
+        {
+            let indices: Vec<ExprId> = args.iter().map(|a| self.value(&a.value)).collect();
+            self.check_indices(symbol, indices.len(), function);
+            return Lowered::Kind(ExprKind::Symbol { symbol, indices });
+        }
+        if let Some((file, original, Item::Fn(statement))) = self.files.find(self.file, &name) {
+            return self.expand(ast, file, &original, statement, args);
+        }
+        if let Some((_, builtin, n_args)) = FUNCTIONS.iter().find(|(n, _, _)| *n == name) {
+            return Lowered::Kind(self.builtin(ast, *builtin, *n_args, args));
+        }
+        if matches!(name.as_str(), "previous" | "lambda_max" | "delay" | "nis" | "chi2") {
+            self.report(crate::hir::imports::unsupported(&function.segments[0]));
+            return Lowered::Kind(ExprKind::Error);
+        }
+        let mut d = Diagnostic::new(Code("E0201"), function.span, format!("there is no function `{name}`")).at("not known here");
+        if name == "log" {
+            d = d.help("write `ln` for the natural logarithm or `log10` for the decimal one");
+        } else if name == "pow" {
+            d = d.help("write `a^b`");
+        } else {
+            let mut candidates: Vec<&str> = FUNCTIONS.iter().map(|(n, _, _)| *n).collect();
+            candidates.extend(self.files.visible(self.file));
+            candidates.sort_unstable();
+            if let Some(near) = suggest(&name, candidates.into_iter()) {
+                d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), function.span, near);
+            }
+        }
+        self.report(d);
+        for arg in args {
+            self.value(&arg.value);
+        }
+        Lowered::Kind(ExprKind::Error)
+    }
+
+    fn builtin(&mut self, ast: &ast::Expr, function: Function, n_args: usize, args: &[ast::Arg]) -> ExprKind {
+        let lowered: Vec<ExprId> = args.iter().map(|a| self.value(&a.value)).collect();
+        let is_chain = matches!(function, Function::Min | Function::Max) && lowered.len() > 2;
+        if let Some(named) = args.iter().find_map(|a| a.name.as_ref()) {
+            self.report(
+                Diagnostic::new(Code("E0206"), named.span, format!("`{}` takes its arguments by position", function.name()))
+                    .at("remove the name"),
+            );
+        }
+        if is_chain {
+            let mut acc = lowered[0];
+            for next in &lowered[1..lowered.len() - 1] {
+                acc = self.model.add(ExprKind::Call(function, vec![acc, *next]), ast.span);
+            }
+            return ExprKind::Call(function, vec![acc, lowered[lowered.len() - 1]]);
+        }
+        if lowered.len() != n_args {
+            let plural = if n_args == 1 { "" } else { "s" };
+            self.report(
+                Diagnostic::new(
+                    Code("E0206"),
+                    ast.span,
+                    format!("`{}` takes {n_args} argument{plural}, and {} are given", function.name(), lowered.len()),
+                )
+                .at("this call"),
+            );
+            return ExprKind::Error;
+        }
+        ExprKind::Call(function, lowered)
+    }
+
+    /// `sum(body for j in a .. b if condition)`
+    fn sum_over(&mut self, ast: &ast::Expr, args: &[ast::Arg]) -> ExprKind {
+        let [arg] = args else {
+            self.report(Diagnostic::new(Code("E0206"), ast.span, "`sum` takes one expression with its `for`").at("this call"));
+            return ExprKind::Error;
+        };
+        let Some(family) = &arg.family else { return ExprKind::Error };
+        let (from, to) = (self.expr(&family.from), self.expr(&family.to));
+        let index = self.model.fresh_index();
+        self.locals.push((family.index.text.clone(), Local::Index(index)));
+        let body = self.value(&arg.value);
+        let condition = arg.condition.as_ref().map(|c| self.expr(c));
+        self.locals.pop();
+        ExprKind::SumOver { index, from, to, condition, body }
+    }
+
+    /// Expands a user function: its parameters stand for the lowered arguments.
+    fn expand(&mut self, ast: &ast::Expr, file: usize, name: &str, statement: usize, args: &[ast::Arg]) -> Lowered {
+        let files = self.files;
+        let ast::StatementKind::Directive(directive) = &files.list[file].ast.statements[statement].kind else {
+            return Lowered::Kind(ExprKind::Error);
+        };
+        let Some(ast::Expr { kind: ast::ExprKind::Call { function: head, args: params }, .. }) = directive.subjects.first() else {
+            return Lowered::Kind(ExprKind::Error);
+        };
+        let body = directive.clauses.iter().find_map(|c| match &c.kind {
+            ast::ClauseKind::Init(Value::Expr(e)) => Some(e),
+            _ => None,
+        });
+        let Some(body) = body else {
+            self.report(
+                Diagnostic::new(Code("E0101"), head.span, format!("the function `{name}` has no body"))
+                    .at("declared here")
+                    .help(format!("write `fn {name}(a) = expression`")),
+            );
+            return Lowered::Kind(ExprKind::Error);
+        };
+        if self.expanding.iter().any(|(f, n)| *f == file && n == name) {
+            self.report(Diagnostic::new(Code("E0207"), ast.span, format!("the function `{name}` calls itself")).at("this call"));
+            return Lowered::Kind(ExprKind::Error);
+        }
+        let names: Vec<&str> = params
+            .iter()
+            .map(|p| match (&p.name, &p.value) {
+                (Some(n), _) => n.text.as_str(),
+                (None, Value::Expr(ast::Expr { kind: ast::ExprKind::Path(path), .. })) => path.segments[0].text.as_str(),
+                _ => "",
+            })
+            .collect();
+        let mut bound: Vec<Option<ExprId>> = vec![None; names.len()];
+        let mut is_wrong = args.len() > names.len();
+        for (k, arg) in args.iter().enumerate() {
+            let value = self.value(&arg.value);
+            let slot = match &arg.name {
+                None => Some(k).filter(|k| *k < names.len()),
+                Some(given) => {
+                    let at = names.iter().position(|n| *n == given.text);
+                    if at.is_none() {
+                        let mut d = Diagnostic::new(Code("E0206"), given.span, format!("`{name}` has no argument `{}`", given.text)).at("not known");
+                        if let Some(near) = suggest(&given.text, names.iter().copied()) {
+                            d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), given.span, near);
+                        }
+                        self.report(d);
+                        return Lowered::Kind(ExprKind::Error);
+                    }
+                    at
+                }
+            };
+            match slot {
+                Some(slot) if bound[slot].is_none() => bound[slot] = Some(value),
+                Some(_) | None => is_wrong = true,
+            }
+        }
+        // A parameter written `n = 2` in the head has that default, taken in the library's own scope.
+        for (slot, param) in bound.iter_mut().zip(params) {
+            if slot.is_none() && param.name.is_some() {
+                let saved = self.enter_file(file);
+                let locals = std::mem::take(&mut self.locals);
+                *slot = Some(self.value(&param.value));
+                self.locals = locals;
+                self.leave_file(saved);
+            }
+        }
+        if is_wrong || bound.iter().any(Option::is_none) {
+            self.report(
+                Diagnostic::new(Code("E0206"), ast.span, format!("`{name}` takes ({}), and {} are given", names.join(", "), args.len()))
+                    .at("this call"),
+            );
+            return Lowered::Kind(ExprKind::Error);
+        }
+        let locals = names.iter().zip(bound).filter_map(|(n, e)| e.map(|e| (n.to_string(), Local::Expr(e)))).collect();
+        let saved_locals = std::mem::replace(&mut self.locals, locals);
+        let saved = self.enter_file(file);
+        self.expanding.push((file, name.to_string()));
+        let id = self.expr(body);
+        self.expanding.pop();
+        self.leave_file(saved);
+        self.locals = saved_locals;
+        self.call_sites.entry(id).or_insert(ast.span);
+        Lowered::Id(id)
+    }
+
+    /// E0405 / E0205 where a family is used without indices, or a plain name with them.
+    pub(super) fn check_indices(&mut self, symbol: SymbolId, given: usize, path: &ast::Path) {
+        let symbol = self.model.symbol(symbol);
+        let wanted = symbol.ranges.len();
+        if given == wanted {
+            return;
+        }
+        let name = symbol.name.clone();
+        let d = if wanted == 0 {
+            Diagnostic::new(Code("E0205"), path.span, format!("`{name}` is a single quantity, not a family or a function"))
+                .at("called with an index")
+                .label(symbol.span, "declared here")
+        } else {
+            let list = symbol.ranges.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(", ");
+            Diagnostic::new(Code("E0405"), path.span, format!("`{name}` is a family and needs {wanted} index, {given} given"))
+                .at("which member?")
+                .label(symbol.span, "declared here")
+                .help(format!("write `{name}({list})`"))
+        };
+        self.report(d);
+    }
+
+    /// True for what may have a derivative.
+    fn is_moved(&self, symbol: SymbolId) -> bool {
+        match self.model.symbol(symbol).kind {
+            SymbolKind::State | SymbolKind::Compartment => true,
+            SymbolKind::Species { is_fixed, .. } => !is_fixed,
+            SymbolKind::Const
+            | SymbolKind::Param
+            | SymbolKind::Discrete
+            | SymbolKind::Let
+            | SymbolKind::Input
+            | SymbolKind::Disturbance
+            | SymbolKind::Observable => false,
+        }
+    }
+
+    /// Reads a unit; each text once.
+    pub(super) fn unit(&mut self, text: &ast::UnitText) -> Option<Unit> {
+        if let Some(known) = self.unit_cache.get(&text.text) {
+            if let Some(unit) = known {
+                return Some(unit.clone());
+            }
+            // The text was wrong before; report it at this place too.
+        }
+        match self.files.units.parse(&text.text) {
+            Ok(unit) => {
+                self.unit_cache.insert(text.text.clone(), Some(unit.clone()));
+                Some(unit)
+            }
+            Err(error) => {
+                self.unit_cache.insert(text.text.clone(), None);
+                let mut d = unit_diagnostic(&error, text);
+                d.severity = crate::diag::Severity::Error;
+                self.report(d);
+                None
+            }
+        }
+    }
+}
+
+enum Lowered {
+    Kind(ExprKind),
+    Id(ExprId),
+}
+
+/// A dotted name as one text.
+pub(super) fn text(path: &ast::Path) -> String {
+    let mut name = path.segments[0].text.clone();
+    for segment in &path.segments[1..] {
+        name.push('.');
+        name.push_str(&segment.text);
+    }
+    name
+}

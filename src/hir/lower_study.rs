@@ -1,0 +1,637 @@
+//! Statements of a study to [`Study`]: names and units of the model it runs, data bindings, estimates, settings.
+
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::source::Span;
+use crate::syntax::ast::{self, BindSource, ClauseWord, Directive, Flag, StatementKind, Value};
+use crate::syntax::words::Context;
+use crate::units::Unit;
+
+use super::check_units::Additions;
+use super::clauses::{Allowed, Clauses};
+use super::constants::constant;
+use super::expr::{ExprId, ExprKind};
+use super::imports::unknown_word;
+use super::lower::{Lower, Models, subject_name};
+use super::lower_expr::text;
+use super::model::{EventDef, SymbolId, SymbolKind};
+use super::settings::{Setting, SettingValue, Settings};
+use super::study::{BindTarget, Binding, DataSet, Estimate, Experiment, Prior, Simulate, Start, Study, Sweep};
+
+impl Models<'_> {
+    /// Lowers one study; `None` where its model has errors or is not there.
+    pub(super) fn study(&mut self, file: usize, directive: &Directive, span: Span, diagnostics: &mut Diagnostics) -> Option<Study> {
+        let Some(name) = subject_name(directive) else {
+            diagnostics.push(
+                Diagnostic::new(Code("E0101"), span, "`study` has no name").at("expected a name").help("write `study Name of Model { .. }`"),
+            );
+            return None;
+        };
+        let allowed = Allowed { words: &[ClauseWord::Of], ..Allowed::default() };
+        let clauses = Clauses::sort(&directive.clauses, "a study", allowed, diagnostics);
+        let Some(of) = clauses.word_arg(ClauseWord::Of) else {
+            diagnostics.push(
+                Diagnostic::new(Code("E0409"), name.span, format!("the study `{}` does not say of which model", name.text))
+                    .at("declared here")
+                    .help(format!("write `study {} of Model {{ .. }}`", name.text)),
+            );
+            return None;
+        };
+        let ast::ExprKind::Path(path) = &of.kind else {
+            diagnostics.push(Diagnostic::new(Code("E0205"), of.span, "`of` names a model").at("this is not a name"));
+            return None;
+        };
+        let model_name = text(path);
+        let errors = diagnostics.has_errors();
+        let Some(model) = self.get(file, &model_name, diagnostics).cloned() else {
+            if !matches!(self.files.find(file, &model_name), Some((_, _, super::imports::Item::Model(_)))) {
+                let d = self.no_model(file, &model_name, of.span);
+                diagnostics.push(d);
+            }
+            return None;
+        };
+        if errors {
+            // What the study says of a model with errors would only repeat them.
+            return None;
+        }
+        let mut study = Study {
+            name: name.text.clone(),
+            doc: clauses.doc.map(|d| d.text.clone()).unwrap_or_default(),
+            span: name.span,
+            model: super::Model::default(),
+            starts: Vec::new(),
+            events: Vec::new(),
+            experiments: Vec::new(),
+            estimates: Vec::new(),
+            fit: Settings::default(),
+            simulate: None,
+            sweeps: Vec::new(),
+            report: Settings::default(),
+        };
+        let mut lower = Lower::new(self.files, self.sources, file, model, diagnostics);
+        let mut own = Experiment::default();
+        if let Some(block) = &directive.block {
+            for statement in &block.statements {
+                lower.study_statement(statement, &mut study, &mut own);
+            }
+        }
+        if !own.data.is_empty() {
+            study.experiments.insert(0, own);
+        }
+        study.model = std::mem::take(&mut lower.model);
+        Some(study)
+    }
+}
+
+impl Lower<'_> {
+    fn study_statement(&mut self, statement: &ast::Statement, study: &mut Study, own: &mut Experiment) {
+        let StatementKind::Directive(directive) = &statement.kind else {
+            self.report(
+                Diagnostic::new(Code("E0208"), statement.span, "this statement has no meaning inside a study")
+                    .at("not known here")
+                    .help("a study holds data, experiment, start, estimate, fit, simulate, sweep, report and events"),
+            );
+            return;
+        };
+        let span = statement.span;
+        match directive.word.text.as_str() {
+            "data" => own.data.extend(self.data_set(directive, span)),
+            "experiment" => {
+                if let Some(experiment) = self.experiment(directive, span) {
+                    if let Some(first) = study.experiments.iter().find(|e| e.name == experiment.name).and_then(|e| e.span) {
+                        let again = experiment.span.unwrap_or(span);
+                        self.report(
+                            Diagnostic::new(Code("E0202"), again, format!("the experiment `{}` is declared twice", experiment.name))
+                                .at("again here")
+                                .label(first, "first here"),
+                        );
+                    }
+                    study.experiments.push(experiment);
+                }
+            }
+            "start" => study.starts.extend(self.start(directive, span)),
+            "at" | "every" | "when" => study.events.extend(self.study_event(directive, span)),
+            "estimate" => self.estimate(directive, span, &mut study.estimates),
+            "fit" => study.fit = self.method_settings(directive),
+            "report" => study.report = self.method_settings(directive),
+            "simulate" => study.simulate = Some(self.simulate(directive, span)),
+            "sweep" => study.sweeps.extend(self.sweep(directive, span)),
+            _ => {
+                let d = unknown_word(Context::Study, "inside a study", &directive.word);
+                self.report(d);
+            }
+        }
+    }
+
+    fn experiment(&mut self, directive: &Directive, span: Span) -> Option<Experiment> {
+        let Some(name) = subject_name(directive) else {
+            self.report(
+                Diagnostic::new(Code("E0101"), span, "`experiment` has no name").at("expected a name").help("write `experiment name { .. }`"),
+            );
+            return None;
+        };
+        let mut experiment = Experiment { name: name.text.clone(), span: Some(name.span), ..Experiment::default() };
+        for statement in directive.block.iter().flat_map(|b| &b.statements) {
+            let StatementKind::Directive(inner) = &statement.kind else {
+                self.report(
+                    Diagnostic::new(Code("E0208"), statement.span, "this statement has no meaning inside an experiment")
+                        .at("not known here")
+                        .help("an experiment holds data, start and events"),
+                );
+                continue;
+            };
+            match inner.word.text.as_str() {
+                "data" => experiment.data.extend(self.data_set(inner, statement.span)),
+                "start" => experiment.starts.extend(self.start(inner, statement.span)),
+                "at" | "every" | "when" => experiment.events.extend(self.study_event(inner, statement.span)),
+                _ => {
+                    let d = unknown_word(Context::Experiment, "inside an experiment", &inner.word);
+                    self.report(d);
+                }
+            }
+        }
+        Some(experiment)
+    }
+
+    fn study_event(&mut self, directive: &Directive, span: Span) -> Option<EventDef> {
+        let event = self.event(directive, span)?;
+        Some(Additions::new(&mut self.model, &self.call_sites, self.diagnostics).event(event))
+    }
+
+    /// `start S = 20 [uM]`
+    fn start(&mut self, directive: &Directive, span: Span) -> Option<Start> {
+        let allowed = Allowed { init: true, dist: true, ..Allowed::default() };
+        let clauses = Clauses::sort(&directive.clauses, "`start`", allowed, self.diagnostics);
+        let [subject] = directive.subjects.as_slice() else {
+            self.report(
+                Diagnostic::new(Code("E0101"), span, "`start` needs one quantity").at("this statement").help("write `start S = 20 [uM]`"),
+            );
+            return None;
+        };
+        if clauses.dist.is_some() || matches!(&subject.kind, ast::ExprKind::Path(p) if text(p) == "steady") {
+            self.report(
+                Diagnostic::new(Code("E0901"), span, "a drawn or steady start is not supported by this version")
+                    .at("nothing of this statement is used")
+                    .help("write `start S = 20 [uM]`"),
+            );
+            return None;
+        }
+        let (symbol, indices) = self.quantity(subject)?;
+        let Some(value) = clauses.init else {
+            self.report(Diagnostic::new(Code("E0409"), span, "`start` has no value").at("starts where?").help("write `start S = 20 [uM]`"));
+            return None;
+        };
+        let kind = self.model.symbol(symbol).kind;
+        if matches!(kind, SymbolKind::Const | SymbolKind::Let | SymbolKind::Observable) {
+            let name = self.model.symbol(symbol).name.clone();
+            self.report(
+                Diagnostic::new(Code("E0205"), subject.span, format!("`{name}` is a `{}` and has no start value", kind.word()))
+                    .at("started here")
+                    .help("states, species, parameters and inputs have one"),
+            );
+            return None;
+        }
+        let value = self.value(value);
+        let value = Additions::new(&mut self.model, &self.call_sites, self.diagnostics).in_unit_of(symbol, value);
+        Some(Start { symbol, indices, value, span })
+    }
+
+    /// A name with the indices of a family member.
+    fn quantity(&mut self, subject: &ast::Expr) -> Option<(SymbolId, Vec<ExprId>)> {
+        match &subject.kind {
+            ast::ExprKind::Path(path) => {
+                let symbol = self.symbol(path)?;
+                self.check_indices(symbol, 0, path);
+                Some((symbol, Vec::new()))
+            }
+            ast::ExprKind::Call { function, args } => {
+                let symbol = self.symbol(function)?;
+                let indices: Vec<ExprId> = args.iter().map(|a| self.value(&a.value)).collect();
+                self.check_indices(symbol, indices.len(), function);
+                Some((symbol, indices))
+            }
+            _ => {
+                self.report(Diagnostic::new(Code("E0205"), subject.span, "a quantity of the model is needed here").at("this is not a name"));
+                None
+            }
+        }
+    }
+
+    /// `data "file.csv" by run { time <- t [min]; P_obs <- product [mM] }`
+    fn data_set(&mut self, directive: &Directive, span: Span) -> Option<DataSet> {
+        let allowed = Allowed { words: &[ClauseWord::By], ..Allowed::default() };
+        let clauses = Clauses::sort(&directive.clauses, "`data`", allowed, self.diagnostics);
+        let (path, path_span) = match directive.subjects.as_slice() {
+            [ast::Expr { kind: ast::ExprKind::Text(path), span }] => (path.clone(), *span),
+            _ => {
+                self.report(
+                    Diagnostic::new(Code("E0101"), span, "`data` needs a file in quotes")
+                        .at("which file?")
+                        .help("write `data \"data.csv\" { time <- t [s]; y <- signal [mV] }`"),
+                );
+                return None;
+            }
+        };
+        let by = clauses.word_arg(ClauseWord::By).and_then(|e| match &e.kind {
+            ast::ExprKind::Path(p) => Some((text(p), e.span)),
+            ast::ExprKind::Text(t) => Some((t.clone(), e.span)),
+            _ => None,
+        });
+        let mut bindings: Vec<Binding> = Vec::new();
+        for statement in directive.block.iter().flat_map(|b| &b.statements) {
+            let StatementKind::Bind(bind) = &statement.kind else {
+                self.report(
+                    Diagnostic::new(Code("E0208"), statement.span, "a `data` block says what each column is")
+                        .at("expected `quantity <- column [unit]`"),
+                );
+                continue;
+            };
+            let Some(binding) = self.binding(bind, statement.span) else { continue };
+            if let Some(first) = bindings.iter().find(|b| b.target == binding.target && b.is_initial == binding.is_initial) {
+                let first = first.span;
+                self.report(
+                    Diagnostic::new(Code("E0202"), statement.span, format!("`{}` is bound twice", binding.name))
+                        .at("again here")
+                        .label(first, "first here"),
+                );
+                continue;
+            }
+            bindings.push(binding);
+        }
+        if !bindings.iter().any(|b| b.target == BindTarget::Time) {
+            self.report(
+                Diagnostic::new(Code("E0409"), path_span, "no column of this file is bound to `time`")
+                    .at("when were these measured?")
+                    .help("write `time <- column [s]` in its block"),
+            );
+        }
+        Some(DataSet { path, path_span, by, bindings })
+    }
+
+    fn binding(&mut self, bind: &ast::Bind, span: Span) -> Option<Binding> {
+        let allowed =
+            Allowed { unit: true, words: &[ClauseWord::Times], flags: &[Flag::Initial, Flag::Linear], ..Allowed::default() };
+        let clauses = Clauses::sort(&bind.clauses, "a column", allowed, self.diagnostics);
+        let (column, column_span) = match &bind.source {
+            BindSource::FromPath(path) => (text(path), path.span),
+            BindSource::FromText(text) => (text.text.clone(), text.span),
+            BindSource::ToText(text) => {
+                self.report(
+                    Diagnostic::new(Code("E0208"), text.span, "data flows into the model: `<-`, not `->`").at("the arrow points outwards"),
+                );
+                return None;
+            }
+        };
+        let name = text(&bind.target);
+        let (target, slot) = if name == "time" {
+            (BindTarget::Time, self.model.time_unit.clone())
+        } else {
+            let symbol = self.symbol(&bind.target)?;
+            self.check_indices(symbol, 0, &bind.target);
+            (BindTarget::Symbol(symbol), self.model.symbol(symbol).unit.clone())
+        };
+        let (is_initial, is_linear) = (clauses.has(Flag::Initial), clauses.has(Flag::Linear));
+        if let BindTarget::Symbol(symbol) = target {
+            self.check_bound_kind(symbol, is_initial, &bind.target)?;
+        }
+        let unit = clauses.unit.and_then(|u| self.unit(u));
+        let times = match clauses.word_arg(ClauseWord::Times).map(|e| (&e.kind, e.span)) {
+            None => None,
+            Some((ast::ExprKind::Quantity { value, unit }, _)) => {
+                Some((*value, unit.as_ref().and_then(|u| self.unit(u)).unwrap_or_else(Unit::one)))
+            }
+            Some((_, at)) => {
+                self.report(Diagnostic::new(Code("E0407"), at, "`times` takes a number with a unit").at("expected a number"));
+                None
+            }
+        };
+        let (factor, offset) = self.column_conversion(unit, times, slot.as_ref(), &name, clauses.unit.map_or(span, |u| u.span))?;
+        Some(Binding { target, name, column, column_span, factor, offset, is_initial, is_linear, span })
+    }
+
+    /// From a cell to the slot's unit: `factor · cell + offset`.
+    fn column_conversion(
+        &mut self, unit: Option<Unit>, times: Option<(f64, Unit)>, slot: Option<&Unit>, name: &str, span: Span,
+    ) -> Option<(f64, f64)> {
+        let (Some(unit), Some(slot)) = (unit, slot) else { return Some((times.map_or(1.0, |(v, _)| v), 0.0)) };
+        if let Some((value, by)) = times {
+            let product = unit.without_offset().mul(&by);
+            return match product.factor_to(&slot.without_offset()) {
+                Some(factor) => Some((value * factor, 0.0)),
+                None => {
+                    self.report(
+                        Diagnostic::new(Code("E0301"), span, format!("the column has unit {unit}, times {by}, but `{name}` is in {slot}"))
+                            .at(format!("[{product}] after `times`")),
+                    );
+                    None
+                }
+            };
+        }
+        match unit.without_offset().factor_to(&slot.without_offset()) {
+            Some(factor) => Some((factor, factor * unit.offset() - slot.offset())),
+            None => {
+                let mut d = Diagnostic::new(Code("E0301"), span, format!("the column has unit {unit}, but `{name}` is in {slot}"))
+                    .at(format!("[{unit}]"));
+                let ratio = slot.without_offset().div(&unit.without_offset());
+                let is_molar = ratio.dimension().exponents().iter().all(|(b, _)| matches!(&*b.0, "mol" | "kg")) && !ratio.is_dimensionless();
+                d = if is_molar {
+                    d.note("one is an amount and the other a mass: a molar mass is missing")
+                        .help(format!("write the molar mass, as in `{name} <- .. [{unit}] times 180.16 [g/mol]`"))
+                } else {
+                    d.help(format!("write the unit the column really has, or `times` a factor in [{ratio}]"))
+                };
+                self.report(d);
+                None
+            }
+        }
+    }
+
+    fn check_bound_kind(&mut self, symbol: SymbolId, is_initial: bool, target: &ast::Path) -> Option<()> {
+        let found = self.model.symbol(symbol);
+        let is_good = match found.kind {
+            SymbolKind::Observable | SymbolKind::Param | SymbolKind::Input | SymbolKind::Disturbance => !is_initial,
+            SymbolKind::State | SymbolKind::Species { .. } => is_initial,
+            SymbolKind::Const | SymbolKind::Compartment | SymbolKind::Discrete | SymbolKind::Let => false,
+        };
+        if is_good {
+            return Some(());
+        }
+        let (name, word, declared) = (found.name.clone(), found.kind.word(), found.span);
+        let mut d = Diagnostic::new(Code("E0606"), target.span, format!("a column cannot be bound to the `{word}` `{name}`"))
+            .at("bound here")
+            .label(declared, "declared here");
+        d = match found.kind {
+            SymbolKind::State | SymbolKind::Species { .. } => {
+                d.help(format!("measured? declare `observe {name}_obs = {name} ~ Normal(sd = ..)`; a start value? add `initial`"))
+            }
+            _ if is_initial => d.help("`initial` is for states and species"),
+            _ => d.help("columns are observables, start values, parameters, inputs or disturbances"),
+        };
+        self.report(d);
+        None
+    }
+
+    fn estimate(&mut self, directive: &Directive, span: Span, list: &mut Vec<Estimate>) {
+        let allowed = Allowed { range: true, dist: true, flags: &[Flag::Log, Flag::Linear], ..Allowed::default() };
+        let clauses = Clauses::sort(&directive.clauses, "`estimate`", allowed, self.diagnostics);
+        if directive.subjects.is_empty() {
+            self.report(Diagnostic::new(Code("E0101"), span, "`estimate` needs a quantity").at("estimate what?").help("write `estimate k in 0.1 .. 10`"));
+        }
+        for subject in &directive.subjects {
+            let ast::ExprKind::Path(path) = &subject.kind else {
+                self.report(Diagnostic::new(Code("E0205"), subject.span, "`estimate` takes names").at("this is not a name"));
+                continue;
+            };
+            let Some(symbol) = self.symbol(path) else { continue };
+            let found = self.model.symbol(symbol);
+            if !matches!(found.kind, SymbolKind::Param | SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Compartment) {
+                let (name, word, declared) = (found.name.clone(), found.kind.word(), found.span);
+                self.report(
+                    Diagnostic::new(Code("E0205"), subject.span, format!("`{name}` is a `{word}` and cannot be estimated"))
+                        .at("named here")
+                        .label(declared, "declared here")
+                        .help(format!("declare it with `param {name}`")),
+                );
+                continue;
+            }
+            if let Some(first) = list.iter().find(|e| e.symbol == symbol) {
+                let (name, first) = (text(path), first.span);
+                self.report(
+                    Diagnostic::new(Code("E0202"), subject.span, format!("`{name}` is estimated twice")).at("again here").label(first, "first here"),
+                );
+                continue;
+            }
+            let (low, high) = match clauses.range {
+                Some((low, high)) => {
+                    (low.and_then(|e| self.constant_in(symbol, e)), high.and_then(|e| self.constant_in(symbol, e)))
+                }
+                None => (None, None),
+            };
+            let prior = clauses.dist.and_then(|d| self.prior(symbol, d));
+            let is_log_scale = clauses.has(Flag::Log).then_some(true).or(clauses.has(Flag::Linear).then_some(false));
+            list.push(Estimate { symbol, low, high, prior, is_log_scale, span: subject.span });
+        }
+    }
+
+    /// A constant in the unit of a symbol.
+    fn constant_in(&mut self, symbol: SymbolId, ast: &ast::Expr) -> Option<f64> {
+        let expr = self.expr(ast);
+        let expr = Additions::new(&mut self.model, &self.call_sites, self.diagnostics).in_unit_of(symbol, expr);
+        self.known_constant(expr, ast.span)
+    }
+
+    /// A constant in the unit of time.
+    fn constant_time(&mut self, ast: &ast::Expr) -> Option<f64> {
+        let expr = self.expr(ast);
+        let expr = Additions::new(&mut self.model, &self.call_sites, self.diagnostics).in_time(expr);
+        self.known_constant(expr, ast.span)
+    }
+
+    fn known_constant(&mut self, expr: ExprId, span: Span) -> Option<f64> {
+        let value = constant(&self.model, expr);
+        if value.is_none() && !matches!(self.model.expr(expr).kind, ExprKind::Error) {
+            self.report(Diagnostic::new(Code("E0407"), span, "this value must be a constant").at("depends on what may change"));
+        }
+        value
+    }
+
+    fn prior(&mut self, symbol: SymbolId, ast: &ast::Expr) -> Option<Prior> {
+        let dist = self.distribution(ast, false)?;
+        let dist = Additions::new(&mut self.model, &self.call_sites, self.diagnostics).dist(symbol, dist);
+        let mut args = [None, None];
+        for (slot, arg) in args.iter_mut().zip(dist.args) {
+            if let Some(expr) = arg {
+                *slot = Some(self.known_constant(expr, ast.span)?);
+            }
+        }
+        Some(Prior { kind: dist.kind, args })
+    }
+
+    /// `fit trust_region { starts = 24 }`
+    fn method_settings(&mut self, directive: &Directive) -> Settings {
+        let mut settings = Settings::default();
+        let word = &directive.word.text;
+        if let Some(subject) = directive.subjects.first() {
+            match &subject.kind {
+                ast::ExprKind::Path(path) => settings.method = Some((text(path), subject.span)),
+                _ => self.report(Diagnostic::new(Code("E0205"), subject.span, format!("`{word}` takes the name of a method")).at("this is not a name")),
+            }
+        }
+        for statement in directive.block.iter().flat_map(|b| &b.statements) {
+            match &statement.kind {
+                StatementKind::Setting(setting) => settings.list.extend(self.setting(setting)),
+                _ => self.report(
+                    Diagnostic::new(Code("E0208"), statement.span, format!("a `{word}` block holds settings")).at("expected `key = value`"),
+                ),
+            }
+        }
+        settings
+    }
+
+    fn setting(&mut self, setting: &ast::Setting) -> Option<Setting> {
+        let value_span = setting.value.span();
+        let value = self.setting_value(&setting.value)?;
+        Some(Setting { key: setting.name.text.clone(), key_span: setting.name.span, value, value_span })
+    }
+
+    fn setting_value(&mut self, value: &Value) -> Option<SettingValue> {
+        let expr = match value {
+            Value::List(list, _) => {
+                let list: Option<Vec<SettingValue>> = list.iter().map(|v| self.setting_value(v)).collect();
+                return list.map(SettingValue::List);
+            }
+            Value::Expr(expr) => expr,
+        };
+        match &expr.kind {
+            ast::ExprKind::Quantity { value, unit } => {
+                Some(SettingValue::Number(*value, unit.as_ref().and_then(|u| self.unit(u))))
+            }
+            ast::ExprKind::Text(text) => Some(SettingValue::Text(text.clone())),
+            ast::ExprKind::Path(path) if path.segments.len() == 1 && !self.model.names.contains_key(&path.segments[0].text) => {
+                Some(SettingValue::Word(text(path)))
+            }
+            _ => {
+                let id = self.expr(expr);
+                let number = constant(&self.model, id).map(|v| SettingValue::Number(v, None));
+                if number.is_none() {
+                    self.report(Diagnostic::new(Code("E0602"), expr.span, "a setting is a number, a word, text or a list").at("not a constant"));
+                }
+                number
+            }
+        }
+    }
+
+    fn simulate(&mut self, directive: &Directive, span: Span) -> Simulate {
+        let mut simulate = Simulate::default();
+        for subject in &directive.subjects {
+            self.report(Diagnostic::new(Code("E0107"), subject.span, "`simulate` takes no name").at("remove this").label(span, "this statement"));
+        }
+        for statement in directive.block.iter().flat_map(|b| &b.statements) {
+            match &statement.kind {
+                StatementKind::Setting(setting) => match (setting.name.text.as_str(), &setting.value) {
+                    ("until", Value::Expr(e)) => simulate.until = self.constant_time(e),
+                    ("output", Value::Expr(e)) => simulate.output = self.constant_time(e),
+                    _ => simulate.settings.list.extend(self.setting(setting)),
+                },
+                StatementKind::Bind(bind) => simulate.forcing.extend(self.forcing_file(bind, statement.span)),
+                StatementKind::Directive(inner) => match inner.word.text.as_str() {
+                    "step" => self.simulate_step(inner, statement.span, &mut simulate),
+                    "hold" => {
+                        for subject in &inner.subjects {
+                            if let Some((symbol, _)) = self.quantity(subject) {
+                                simulate.hold.push((symbol, subject.span));
+                            }
+                        }
+                    }
+                    "data" => simulate.forcing.extend(self.data_set(inner, statement.span)),
+                    _ => {
+                        let d = unknown_word(Context::Simulate, "inside `simulate`", &inner.word);
+                        self.report(d);
+                    }
+                },
+                StatementKind::Ode(_) | StatementKind::Assign(_) | StatementKind::Reaction(_) | StatementKind::Labelled(_) => {
+                    self.report(
+                        Diagnostic::new(Code("E0208"), statement.span, "this statement has no meaning inside `simulate`")
+                            .at("expected settings, `step`, `hold` or `input <- \"file.csv\"`"),
+                    );
+                }
+            }
+        }
+        simulate
+    }
+
+    /// `step 0.02 [s] via euler`
+    fn simulate_step(&mut self, directive: &Directive, span: Span, simulate: &mut Simulate) {
+        let allowed = Allowed { words: &[ClauseWord::Via], ..Allowed::default() };
+        let clauses = Clauses::sort(&directive.clauses, "`step`", allowed, self.diagnostics);
+        match directive.subjects.as_slice() {
+            [step] => {
+                simulate.step = self.constant_time(step);
+                if simulate.step.is_some_and(|h| h.is_nan() || h <= 0.0) {
+                    self.report(Diagnostic::new(Code("E0602"), step.span, "a step must be positive").at("how long?"));
+                }
+            }
+            _ => self.report(Diagnostic::new(Code("E0101"), span, "`step` needs its length").at("how long?").help("write `step 0.02 [s] via euler`")),
+        }
+        if let Some(via) = clauses.word_arg(ClauseWord::Via) {
+            match &via.kind {
+                ast::ExprKind::Path(path) => simulate.via = Some((text(path), via.span)),
+                _ => self.report(Diagnostic::new(Code("E0205"), via.span, "`via` names an integrator").at("this is not a name")),
+            }
+        }
+    }
+
+    /// `F <- "inputs.csv"`: the columns `time` and `F` of that file.
+    fn forcing_file(&mut self, bind: &ast::Bind, span: Span) -> Option<DataSet> {
+        let BindSource::FromText(file) = &bind.source else {
+            self.report(
+                Diagnostic::new(Code("E0606"), span, "an input is read from a file in quotes").at("which file?").help("write `F <- \"inputs.csv\"`"),
+            );
+            return None;
+        };
+        let column = ast::Text { text: text(&bind.target), span: bind.target.span };
+        let named = ast::Bind { target: bind.target.clone(), source: BindSource::FromText(column), clauses: bind.clauses.clone() };
+        let target = self.binding(&named, span)?;
+        let time = Binding {
+            target: BindTarget::Time,
+            name: "time".to_string(),
+            column: "time".to_string(),
+            column_span: file.span,
+            factor: 1.0,
+            offset: 0.0,
+            is_initial: false,
+            is_linear: false,
+            span,
+        };
+        Some(DataSet { path: file.text.clone(), path_span: file.span, by: None, bindings: vec![time, target] })
+    }
+
+    fn sweep(&mut self, directive: &Directive, span: Span) -> Option<Sweep> {
+        let allowed = Allowed { range: true, choices: true, flags: &[Flag::Log, Flag::Linear], ..Allowed::default() };
+        let clauses = Clauses::sort(&directive.clauses, "`sweep`", allowed, self.diagnostics);
+        let [subject] = directive.subjects.as_slice() else {
+            self.report(Diagnostic::new(Code("E0101"), span, "`sweep` needs one quantity").at("sweep what?").help("write `sweep k in 0.1 .. 10 { points = 21 }`"));
+            return None;
+        };
+        let (symbol, _) = self.quantity(subject)?;
+        let settings = self.method_settings(&Directive { subjects: Vec::new(), ..directive.clone() });
+        const TABLE: &[super::settings::SettingSpec] = &[super::settings::SettingSpec {
+            name: "points",
+            kind: super::settings::SettingKind::Integer(1, 1_000_000),
+            unit: "",
+            default: "11",
+            doc: "how many values, ends included",
+        }];
+        settings.check("sweep", TABLE, self.diagnostics);
+        if let Some(choices) = clauses.choices {
+            let mut values = Vec::with_capacity(choices.len());
+            for choice in choices {
+                match choice {
+                    Value::Expr(e) => values.push(self.constant_in(symbol, e)?),
+                    Value::List(_, at) => {
+                        self.report(Diagnostic::new(Code("E0205"), *at, "a sweep takes a list of numbers").at("a list in a list"));
+                        return None;
+                    }
+                }
+            }
+            return Some(Sweep { symbol, values, span });
+        }
+        let Some((Some(low), Some(high))) = clauses.range else {
+            self.report(
+                Diagnostic::new(Code("E0409"), span, "`sweep` needs both ends of its range").at("from where to where?").help("write `in low .. high`, or `in [a, b, c]`"),
+            );
+            return None;
+        };
+        let (low, high) = (self.constant_in(symbol, low)?, self.constant_in(symbol, high)?);
+        let n = settings.number("points").unwrap_or(11.0) as usize;
+        let is_log = clauses.has(Flag::Log);
+        if is_log && !(low > 0.0 && high > 0.0) {
+            self.report(Diagnostic::new(Code("E0608"), span, "a logarithmic sweep needs positive ends").at(format!("{low} .. {high}")));
+            return None;
+        }
+        let at = |k: usize| {
+            let s = if n == 1 { 0.0 } else { k as f64 / (n - 1) as f64 };
+            if is_log { (low.ln() + s * (high.ln() - low.ln())).exp() } else { low + s * (high - low) }
+        };
+        Some(Sweep { symbol, values: (0..n).map(at).collect(), span })
+    }
+}

@@ -1,0 +1,164 @@
+//! Settings of algorithms: spanned data here, checked against the table that the algorithm exports.
+
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::source::Span;
+use crate::syntax::suggest;
+use crate::units::Unit;
+
+/// A setting's value as written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SettingValue {
+    /// A number with the unit written behind it.
+    Number(f64, Option<Unit>),
+    /// `"text"`
+    Text(String),
+    /// A bare word; `true` and `false` are words too.
+    Word(String),
+    /// `[a, b]`
+    List(Vec<SettingValue>),
+}
+
+/// `key = value`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// The key.
+    pub key: String,
+    /// Where it stands.
+    pub key_span: Span,
+    /// The value.
+    pub value: SettingValue,
+    /// Where it stands.
+    pub value_span: Span,
+}
+
+/// A block of settings with the algorithm it is for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// `trust_region` in `fit trust_region { .. }`
+    pub method: Option<(String, Span)>,
+    /// In the order written.
+    pub list: Vec<Setting>,
+}
+
+/// What a setting may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SettingKind {
+    /// A real number in the inclusive range.
+    Number(f64, f64),
+    /// A whole number in the inclusive range.
+    Integer(i64, i64),
+    /// `true` or `false`.
+    Truth,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Text in quotes.
+    Text,
+    /// A list of whole numbers.
+    Integers,
+}
+
+/// One row of the table that an algorithm exports.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SettingSpec {
+    /// The key.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: SettingKind,
+    /// Unit of a number, for the manual; empty for a pure number.
+    pub unit: &'static str,
+    /// The default, as text.
+    pub default: &'static str,
+    /// One sentence.
+    pub doc: &'static str,
+}
+
+impl Settings {
+    /// The last setting with this key.
+    pub fn get(&self, key: &str) -> Option<&Setting> {
+        self.list.iter().rev().find(|s| s.key == key)
+    }
+
+    /// The number with this key; `None` where it is not set.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        match self.get(key)?.value {
+            SettingValue::Number(value, _) => Some(value),
+            SettingValue::Text(_) | SettingValue::Word(_) | SettingValue::List(_) => None,
+        }
+    }
+
+    /// The truth value with this key.
+    pub fn truth(&self, key: &str) -> Option<bool> {
+        match &self.get(key)?.value {
+            SettingValue::Word(word) => Some(word == "true"),
+            SettingValue::Number(..) | SettingValue::Text(_) | SettingValue::List(_) => None,
+        }
+    }
+
+    /// The word or text with this key.
+    pub fn word(&self, key: &str) -> Option<&str> {
+        match &self.get(key)?.value {
+            SettingValue::Word(word) | SettingValue::Text(word) => Some(word),
+            SettingValue::Number(..) | SettingValue::List(_) => None,
+        }
+    }
+
+    /// Reports keys that `table` does not have (E0603) and values that do not fit (E0602).
+    pub fn check(&self, what: &str, table: &[SettingSpec], diagnostics: &mut Diagnostics) {
+        for setting in &self.list {
+            let Some(spec) = table.iter().find(|s| s.name == setting.key) else {
+                let mut d = Diagnostic::new(Code("E0603"), setting.key_span, format!("`{what}` has no setting `{}`", setting.key)).at("not known");
+                d = match suggest(&setting.key, table.iter().map(|s| s.name)) {
+                    Some(near) => d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), setting.key_span, near),
+                    None => d.help(format!("its settings are {}", table.iter().map(|s| s.name).collect::<Vec<_>>().join(", "))),
+                };
+                diagnostics.push(d);
+                continue;
+            };
+            if let Err(expected) = fits(&setting.value, spec.kind) {
+                let mut d = Diagnostic::new(Code("E0602"), setting.value_span, format!("`{}` expects {expected}", spec.name))
+                    .at("does not fit")
+                    .help(spec.doc);
+                if let (SettingValue::Text(text), SettingKind::Number(..) | SettingKind::Integer(..)) = (&setting.value, spec.kind)
+                    && text.trim().parse::<f64>().is_ok()
+                {
+                    d = d.fix("remove the quotes", setting.value_span, text.trim());
+                }
+                diagnostics.push(d);
+            }
+        }
+    }
+}
+
+fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
+    let is_good = match (value, kind) {
+        (SettingValue::Number(v, _), SettingKind::Number(low, high)) => *v >= low && *v <= high,
+        (SettingValue::Number(v, None), SettingKind::Integer(low, high)) => v.fract() == 0.0 && *v >= low as f64 && *v <= high as f64,
+        (SettingValue::Word(word), SettingKind::Truth) => word == "true" || word == "false",
+        (SettingValue::Word(word) | SettingValue::Text(word), SettingKind::Choice(words)) => words.contains(&word.as_str()),
+        (SettingValue::Text(_), SettingKind::Text) => true,
+        (SettingValue::List(list), SettingKind::Integers) => {
+            list.iter().all(|v| matches!(v, SettingValue::Number(v, None) if v.fract() == 0.0))
+        }
+        _ => false,
+    };
+    if is_good {
+        return Ok(());
+    }
+    Err(match kind {
+        SettingKind::Number(low, high) => format!("a number{}", within(low, high)),
+        SettingKind::Integer(low, high) => format!("a whole number from {low} to {high}"),
+        SettingKind::Truth => "`true` or `false`".to_string(),
+        SettingKind::Choice(words) => format!("one of {}", words.join(", ")),
+        SettingKind::Text => "text in quotes".to_string(),
+        SettingKind::Integers => "a list of whole numbers".to_string(),
+    })
+}
+
+fn within(low: f64, high: f64) -> String {
+    match (low.is_finite(), high.is_finite()) {
+        (true, true) => format!(" from {low} to {high}"),
+        (true, false) => format!(" of at least {low}"),
+        (false, true) => format!(" of at most {high}"),
+        (false, false) => String::new(),
+    }
+}
