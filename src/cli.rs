@@ -1,6 +1,148 @@
-//! cli
+//! The command line: reads arguments and settings, runs one verb, renders what it found and ends with its exit code.
+//!
+//! This is one of the few places that touch files, clocks, terminals and environment variables. Each verb has a file;
+//! [`failure`] holds the exit codes, [`console`] the two streams, [`render`] and [`machine`] the diagnostics.
 
-/// Runs the command line.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+mod args;
+mod check;
+mod config;
+mod console;
+mod diff;
+mod doctor;
+mod explain;
+mod failure;
+mod fault;
+mod files;
+mod fit_report;
+mod fit_run;
+mod fix;
+mod fmt;
+mod interrupt;
+mod machine;
+mod new;
+mod progress;
+mod render;
+mod run_folder;
+mod target;
+
+pub use files::{FsLoader, FsSink};
+
+use crate::source::SourceMap;
+use args::{Cli, ColorChoice, Verb};
+use clap::{CommandFactory, Parser};
+use config::Config;
+use console::Console;
+use failure::{Exit, Failure};
+use std::process::ExitCode;
+
+/// Stack of the thread that runs a verb, bytes: trees are walked by recursion up to the nesting limit, and the memory
+/// is only reserved.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    fault::install();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Fine.code() });
+        }
+    };
+    match std::thread::Builder::new().name("twinc".into()).stack_size(STACK_BYTES).spawn(move || run(&cli)) {
+        Ok(thread) => match thread.join() {
+            Ok(exit) => ExitCode::from(exit.code()),
+            Err(_) => ExitCode::from(101),
+        },
+        Err(error) => {
+            console::to_stderr(&format!("error: no thread could be started: {}", console::reason(&error)));
+            ExitCode::from(Exit::Usage.code())
+        }
+    }
+}
+
+/// Runs one verb to its end.
+fn run(cli: &Cli) -> Exit {
+    let verbosity = if cli.common.quiet { -1 } else { cli.common.verbose.min(3) as i8 };
+    let verb = verb_name(&cli.verb);
+    let folder = std::env::current_dir().unwrap_or_default();
+    let config = match Config::resolve(&cli.common, &folder, &|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(problem) => {
+            let (failure, sources) = *problem;
+            let format = cli.common.format.unwrap_or(args::Format::Human);
+            let mut console = Console::new(verb, format, color_of(cli.common.color), verbosity);
+            console.report(failure.diagnostics, &sources);
+            return end(&mut console, failure.exit);
+        }
+    };
+    let color = match config.color.value {
+        ColorChoice::Auto => None,
+        chosen => color_of(Some(chosen)),
+    };
+    let mut console = Console::new(verb, config.format.value, color, verbosity);
+    if config.threads.value > 0 {
+        // The first use of the pool decides; nothing has used it yet.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(config.threads.value).build_global();
+    }
+    let mut sources = SourceMap::default();
+    match dispatch(cli, &config, &mut console, &mut sources) {
+        Ok(exit) => end(&mut console, exit),
+        Err(failure) => {
+            console.report(failure.diagnostics, &sources);
+            end(&mut console, failure.exit)
+        }
+    }
+}
+
+/// Writes the document of a machine format and gives the final exit.
+fn end(console: &mut Console, exit: Exit) -> Exit {
+    match console.finish(exit) {
+        Ok(()) => exit,
+        Err(failure) => {
+            for diagnostic in failure.diagnostics.iter() {
+                console::to_stderr(&render::human(diagnostic, &SourceMap::default(), render::Look::default()));
+            }
+            failure.exit
+        }
+    }
+}
+
+fn color_of(choice: Option<ColorChoice>) -> Option<bool> {
+    match choice {
+        None | Some(ColorChoice::Auto) => None,
+        Some(ColorChoice::Always) => Some(true),
+        Some(ColorChoice::Never) => Some(false),
+    }
+}
+
+fn verb_name(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::New(_) => "new",
+        Verb::Init => "init",
+        Verb::Check(_) => "check",
+        Verb::Fmt(_) => "fmt",
+        Verb::Explain(_) => "explain",
+        Verb::Completions(_) => "completions",
+        Verb::Doctor(_) => "doctor",
+    }
+}
+
+/// `sources` takes every text that is read, so that a failure's labels can be shown.
+fn dispatch(cli: &Cli, config: &Config, console: &mut Console, sources: &mut SourceMap) -> Result<Exit, Failure> {
+    let _ = &sources;
+    match &cli.verb {
+        Verb::New(args) => new::run(&args.folder, console),
+        Verb::Init => new::run(std::path::Path::new(""), console),
+        Verb::Check(args) => check::run(args, console),
+        Verb::Fmt(args) => fmt::run(args, console),
+        Verb::Explain(args) => explain::run(args, console),
+        Verb::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "twinc", &mut script);
+            console.data(&script)?;
+            Ok(Exit::Fine)
+        }
+        Verb::Doctor(args) => doctor::run(args, config, console),
+    }
 }

@@ -1,1 +1,11 @@
-//! export
+//! Results for people and programs: tables (CSV, Parquet), plots (SVG), the report of a fit (HTML), and the hash that
+//! names what a run was made from.
+//!
+//! Everything is a pure function to text or bytes with deterministic output: no clock, no machine, no random numbers.
+//! The caller hands the bytes to a [`crate::source::Sink`].
+
+pub mod hash;
+pub mod plot;
+pub mod report;
+pub mod snapshot;
+pub mod table;

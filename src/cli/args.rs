@@ -1,0 +1,155 @@
+//! The command line as clap reads it. One struct per verb; what they do stands in the verb's own file.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Models, simulates and calibrates digital twins written as `.twin` text.
+#[derive(Debug, Parser)]
+#[command(name = "twinc", version, about, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Flags that every verb takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Data goes to standard output, words for people to standard error.
+Exit codes: 0 fine; 1 findings or a failed test; 2 usage, configuration or a file that cannot be read or written;
+3 numerical failure or no convergence; 4 stopped for safety; 101 a fault of twinc; 130 interrupted.
+Settings come from flags, then TWINC_* variables, then the nearest twinc.toml, then the user's twinc.toml.";
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// How diagnostics and results are written
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// When to use color (NO_COLOR is respected)
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    pub color: Option<ColorChoice>,
+    /// Threads to compute with; results do not depend on it
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Say less: errors and data only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Read settings from this file instead of looking for a twinc.toml
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
+    pub config: Option<PathBuf>,
+    /// Read no settings file at all
+    #[arg(long, global = true)]
+    pub no_config: bool,
+}
+
+/// The ways to write diagnostics and results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[value(alias = "text")]
+    Human,
+    /// One JSON document
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// Workflow commands that annotate a pull request
+    Github,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+}
+
+/// When to use color.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The verbs of this version.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Write a small working model with a study and data into a new folder
+    New(NewArgs),
+    /// Write a small working model with a study and data into the current folder
+    Init,
+    /// Find every mistake of the files
+    Check(CheckArgs),
+    /// Bring files into the one layout
+    Fmt(FmtArgs),
+    /// Explain a diagnostic code with a failing model and its repair
+    Explain(ExplainArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print version, machine and settings
+    Doctor(DoctorArgs),
+}
+
+/// `twinc new`
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// The folder to make
+    pub folder: PathBuf,
+}
+
+/// `twinc check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// `.twin` files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Apply the repairs that are certain, then check again
+    #[arg(long)]
+    pub fix: bool,
+    /// Print the units that were not written but follow from the equations
+    #[arg(long)]
+    pub infer: bool,
+    /// Every unit must be written or follow uniquely
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `twinc fmt`
+#[derive(Debug, Args)]
+pub struct FmtArgs {
+    /// `.twin` files; `-` reads standard input and writes standard output
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Write nothing; end with 1 if a file is not in the one layout
+    #[arg(long)]
+    pub check: bool,
+    /// Write nothing; print what would change
+    #[arg(long)]
+    pub diff: bool,
+}
+
+/// `twinc explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Such as E0301
+    pub code: String,
+}
+
+/// `twinc completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `twinc doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print each setting with where it comes from
+    #[arg(long)]
+    pub show_config: bool,
+}

@@ -1,0 +1,110 @@
+//! `twinc check`: every error of a file in one run, and the machine repairs on request.
+
+use super::args::CheckArgs;
+use super::console::Console;
+use super::failure::{Exit, Failure};
+use super::target::Target;
+use super::{files, fix, render};
+use crate::diag::Diagnostics;
+use crate::hir;
+use crate::source::{SourceFile, SourceId, SourceMap};
+use serde_json::{Value, json};
+
+/// Repairs may uncover further ones; each round re-reads the text.
+const MOST_ROUNDS: usize = 10;
+
+/// Checks each file.
+///
+/// # Errors
+/// A file that cannot be read or, with `--fix`, written.
+pub fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit, Failure> {
+    let mut exit = Exit::Fine;
+    let mut inferred: Vec<Value> = Vec::new();
+    for file in &args.files {
+        let target = Target::parse(file);
+        let mut checked = check(&target, args.strict)?;
+        if args.fix {
+            checked = repair(&target, args.strict, checked, console)?;
+        }
+        let Checked { sources, diagnostics, module, .. } = checked;
+        if target.name.is_some() && !diagnostics.has_errors() {
+            let models = module.models.iter().map(|model| model.name.as_str());
+            let names: Vec<&str> = models.chain(module.studies.iter().map(|study| study.name.as_str())).collect();
+            target.choose("model or study", &names)?;
+        }
+        if args.infer {
+            let mut lines = String::new();
+            for unit in &module.inferred {
+                let place = sources.get(unit.span.source);
+                let (line, column) = place.line_column(unit.span.start);
+                lines.push_str(&format!("{}:{line}:{column}: {} [{}]\n", place.name, unit.name, unit.unit));
+                inferred.push(json!({
+                    "file": place.name, "line": line, "column": column, "name": unit.name, "unit": unit.unit,
+                }));
+            }
+            if console.is_human() {
+                console.data(lines.as_bytes())?;
+            }
+        }
+        if diagnostics.has_errors() {
+            exit = Exit::Findings;
+        } else if diagnostics.is_empty() {
+            console.detail(format!("{}: fine", target.path.display()));
+        }
+        console.report(diagnostics, &sources);
+    }
+    if args.infer {
+        console.result(json!({ "inferred": inferred }));
+    }
+    Ok(exit)
+}
+
+/// A text that went through the front end.
+pub struct Checked {
+    /// All texts read.
+    pub sources: SourceMap,
+    /// The text asked for.
+    pub root: SourceId,
+    /// What was found.
+    pub diagnostics: Diagnostics,
+    /// What it declares; not to be compiled where there are errors.
+    pub module: hir::Module,
+}
+
+/// Reads and checks a file and everything it imports.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn check(target: &Target, strict: bool) -> Result<Checked, Failure> {
+    let mut sources = SourceMap::default();
+    let root = target.read(&mut sources)?;
+    Ok(check_source(sources, root, strict))
+}
+
+fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked {
+    let mut diagnostics = Diagnostics::default();
+    let module = hir::load(&mut sources, root, &files::FsLoader, strict, &mut diagnostics);
+    Checked { sources, root, diagnostics, module }
+}
+
+/// Applies repairs until none is left, then writes the file once.
+fn repair(target: &Target, strict: bool, mut checked: Checked, console: &Console) -> Result<Checked, Failure> {
+    let mut n_total = 0;
+    for _ in 0..MOST_ROUNDS {
+        let file = checked.sources.get(checked.root);
+        let (text, n_fixes) = fix::apply(&file.text, checked.root, checked.diagnostics.iter());
+        if n_fixes == 0 {
+            break;
+        }
+        n_total += n_fixes;
+        let mut sources = SourceMap::default();
+        let root = sources.add(SourceFile::new(file.name.clone(), text));
+        checked = check_source(sources, root, strict);
+    }
+    if n_total > 0 {
+        let text = &checked.sources.get(checked.root).text;
+        files::write_whole(&target.path, text.as_bytes()).map_err(|why| Failure::new("E0802", why))?;
+        console.say(format!("{}: applied {}", target.path.display(), render::counted(n_total, "repair")));
+    }
+    Ok(checked)
+}

@@ -1,0 +1,274 @@
+//! Runs a bound fit: searches from all starts, keeps what is finished, writes the run folder, and says how it ended.
+//!
+//! Every finished start is added to `starts.jsonl` at once, so that neither an interrupt nor a full disk loses it.
+//! When the run ends the same file is written again in the order of the starts; then it, `result.json`, the tables,
+//! the plots and the report have the same bytes for the same recipe.
+
+use super::console::Console;
+use super::failure::{Exit, Failure};
+use super::fit_report::{self, Curve};
+use super::progress::Progress;
+use super::run_folder::{RunFolder, State};
+use super::{interrupt, machine};
+use crate::calibrate::{Confidence, FitSettings, MultiStart, Problem, StartRecord, Watch, confidence, multistart};
+use crate::export::{plot, report, table};
+use crate::optimize::Local;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// Points of a fitted curve between start and last measurement.
+const N_CURVE: usize = 201;
+
+/// A fit that is ready to run, with the words for people.
+pub struct Fit<'a> {
+    /// The study.
+    pub study: &'a str,
+    /// The model.
+    pub model: &'a str,
+    /// What the study or model says of itself.
+    pub doc: &'a str,
+    /// What is minimized.
+    pub problem: &'a Problem,
+    /// How.
+    pub settings: &'a FitSettings,
+    /// Units of the estimated parameters.
+    pub param_units: &'a [String],
+    /// Names and units of the states, as in the systems of all experiments.
+    pub states: &'a [(String, String)],
+    /// Unit of time.
+    pub time_unit: &'a str,
+    /// Sources: name and SHA-256.
+    pub sources: &'a [(String, String)],
+    /// The command that repeats the run.
+    pub command: &'a str,
+}
+
+/// What came out.
+pub struct Found<'a> {
+    /// All finished starts.
+    pub starts: &'a MultiStart,
+    /// The best of them.
+    pub best: &'a StartRecord,
+    /// How sure it is.
+    pub confidence: &'a Confidence,
+    /// Fitted curves and measurements, experiment by experiment, observable by observable.
+    pub curves: &'a [Curve],
+}
+
+/// Runs the fit into `folder`.
+///
+/// # Errors
+/// A mistake in the problem, E0705 where no start could be evaluated, E0802 where results cannot be written.
+pub fn run(fit: &Fit<'_>, folder: &RunFolder, console: &mut Console) -> Result<Exit, Failure> {
+    let flag = interrupt::flag();
+    let watch = Follow::new(fit, folder, console);
+    let found = multistart::run(fit.problem, fit.settings, Vec::new(), &flag, &watch);
+    watch.progress.end();
+    let starts = found.map_err(|error| Failure::new("E0409", error.to_string()))?;
+    if let Some(why) = watch.trouble() {
+        console.say(format!("warning: {why}; the search went on, its results are kept in memory until the end"));
+    }
+    let is_interrupted = interrupt::is_asked();
+    let Some(best) = starts.best() else {
+        let _ = folder.write("starts.jsonl", lines(&starts).as_bytes());
+        folder.close(if is_interrupted { State::Interrupted } else { State::Failed })?;
+        if is_interrupted {
+            console.say(format!("interrupted before a start had finished; see {}", folder.path().display()));
+            return Ok(Exit::Interrupted);
+        }
+        return Err(
+            no_start(&starts).help("simulate the model at its declared values first; see `twinc explain E0705`")
+        );
+    };
+    let found = conclude(fit, &starts, best)?;
+    let (confidence, curves) = (&found.0, &found.1);
+    let found = Found { starts: &starts, best, confidence, curves };
+    let result = fit_report::result(fit, &found);
+    // The numbers go to the terminal first: a disk that is full by now cannot take them.
+    if console.is_human() {
+        console.data(fit_report::summary(fit, &found).as_bytes())?;
+    } else {
+        let mut value = result.clone();
+        value["folder"] = json!(folder.path().display().to_string());
+        console.result(value);
+    }
+    write_all(fit, &found, &result, folder)?;
+    folder.close(if is_interrupted { State::Interrupted } else { State::Finished })?;
+    console.say(format!("results: {}", folder.path().join("report.html").display()));
+    if is_interrupted {
+        console.say(format!(
+            "interrupted: {} of {} starts are finished and kept",
+            starts.starts.len(),
+            fit.settings.starts
+        ));
+        return Ok(Exit::Interrupted);
+    }
+    if !best.stop.is_converged() {
+        console.say(format!("no convergence: the best start stopped because of {}", best.stop));
+        return Ok(Exit::Numerics);
+    }
+    Ok(Exit::Fine)
+}
+
+fn no_start(starts: &MultiStart) -> Failure {
+    let mut reasons: Vec<(usize, String)> = Vec::new();
+    for start in &starts.starts {
+        let reason = start.stop.to_string();
+        match reasons.iter_mut().find(|(_, r)| *r == reason) {
+            Some((count, _)) => *count += 1,
+            None => reasons.push((1, reason)),
+        }
+    }
+    reasons.sort_by(|a, b| b.0.cmp(&a.0));
+    let commonest = reasons.first().map_or(String::new(), |(n, reason)| format!("; {n} of them: {reason}"));
+    Failure::new("E0705", format!("none of {} starts could be evaluated{commonest}", starts.starts.len()))
+}
+
+/// Confidence and curves at the best point.
+fn conclude(fit: &Fit<'_>, starts: &MultiStart, best: &StartRecord) -> Result<(Confidence, Vec<Curve>), Failure> {
+    let _ = starts;
+    let failed = |why: String| Failure::new("E0702", format!("the best point cannot be evaluated again: {why}"));
+    let mut evaluator = fit.problem.evaluator(None).map_err(|error| failed(error.to_string()))?;
+    let n = fit.problem.parameters().len();
+    let mut local = Local::zeros(n);
+    evaluator.information(&best.theta, &mut local).map_err(|error| failed(error.to_string()))?;
+    let parameters = fit.problem.parameters();
+    let confidence = confidence::assess(parameters, &best.theta, &best.at_bounds, &local.hessian, fit.settings.level);
+    let predictions = evaluator.predictions(&best.theta).map_err(|error| failed(error.to_string()))?;
+    let mut curves = Vec::new();
+    for (idx, experiment) in fit.problem.experiments().enumerate() {
+        let here: Vec<_> = predictions.iter().filter(|p| p.experiment == idx).copied().collect();
+        let times = grid(experiment.t0, &here.iter().map(|p| p.time).collect::<Vec<_>>());
+        let n_outputs = experiment.system.dims().n_outputs;
+        let mut states: Vec<Vec<f64>> = vec![Vec::new(); experiment.system.dims().n_states];
+        let mut outputs: Vec<Vec<f64>> = vec![Vec::new(); n_outputs];
+        evaluator
+            .trajectory(idx, &best.theta, &times, &mut |at, y| {
+                for (column, value) in states.iter_mut().zip(at.x) {
+                    column.push(*value);
+                }
+                for (column, value) in outputs.iter_mut().zip(y) {
+                    column.push(*value);
+                }
+            })
+            .map_err(|error| failed(error.to_string()))?;
+        curves.push(Curve { experiment: experiment.clone(), times, states, outputs, predictions: here });
+    }
+    Ok((confidence, curves))
+}
+
+/// Even steps from the start to the last measurement, with every measured time among them.
+fn grid(t0: f64, measured: &[f64]) -> Vec<f64> {
+    let last = measured.iter().copied().fold(t0, f64::max);
+    let mut times: Vec<f64> = (0..N_CURVE).map(|i| t0 + (last - t0) * i as f64 / (N_CURVE - 1) as f64).collect();
+    times.extend(measured);
+    times.sort_by(f64::total_cmp);
+    times.dedup();
+    times.retain(|time| *time <= last);
+    times
+}
+
+fn lines(starts: &MultiStart) -> String {
+    starts.starts.iter().filter_map(|start| Some(format!("{}\n", serde_json::to_string(start).ok()?))).collect()
+}
+
+fn write_all(fit: &Fit<'_>, found: &Found<'_>, result: &Value, folder: &RunFolder) -> Result<(), Failure> {
+    folder.write("result.json", format!("{result:#}\n").as_bytes())?;
+    folder.write("starts.jsonl", lines(found.starts).as_bytes())?;
+    folder.write("predictions.csv", fit_report::predictions(found).as_bytes())?;
+    for curve in found.curves {
+        let name = match curve.experiment.name.as_str() {
+            _ if found.curves.len() == 1 => "trajectory.csv".to_string(),
+            name => format!("trajectory-{}.csv", super::run_folder::safe(name)),
+        };
+        let table = fit_report::trajectory(fit, curve);
+        folder.write(&name, table.to_csv().as_bytes())?;
+        write_parquet(&table, &name, folder)?;
+    }
+    let page = fit_report::report(fit, found);
+    for (name, figure) in report::figures(&page) {
+        folder.write(&format!("plots/{name}.svg"), plot::svg(&figure).as_bytes())?;
+    }
+    folder.write("report.html", report::html(&page).as_bytes())
+}
+
+#[cfg(feature = "parquet")]
+fn write_parquet(table: &table::Table, csv_name: &str, folder: &RunFolder) -> Result<(), Failure> {
+    let bytes = table.to_parquet().map_err(|why| Failure::new("E0802", why))?;
+    folder.write(&csv_name.replace(".csv", ".parquet"), &bytes)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn write_parquet(_table: &table::Table, _csv_name: &str, _folder: &RunFolder) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Follows the starts: progress for people, a line for each finished start in the folder, times apart.
+struct Follow<'a> {
+    folder: &'a RunFolder,
+    progress: Progress,
+    n_done: AtomicUsize,
+    best: Mutex<(f64, usize)>,
+    begun: Mutex<HashMap<usize, Instant>>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl<'a> Follow<'a> {
+    fn new(fit: &Fit<'_>, folder: &'a RunFolder, console: &Console) -> Follow<'a> {
+        Follow {
+            folder,
+            progress: Progress::new(console, "starts", fit.settings.starts),
+            n_done: AtomicUsize::new(0),
+            best: Mutex::new((f64::INFINITY, 0)),
+            begun: Mutex::new(HashMap::new()),
+            trouble: Mutex::new(None),
+        }
+    }
+
+    /// What went wrong while lines were added, if anything did.
+    fn trouble(&self) -> Option<String> {
+        self.trouble.lock().ok().and_then(|trouble| trouble.clone())
+    }
+
+    fn note(&self, done: Result<(), Failure>) {
+        if let (Err(failure), Ok(mut trouble)) = (done, self.trouble.lock()) {
+            let title = failure.diagnostics.iter().next().map(|d| d.title.clone());
+            *trouble = trouble.take().or(title);
+        }
+    }
+}
+
+impl Watch for Follow<'_> {
+    fn started(&self, index: usize) {
+        if let Ok(mut begun) = self.begun.lock() {
+            begun.insert(index, Instant::now());
+        }
+    }
+
+    fn finished(&self, record: &StartRecord) {
+        let took = self.begun.lock().ok().and_then(|mut begun| begun.remove(&record.index)).map(|b| b.elapsed());
+        let n_done = self.n_done.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Ok(value) = serde_json::to_value(record) {
+            self.note(self.folder.append("starts.jsonl", &value));
+        }
+        if let Some(took) = took {
+            let line = json!({ "schema": machine::SCHEMA, "what": "start", "index": record.index, "seconds": took.as_secs_f64() });
+            self.note(self.folder.append("timing.jsonl", &line));
+        }
+        if let Ok(mut best) = self.best.lock() {
+            if record.objective < best.0 - report::NEAR_BEST {
+                best.1 = 0;
+            }
+            if record.objective < best.0 {
+                best.0 = record.objective;
+            }
+            if record.objective.is_finite() && record.objective <= best.0 + report::NEAR_BEST {
+                best.1 += 1;
+            }
+            self.progress.update(n_done, &format!("best {:.4}, reached {} times", best.0, best.1));
+        }
+    }
+}

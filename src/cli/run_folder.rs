@@ -1,0 +1,264 @@
+//! The folder of one run: `runs/<study>/<time>-<hash8>/` with a manifest that says what made it.
+//!
+//! The hash names what determines the results (sources, settings, seeds, version), the time tells two runs of the same
+//! apart. Wall-clock facts stand in `manifest.json` and `timing.jsonl` only: every other file of two runs with the same
+//! hash has the same bytes.
+
+use super::console::reason;
+use super::failure::Failure;
+use super::target::Assignment;
+use super::{doctor, machine};
+use crate::export::hash::sha256;
+use crate::source::{Sink, SourceMap};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::files::FsSink;
+
+/// What determines a run.
+#[derive(Debug, Clone, Default)]
+pub struct Recipe {
+    /// The verb.
+    pub verb: String,
+    /// The study or model.
+    pub name: String,
+    /// Texts and tables: name, SHA-256, bytes.
+    pub sources: Vec<(String, String, usize)>,
+    /// `--set` in the order given.
+    pub assignments: Vec<(String, String)>,
+    /// Every setting in force, defaults included.
+    pub settings: Value,
+    /// Seeds of random numbers.
+    pub seeds: Vec<u64>,
+}
+
+impl Recipe {
+    /// A recipe of the texts read so far.
+    pub fn new(verb: &str, name: &str, sources: &SourceMap, assignments: &[Assignment]) -> Recipe {
+        let listed = sources.iter().filter(|(_, file)| !file.name.starts_with("std."));
+        Recipe {
+            verb: verb.into(),
+            name: name.into(),
+            sources: listed.map(|(_, f)| (f.name.clone(), sha256(f.text.as_bytes()), f.text.len())).collect(),
+            assignments: assignments.iter().map(|a| (a.path.clone(), a.value.clone())).collect(),
+            settings: Value::Null,
+            seeds: Vec::new(),
+        }
+    }
+
+    /// Everything but clock and machine, in a fixed order.
+    fn to_json(&self) -> Value {
+        let sources: Vec<Value> = self
+            .sources
+            .iter()
+            .map(|(name, hash, n_bytes)| json!({ "name": name, "sha256": hash, "bytes": n_bytes }))
+            .collect();
+        let set: Vec<String> = self.assignments.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        json!({
+            "verb": self.verb, "name": self.name, "version": env!("CARGO_PKG_VERSION"), "sources": sources,
+            "set": set, "settings": self.settings, "seeds": self.seeds,
+        })
+    }
+
+    /// The hash of all that determines the results.
+    pub fn hash(&self) -> String {
+        sha256(self.to_json().to_string().as_bytes())
+    }
+}
+
+/// How far a run came; written into the manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Still at work, or ended without a word (power, kill).
+    Running,
+    /// Done.
+    Finished,
+    /// Ctrl-C; what was finished is there.
+    Interrupted,
+    /// A failure ended it.
+    Failed,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Finished => "finished",
+            State::Interrupted => "interrupted",
+            State::Failed => "failed",
+        }
+    }
+}
+
+/// An open run folder.
+pub struct RunFolder {
+    sink: FsSink,
+    recipe: Recipe,
+    hash: String,
+    begun: SystemTime,
+    clock: Instant,
+    machine: Value,
+}
+
+impl RunFolder {
+    /// Makes the folder below `base` and writes a first manifest, so that a full or read-only disk shows before hours
+    /// of work.
+    ///
+    /// # Errors
+    /// E0802 with the path.
+    pub fn create(base: &Path, recipe: Recipe, n_threads: usize) -> Result<RunFolder, Failure> {
+        let begun = SystemTime::now();
+        let hash = recipe.hash();
+        let stem = base.join(safe(&recipe.name)).join(format!("{}-{}", stamp(begun), &hash[..8]));
+        let root = make_new(&stem)?;
+        let mut machine = doctor::machine();
+        machine["threads"] = json!(n_threads);
+        let run = RunFolder { sink: FsSink::new(root), recipe, hash, begun, clock: Instant::now(), machine };
+        run.write_manifest(State::Running)?;
+        Ok(run)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.sink.root()
+    }
+
+    /// Writes a result, whole or not at all.
+    ///
+    /// # Errors
+    /// E0802 with path and reason.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        self.sink.write(name, bytes).map_err(|why| {
+            Failure::new("E0802", why).help(format!(
+                "what was finished before is kept in `{}`; make room and run again",
+                self.path().display()
+            ))
+        })
+    }
+
+    /// Adds a line to a log that may differ from run to run, such as `timing.jsonl`.
+    ///
+    /// # Errors
+    /// E0802 with path and reason.
+    pub fn append(&self, name: &str, line: &Value) -> Result<(), Failure> {
+        self.sink.append(name, &line.to_string()).map_err(|why| Failure::new("E0802", why))
+    }
+
+    /// Notes a wall-clock fact in `timing.jsonl`.
+    ///
+    /// # Errors
+    /// E0802 with path and reason.
+    pub fn time(&self, what: &str, took: Duration) -> Result<(), Failure> {
+        self.append("timing.jsonl", &json!({ "what": what, "seconds": took.as_secs_f64() }))
+    }
+
+    /// Writes the final manifest.
+    ///
+    /// # Errors
+    /// E0802 with path and reason.
+    pub fn close(&self, state: State) -> Result<(), Failure> {
+        self.time("run", self.clock.elapsed())?;
+        self.write_manifest(state)
+    }
+
+    fn write_manifest(&self, state: State) -> Result<(), Failure> {
+        let manifest = json!({
+            "schema": machine::SCHEMA,
+            "state": state.word(),
+            "hash": self.hash,
+            "recipe": self.recipe.to_json(),
+            "command": std::env::args().collect::<Vec<_>>(),
+            "machine": self.machine,
+            "begun": iso(self.begun),
+        });
+        self.write("manifest.json", format!("{manifest:#}\n").as_bytes())
+    }
+}
+
+/// Makes `stem`, or `stem-2`, `stem-3`, ... where it is taken; the making itself decides, so two runs never share one.
+fn make_new(stem: &Path) -> Result<PathBuf, Failure> {
+    let failed = |path: &Path, error: &std::io::Error| {
+        Failure::new("E0802", format!("the run folder `{}` cannot be made: {}", path.display(), reason(error)))
+            .help("choose another place with `--runs FOLDER`")
+    };
+    if let Some(parent) = stem.parent() {
+        std::fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
+    }
+    let mut path = stem.to_path_buf();
+    for count in 2..10_000 {
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                path = PathBuf::from(format!("{}-{count}", stem.display()));
+            }
+            Err(error) => return Err(failed(&path, &error)),
+        }
+    }
+    Err(failed(&path, &std::io::ErrorKind::AlreadyExists.into()))
+}
+
+/// A name as a folder: letters, digits, `_` and `-`.
+pub fn safe(name: &str) -> String {
+    let text: String = name.chars().map(|c| if c.is_alphanumeric() || "_-".contains(c) { c } else { '_' }).collect();
+    if text.is_empty() { "_".into() } else { text }
+}
+
+/// Seconds since 1970 as year, month, day, hour, minute, second (UTC), by Hinnant's days-to-civil algorithm
+/// (2013, "chrono-compatible low-level date algorithms").
+fn civil(time: SystemTime) -> [u64; 6] {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    [year, month, day, rest / 3600, rest / 60 % 60, rest % 60]
+}
+
+fn stamp(time: SystemTime) -> String {
+    let [year, month, day, hour, minute, second] = civil(time);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+}
+
+fn iso(time: SystemTime) -> String {
+    let [year, month, day, hour, minute, second] = civil(time);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_right() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(iso(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn equal_recipes_have_equal_hashes_and_own_folders() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let recipe = Recipe { verb: "calibrate".into(), name: "Fit ü/..".into(), seeds: vec![1], ..Recipe::default() };
+        let first = RunFolder::create(folder.path(), recipe.clone(), 2).map_err(|f| f.diagnostics).expect("a folder");
+        let second = RunFolder::create(folder.path(), recipe.clone(), 1).map_err(|f| f.diagnostics).expect("a folder");
+        assert_ne!(first.path(), second.path());
+        assert_eq!(first.hash, second.hash);
+        assert_eq!(first.path().parent(), Some(folder.path().join("Fit_ü___").as_path()));
+        assert_ne!(Recipe { seeds: vec![2], ..recipe }.hash(), first.hash);
+        assert!(first.close(State::Finished).is_ok());
+        let text = std::fs::read_to_string(first.path().join("manifest.json")).expect("a manifest");
+        let manifest: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(manifest["state"], "finished");
+        assert_eq!(manifest["recipe"]["seeds"], json!([1]));
+    }
+}
