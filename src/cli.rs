@@ -5,6 +5,7 @@
 
 mod additions;
 mod args;
+mod calibrate;
 mod check;
 mod config;
 mod console;
@@ -128,6 +129,7 @@ fn verb_name(verb: &Verb) -> &'static str {
         Verb::Check(_) => "check",
         Verb::Fmt(_) => "fmt",
         Verb::Sim(_) => "sim",
+        Verb::Calibrate(_) => "calibrate",
         Verb::Explain(_) => "explain",
         Verb::Completions(_) => "completions",
         Verb::Doctor(_) => "doctor",
@@ -142,6 +144,7 @@ fn dispatch(cli: &Cli, config: &Config, console: &mut Console, sources: &mut Sou
         Verb::Check(args) => check::run(args, console),
         Verb::Fmt(args) => fmt::run(args, console),
         Verb::Sim(args) => sim::run(args, console, sources),
+        Verb::Calibrate(args) => calibrate::run(args, console, sources),
         Verb::Explain(args) => explain::run(args, console),
         Verb::Completions(args) => {
             let mut script = Vec::new();

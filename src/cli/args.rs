@@ -88,6 +88,8 @@ pub enum Verb {
     Fmt(FmtArgs),
     /// Simulate a study or a model; the table goes to standard output
     Sim(SimArgs),
+    /// Fit a study to its data; leaves a run folder with a report
+    Calibrate(CalibrateArgs),
     /// Explain a diagnostic code with a failing model and its repair
     Explain(ExplainArgs),
     /// Print a completion script for a shell
@@ -170,6 +172,29 @@ pub struct SimArgs {
     /// Keep the run in a new folder below this one
     #[arg(long, value_name = "FOLDER")]
     pub runs: Option<PathBuf>,
+    /// Use the plain library functions, for bit-for-bit equality with the interpreter
+    #[arg(long)]
+    pub strict_math: bool,
+}
+
+/// `twinc calibrate`
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// The file, and which of its studies if there are several
+    #[arg(value_name = "FILE[:STUDY]")]
+    pub file: String,
+    /// Number of starts; short for --set fit.starts=N
+    #[arg(long, value_name = "N")]
+    pub starts: Option<u64>,
+    /// Seed of the starts; short for --set fit.seed=N
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Set a quantity or a setting, such as k=0.3 or fit.tolerance=1e-9
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_assignment)]
+    pub set: Vec<Assignment>,
+    /// Below which folder the run is kept
+    #[arg(long, value_name = "FOLDER", default_value = "runs")]
+    pub runs: PathBuf,
     /// Use the plain library functions, for bit-for-bit equality with the interpreter
     #[arg(long)]
     pub strict_math: bool,
