@@ -86,6 +86,10 @@ pub enum Verb {
     Check(CheckArgs),
     /// Bring files into the one layout
     Fmt(FmtArgs),
+    /// Print what a compiled model is
+    Inspect(InspectArgs),
+    /// Run the assertions of models and compare their compiled form with the accepted one
+    Test(TestArgs),
     /// Simulate a study or a model; the table goes to standard output
     Sim(SimArgs),
     /// Fit a study to its data; leaves a run folder with a report
@@ -134,6 +138,54 @@ pub struct FmtArgs {
     /// Write nothing; print what would change
     #[arg(long)]
     pub diff: bool,
+}
+
+/// `twinc inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The file, and which of its models if there are several
+    #[arg(value_name = "FILE[:MODEL]")]
+    pub file: String,
+    /// Print only this; may be repeated
+    #[arg(long, value_enum)]
+    pub view: Vec<InspectView>,
+    /// Say how long each stage took
+    #[arg(long)]
+    pub timings: bool,
+}
+
+/// What `inspect` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InspectView {
+    /// Declared quantities with units, bounds and start values
+    Symbols,
+    /// The same
+    Units,
+    /// Reactions and equations
+    Odes,
+    /// Events and breakpoints
+    Events,
+    /// The Jacobian entry by entry
+    Jacobian,
+    /// The picture of the Jacobian
+    Sparsity,
+    /// Operations of each kernel
+    Kernels,
+    /// The schedule of the right-hand side
+    Plan,
+    /// The code of the right-hand side
+    Clif,
+}
+
+/// `twinc test`
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// `.twin` files with models
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Write the snapshots instead of comparing
+    #[arg(long)]
+    pub accept: bool,
 }
 
 /// `twinc sim`
