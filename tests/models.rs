@@ -72,8 +72,10 @@ const BIGLUCOSE: &[(&str, &str, f64)] = &[
     ("dN", "dN", 1e-8),
     ("Y", "Y", 1.0),
 ];
-const CSTR: &[(&str, &str, f64)] = &[("C_a", "C_a", 1.0), ("C_b", "C_b", 1.0), ("T_R", "T_R", 1.0), ("T_K", "T_K", 1.0)];
-const CARTPOLE: &[(&str, &str, f64)] = &[("x", "x", 1.0), ("x_dot", "v", 1.0), ("theta", "th", 1.0), ("theta_dot", "w", 1.0)];
+const CSTR: &[(&str, &str, f64)] =
+    &[("C_a", "C_a", 1.0), ("C_b", "C_b", 1.0), ("T_R", "T_R", 1.0), ("T_K", "T_K", 1.0)];
+const CARTPOLE: &[(&str, &str, f64)] =
+    &[("x", "x", 1.0), ("x_dot", "v", 1.0), ("theta", "th", 1.0), ("theta_dot", "w", 1.0)];
 
 /// The 42 open-loop files of `reference/rl_acr`, in the order of its README.
 fn trajectories() -> Vec<Trajectory> {
@@ -176,8 +178,10 @@ fn every_published_trajectory_has_a_model() {
     assert_eq!(named, found);
     assert_eq!(list.iter().filter(|t| t.euler_step.is_some()).count(), 6);
     for t in &list {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(t.source).with_extension("twin"))
-            .expect("a model file");
+        let text = fs::read_to_string(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(t.source).with_extension("twin"),
+        )
+        .expect("a model file");
         assert!(declares(&text, t.model), "{} declares no `{}`", t.source, t.model);
         let table = Table::read(&folder.join(&t.file));
         assert!(table.rows.iter().flatten().all(|v| v.is_finite()), "{} has a cell that is not a number", t.file);
@@ -189,7 +193,8 @@ fn every_published_trajectory_has_a_model() {
             assert!(text.contains(&format!("{name} [")), "{} declares no `{name}`", t.source);
         }
     }
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ipsc.twin")).expect("a model file");
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ipsc.twin")).expect("a model file");
     for (medium, model) in MEDIA {
         assert!(declares(&text, model), "ipsc declares no `{model}`");
         let table = Table::read(&dir.join(format!("reference/ipsc/reference_{medium}.csv")));
