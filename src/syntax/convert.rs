@@ -378,6 +378,13 @@ impl Convert<'_> {
             match part.as_rule() {
                 Rule::prefix => {
                     let op = if part.as_str() == "-" { PrefixOp::Neg } else { PrefixOp::Not };
+                    if op == PrefixOp::Not && ops.last().is_some_and(|top| top.precedence() > op.precedence()) {
+                        self.diagnostics.push(
+                            Diagnostic::new(Code("E0101"), self.span(&part), "`not` needs parentheses here")
+                                .help("write `(not ...)`"),
+                        );
+                        self.failed = true;
+                    }
                     ops.push(Op::Prefix(op, self.span(&part)));
                 }
                 Rule::infix | Rule::arith_op => {
