@@ -350,8 +350,8 @@ impl<'a> Emitter<'a> {
         product
     }
 
-    /// Left to right. While all terms so far are negative, their magnitudes are added up and the sign is owed: the
-    /// next positive term subtracts the lot, which gives the same bits and spares a negation.
+    /// Left to right. A negative first term is subtracted from a positive second one, which spares the negation and
+    /// gives the same bits, zeros included.
     fn sum(&mut self, start: Option<&Operand>, terms: &[PlanTerm]) -> Value {
         let mut total = start.map(|operand| self.number(operand));
         let mut owes_sign = false;
@@ -361,31 +361,40 @@ impl<'a> Emitter<'a> {
                 Operand::Leaf(_) | Operand::Value(_) => (*coefficient, *operand),
             };
             let magnitude = self.number(&operand);
-            let magnitude = if coefficient.abs() == 1.0 {
-                magnitude
-            } else {
-                let factor = self.number(&Operand::Const(coefficient.abs()));
-                self.builder.ins().fmul(magnitude, factor)
-            };
+            let magnitude = self.scaled(magnitude, coefficient.abs());
             let is_negative = coefficient < 0.0;
             total = Some(match total {
                 None => {
                     owes_sign = is_negative;
                     magnitude
                 }
-                Some(sum) if is_negative == owes_sign => self.builder.ins().fadd(sum, magnitude),
-                Some(sum) if is_negative => self.builder.ins().fsub(sum, magnitude),
-                Some(sum) => {
+                Some(first) if owes_sign => {
                     owes_sign = false;
-                    self.builder.ins().fsub(magnitude, sum)
+                    if is_negative {
+                        let first = self.scaled(first, -1.0);
+                        self.builder.ins().fsub(first, magnitude)
+                    } else {
+                        self.builder.ins().fsub(magnitude, first)
+                    }
                 }
+                Some(sum) if is_negative => self.builder.ins().fsub(sum, magnitude),
+                Some(sum) => self.builder.ins().fadd(sum, magnitude),
             });
         }
         match total {
-            Some(total) if owes_sign => self.builder.ins().fneg(total),
+            Some(total) if owes_sign => self.scaled(total, -1.0),
             Some(total) => total,
             None => self.number(&Operand::Const(0.0)),
         }
+    }
+
+    /// `factor · value`; a negation too is a product, which takes one instruction where flipping the sign takes three.
+    fn scaled(&mut self, value: Value, factor: f64) -> Value {
+        if factor == 1.0 {
+            return value;
+        }
+        let factor = self.number(&Operand::Const(factor));
+        self.builder.ins().fmul(value, factor)
     }
 
     /// An operand as a number.
