@@ -388,6 +388,9 @@ impl Kernels {
         self.cells[part as usize].get_or_init(|| {
             let begin = Instant::now();
             let plans = self.plan(part);
+            if self.dag().is_full() {
+                return Err(CompileError::TooLarge);
+            }
             let planned = Instant::now();
             let kernels = self.compiler.compile(&plans)?;
             let timing = Timing {
