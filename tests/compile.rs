@@ -32,7 +32,7 @@ pub fn check(name: &str, text: &str, strict: bool) -> Checked {
     let mut sources = SourceMap::default();
     let mut diagnostics = Diagnostics::default();
     let root = sources.add(SourceFile::new(name, text));
-    let module = hir::load(&mut sources, root, &ProjectLoader, strict, &mut diagnostics);
+    let module = hir::load(&mut sources, root, None, &ProjectLoader, strict, &mut diagnostics);
     let mut flats = Vec::new();
     if !diagnostics.has_errors() {
         for model in &module.models {

@@ -83,7 +83,7 @@ pub fn check(target: &Target, strict: bool) -> Result<Checked, Failure> {
 
 fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked {
     let mut diagnostics = Diagnostics::default();
-    let module = hir::load(&mut sources, root, &files::FsLoader, strict, &mut diagnostics);
+    let module = hir::load(&mut sources, root, None, &files::FsLoader, strict, &mut diagnostics);
     Checked { sources, root, diagnostics, module }
 }
 

@@ -15,7 +15,7 @@
 //! | `if c then a else b` | a' where c holds, else b' |
 //! | `mod(a, b)` | a' − floor(a/b) b' |
 //! | `sign`, `floor`, `ceil`, comparisons, logic | 0 |
-//! | `a^b` by a | b a^(b−1) a', right at a = 0 for b ≥ 1 |
+//! | `a^b` by a | b a^(b−1) a', right at a = 0 for b ≥ 1, undefined at 0^0 with a variable b |
 //! | `a^b` by b | a^b ln(a) b' where a > 0, else 0 |
 
 use super::dag::{Dag, Leaf, Node, NodeId};

@@ -242,7 +242,9 @@ fn power<T: DualNum<Primitive = f64> + Copy>(a: T, b: T) -> T {
             break;
         }
         infinitesimal *= step;
-        result += infinitesimal * (binomial * base.powf(exponent - k as f64 - 1.0));
+        let slope = binomial * base.powf(exponent - k as f64 - 1.0);
+        // A singular slope counts as the largest number, so that a part that is 0 stays 0.
+        result += infinitesimal * if slope.is_infinite() { f64::MAX.copysign(slope) } else { slope };
     }
     if base > 0.0 { result * ((b - exponent) * a.ln()).exp() } else { result }
 }

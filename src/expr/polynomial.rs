@@ -12,6 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 const CANCELLATION: f64 = 64.0 * f64::EPSILON;
 /// Integer powers of sums beyond this are not multiplied out.
 const MAX_EXPANDED_POWER: i32 = 8;
+/// Exponents of atoms; they are added and multiplied without overflow.
+const MAX_EXPONENT: i32 = 1 << 14;
 /// Terms of one node's polynomial.
 const MAX_TERMS: usize = 20_000;
 /// Terms made in one expansion.
@@ -103,6 +105,10 @@ impl Monomial {
         }
     }
 
+    fn is_bounded(&self) -> bool {
+        self.factors.iter().all(|f| f.1.unsigned_abs() <= MAX_EXPONENT.unsigned_abs())
+    }
+
     fn power(&self, n: i32) -> Monomial {
         let coefficient = super::ops::powi(self.coefficient, n);
         let factors = self.factors.iter().map(|&(a, m)| (a, m * n)).collect();
@@ -144,7 +150,7 @@ impl<'a> Expansion<'a> {
     fn is_taken_apart(&self, id: NodeId) -> bool {
         let is_arithmetic = match self.dag.node(id) {
             Node::Const(_) | Node::Sum(_) | Node::Binary(BinaryOp::Mul | BinaryOp::Div, _, _) => true,
-            Node::PowI(_, n) => n.unsigned_abs() <= MAX_EXPANDED_POWER.unsigned_abs(),
+            Node::PowI(_, n) => n.unsigned_abs() <= MAX_EXPONENT.unsigned_abs(),
             Node::Leaf(_) | Node::Unary(..) | Node::Binary(..) | Node::Compare(..) | Node::Select { .. } => false,
         };
         is_arithmetic && !self.opaque.contains(&id)
@@ -215,12 +221,17 @@ impl<'a> Expansion<'a> {
     fn product(&mut self, a: &Polynomial, b: &Polynomial) -> Option<Polynomial> {
         let n_terms = a.0.len().checked_mul(b.0.len()).filter(|&n| n <= MAX_TERMS)?;
         self.spend(n_terms)?;
-        Some(Polynomial::collect(a.0.iter().flat_map(|x| b.0.iter().map(move |y| x.times(y))).collect()))
+        let terms: Vec<_> = a.0.iter().flat_map(|x| b.0.iter().map(move |y| x.times(y))).collect();
+        terms.iter().all(Monomial::is_bounded).then(|| Polynomial::collect(terms))
     }
 
     fn power(&mut self, base: &Polynomial, n: i32) -> Option<Polynomial> {
         if let [monomial] = base.0.as_slice() {
-            return Some(Polynomial(vec![monomial.power(n)]));
+            let power = monomial.power(n);
+            return power.is_bounded().then(|| Polynomial(vec![power]));
+        }
+        if n > MAX_EXPANDED_POWER {
+            return None;
         }
         let mut result = base.clone();
         for _ in 1..n {
@@ -234,7 +245,10 @@ impl<'a> Expansion<'a> {
         let below = self.known.get(&node)?;
         match below.0.as_slice() {
             [] => None,
-            [monomial] => Some(Polynomial(vec![monomial.power(-n)])),
+            [monomial] => {
+                let power = monomial.power(-n);
+                power.is_bounded().then(|| Polynomial(vec![power]))
+            }
             [first, ..] => {
                 let lead = first.coefficient;
                 let key = below.0.iter().map(|m| (m.factors.clone(), (m.coefficient / lead).to_bits())).collect();

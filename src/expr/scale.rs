@@ -8,11 +8,11 @@
 //! |---|---|
 //! | constant, leaf | \|v\| |
 //! | Σ c_i v_i | Σ \|c_i\| s_i, the sum of the absolute values of the terms |
-//! | a b | \|b\| s_a + \|a\| s_b, so that every factor counts |
+//! | a b | \|b\| s_a + \|a\| s_b + ε s_a s_b, so that every factor counts |
 //! | a / b | (s_a + \|v\| s_b)/\|b\| |
 //! | f(a) | \|v\| + \|f'(a)\| s_a |
-//! | a^n | \|v\| + \|n a^(n−1)\| s_a |
-//! | a^b | \|v\| + \|b a^(b−1)\| s_a + \|v ln a\| s_b |
+//! | a^n | \|v\| + \|n\| (\|a\| + ε s_a)^(n−1) s_a, for n < 0 without the ε |
+//! | a^b | \|v\| + \|b\| (\|a\| + ε s_a)^(b−1) s_a + \|v ln a\| s_b, for b < 1 without the ε |
 //! | atan2(a, b) | \|v\| + (\|b\| s_a + \|a\| s_b)/(a² + b²) |
 //! | mod(a, b) | s_a + \|floor(a/b)\| s_b |
 //! | abs(a), min, max, if | that of the branch taken |
@@ -34,7 +34,11 @@ impl Interpreter {
                 Step::Const(_) | Step::Leaf(_) | Step::Compare(..) => value.abs(),
                 Step::Unary(op, a) => unary(op, values[a], value, scales[a]),
                 Step::Binary(op, a, b) => binary(op, (values[a], scales[a]), (values[b], scales[b]), value),
-                Step::PowI(a, n) => value.abs() + times(f64::from(n) * powi(values[a], n.saturating_sub(1)), scales[a]),
+                Step::PowI(a, n) => {
+                    // Where the value vanishes the errors' own product counts.
+                    let base = values[a].abs() + if n > 0 { f64::EPSILON * scales[a] } else { 0.0 };
+                    value.abs() + times(f64::from(n) * powi(base, n.saturating_sub(1)), scales[a])
+                }
                 Step::Sum { start, end } => self.terms[start..end].iter().map(|&(c, k)| times(c, scales[k])).sum(),
                 Step::Select(c, a, b) => scales[if values[c] != 0.0 { a } else { b }],
             };
@@ -71,11 +75,14 @@ fn unary(op: UnaryOp, x: f64, value: f64, scale: f64) -> f64 {
 
 fn binary(op: BinaryOp, (a, scale_a): (f64, f64), (b, scale_b): (f64, f64), value: f64) -> f64 {
     match op {
-        BinaryOp::Mul => times(b, scale_a) + times(a, scale_b),
-        BinaryOp::Div => times(1.0 / b, scale_a) + times(value / b, scale_b),
+        BinaryOp::Mul => times(b, scale_a) + times(a, scale_b) + f64::EPSILON * times(scale_a, scale_b),
+        // Relative errors add up; formed so that no intermediate result underflows.
+        BinaryOp::Div => (scale_a / b).abs() + times(value, scale_b / b.abs()),
         BinaryOp::Pow => {
             let by_exponent = if a > 0.0 { times(value * a.ln(), scale_b) } else { 0.0 };
-            value.abs() + times(b * a.powf(b - 1.0), scale_a) + by_exponent
+            let base = if b >= 1.0 { a.abs() + f64::EPSILON * scale_a } else { a };
+            let by_base = if b == 0.0 { 0.0 } else { times(b * base.powf(b - 1.0), scale_a) };
+            value.abs() + by_base + by_exponent
         }
         BinaryOp::Min => {
             if a < b {
@@ -94,7 +101,7 @@ fn binary(op: BinaryOp, (a, scale_a): (f64, f64), (b, scale_b): (f64, f64), valu
         BinaryOp::Mod => scale_a + times((a / b).floor(), scale_b),
         BinaryOp::Atan2 => {
             let radius = a.hypot(b);
-            value.abs() + times(b / radius / radius, scale_a) + times(a / radius / radius, scale_b)
+            value.abs() + times(b / radius, scale_a / radius) + times(a / radius, scale_b / radius)
         }
         BinaryOp::And | BinaryOp::Or => value.abs(),
     }

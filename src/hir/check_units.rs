@@ -68,16 +68,6 @@ pub(super) fn check(
     checker.everything();
 }
 
-/// Checks the values that `model A = B(..)` replaced.
-pub(super) fn check_overrides(model: &mut Model, changed: &[SymbolId], diagnostics: &mut Diagnostics) {
-    let sites = HashMap::new();
-    let mut checker =
-        Checker { model, call_sites: &sites, solver: Solver::new(), is_inferring: false, memo: HashMap::new(), diagnostics };
-    for id in changed {
-        checker.symbol_value(*id);
-    }
-}
-
 /// Checks what a study adds to its (checked) model. Each call handles one expression.
 pub(super) struct Additions<'a>(Checker<'a>);
 

@@ -95,9 +95,15 @@ impl Files {
 ///
 /// Diagnostics of all stages up to checked units are collected; the returned module holds what could be understood,
 /// and must not be compiled where `diagnostics.has_errors()`. With `strict`, a unit that is neither written nor
-/// uniquely inferred is an error even in a model without any units.
+/// uniquely inferred is an error even in a model without any units. The text `additions`, if given, holds
+/// `study Name { .. }` blocks whose statements are read after those of the studies of that name.
 pub fn load(
-    sources: &mut SourceMap, root: SourceId, loader: &dyn Loader, strict: bool, diagnostics: &mut Diagnostics,
+    sources: &mut SourceMap,
+    root: SourceId,
+    additions: Option<SourceId>,
+    loader: &dyn Loader,
+    strict: bool,
+    diagnostics: &mut Diagnostics,
 ) -> Module {
     let mut reader = Reader {
         sources,
@@ -111,7 +117,11 @@ pub fn load(
     }
     let root_file = reader.read(root);
     let Reader { files, .. } = reader;
-    lower::module(&files, sources, root_file, strict, diagnostics)
+    let additions = additions.map(|id| {
+        let text = sources.get(id).text.clone();
+        crate::syntax::parse(id, &text, diagnostics)
+    });
+    lower::module(&files, sources, root_file, additions.as_ref(), strict, diagnostics)
 }
 
 struct Reader<'a> {

@@ -44,6 +44,9 @@ pub(super) struct Lower<'a> {
     pub reaction_names: HashMap<String, Span>,
 }
 
+/// A model before its units are checked, with the places where functions were expanded.
+type Unchecked = (Model, HashMap<ExprId, Span>);
+
 /// What [`Lower::enter_file`] saves.
 pub(super) type Saved = (usize, Place);
 
@@ -85,7 +88,14 @@ impl<'a> Lower<'a> {
 }
 
 /// All models and studies of the root text.
-pub(super) fn module(files: &Files, sources: &SourceMap, root: usize, strict: bool, diagnostics: &mut Diagnostics) -> Module {
+pub(super) fn module(
+    files: &Files,
+    sources: &SourceMap,
+    root: usize,
+    additions: Option<&ast::File>,
+    strict: bool,
+    diagnostics: &mut Diagnostics,
+) -> Module {
     let mut models = Models { files, sources, strict, cache: HashMap::new(), open: Vec::new(), inferred: Vec::new() };
     let mut module = Module::default();
     let statements = &files.list[root].ast.statements;
@@ -101,7 +111,7 @@ pub(super) fn module(files: &Files, sources: &SourceMap, root: usize, strict: bo
     for statement in statements {
         if let StatementKind::Directive(directive) = &statement.kind
             && directive.word.text == "study"
-            && let Some(study) = models.study(root, directive, statement.span, diagnostics)
+            && let Some(study) = models.study(root, directive, statement.span, additions, diagnostics)
         {
             if let Some(first) = module.studies.iter().find(|s: &&Study| s.name == study.name) {
                 diagnostics.push(
@@ -146,6 +156,14 @@ impl Models<'_> {
     }
 
     fn lower(&mut self, file: usize, statement: usize, diagnostics: &mut Diagnostics) -> Option<Model> {
+        let (mut model, call_sites) = self.unchecked(file, statement, diagnostics)?;
+        check_units::check(&mut model, &call_sites, self.strict, &mut self.inferred, diagnostics);
+        lints::check(&model, diagnostics);
+        Some(model)
+    }
+
+    /// A model with names resolved and units not yet checked.
+    fn unchecked(&mut self, file: usize, statement: usize, diagnostics: &mut Diagnostics) -> Option<Unchecked> {
         let files = self.files;
         let statement = &files.list[file].ast.statements[statement];
         let StatementKind::Directive(directive) = &statement.kind else { return None };
@@ -170,17 +188,14 @@ impl Models<'_> {
         };
         let mut lower = Lower::new(files, self.sources, file, model, diagnostics);
         lower.body(block);
-        let mut model = std::mem::take(&mut lower.model);
-        let call_sites = std::mem::take(&mut lower.call_sites);
-        check_units::check(&mut model, &call_sites, self.strict, &mut self.inferred, diagnostics);
-        lints::check(&model, diagnostics);
-        Some(model)
+        Some((lower.model, lower.call_sites))
     }
 
-    /// `model A = B(alpha = 1.05)`: the same model with other values.
+    /// `model A = B(alpha = 1.05)`: the same model with other values. It is lowered again and not copied, since a
+    /// constant may stand in an exponent or an index range and so change units and families.
     fn variant(
         &mut self, file: usize, directive: &Directive, name: &ast::Name, init: &Value, diagnostics: &mut Diagnostics,
-    ) -> Option<Model> {
+    ) -> Option<Unchecked> {
         let (base_name, span, args): (_, _, &[ast::Arg]) = match init {
             Value::Expr(ast::Expr { kind: ast::ExprKind::Call { function, args }, span }) => (text(function), *span, args),
             Value::Expr(ast::Expr { kind: ast::ExprKind::Path(path), span }) => (text(path), *span, &[]),
@@ -198,30 +213,29 @@ impl Models<'_> {
                     .help("write what differs between the parentheses"),
             );
         }
-        let is_circle = self.files.find(file, &base_name).is_some_and(|(f, n, _)| self.open.contains(&(f, n)));
-        let Some(base) = self.get(file, &base_name, diagnostics).cloned() else {
-            if is_circle {
-                diagnostics.push(Diagnostic::new(Code("E0207"), span, format!("`{}` is made from itself", name.text)).at("closes the circle"));
-            } else if !matches!(self.files.find(file, &base_name), Some((_, _, Item::Model(_)))) {
-                diagnostics.push(self.no_model(file, &base_name, span));
-            }
+        let Some((base_file, base, Item::Model(base_statement))) = self.files.find(file, &base_name) else {
+            diagnostics.push(self.no_model(file, &base_name, span));
             return None;
         };
-        let mut model = base;
+        if self.open.contains(&(base_file, base)) {
+            diagnostics.push(Diagnostic::new(Code("E0207"), span, format!("`{}` is made from itself", name.text)).at("closes the circle"));
+            return None;
+        }
+        // Errors of the base are reported once, for the base.
+        self.get(file, &base_name, diagnostics)?;
+        let (mut model, call_sites) = self.unchecked(base_file, base_statement, diagnostics)?;
         model.base = Some(base_name.clone());
         model.name = name.text.clone();
         model.span = Some(name.span);
         let mut lower = Lower::new(self.files, self.sources, file, model, diagnostics);
-        let mut changed = Vec::new();
+        lower.call_sites = call_sites;
         for arg in args {
-            changed.extend(lower.override_value(arg, &base_name));
+            lower.override_value(arg, &base_name);
         }
-        let mut model = std::mem::take(&mut lower.model);
-        check_units::check_overrides(&mut model, &changed, diagnostics);
-        Some(model)
+        Some((lower.model, lower.call_sites))
     }
 
-    /// E0803-like: a model that is not there.
+    /// A model that is not there.
     pub fn no_model(&self, file: usize, name: &str, span: Span) -> Diagnostic {
         let known: Vec<&str> = self
             .files
@@ -786,14 +800,14 @@ impl Lower<'_> {
     }
 
     /// One `name = value` of `model A = B(..)`.
-    fn override_value(&mut self, arg: &ast::Arg, base: &str) -> Option<SymbolId> {
+    fn override_value(&mut self, arg: &ast::Arg, base: &str) {
         let Some(name) = &arg.name else {
             self.report(
                 Diagnostic::new(Code("E0206"), arg.value.span(), format!("what of `{base}` does this value replace?"))
                     .at("no name")
                     .help("write `name = value`"),
             );
-            return None;
+            return;
         };
         let Some(id) = self.model.names.get(&name.text).copied() else {
             let mut d = Diagnostic::new(Code("E0201"), name.span, format!("`{base}` has no `{}`", name.text)).at("not known there");
@@ -801,7 +815,7 @@ impl Lower<'_> {
                 d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), name.span, near);
             }
             self.report(d);
-            return None;
+            return;
         };
         let symbol = self.model.symbol(id);
         let (kind, symbol_name, declared, had_prior) = (symbol.kind, symbol.name.clone(), symbol.span, symbol.dist.is_some());
@@ -812,9 +826,11 @@ impl Lower<'_> {
                     .label(declared, "declared here")
                     .help("parameters, constants, start values and inputs can"),
             );
-            return None;
+            return;
         }
+        let saved = self.enter_file(self.file);
         let value = self.value(&arg.value);
+        self.leave_file(saved);
         if had_prior && kind == SymbolKind::Param {
             let mut d = Diagnostic::new(Code("W0106"), name.span, format!("the prior of `{symbol_name}` does not hold for its new value"))
                 .at("its `~` is dropped here")
@@ -825,7 +841,6 @@ impl Lower<'_> {
         let symbol = &mut self.model.symbols[id.0 as usize];
         symbol.value = Some(value);
         symbol.dist = None;
-        Some(id)
     }
 }
 

@@ -19,7 +19,11 @@ use super::study::{BindTarget, Binding, DataSet, Estimate, Experiment, Prior, Si
 
 impl Models<'_> {
     /// Lowers one study; `None` where its model has errors or is not there.
-    pub(super) fn study(&mut self, file: usize, directive: &Directive, span: Span, diagnostics: &mut Diagnostics) -> Option<Study> {
+    ///
+    /// `additions` are further statements of studies, by the study's name: what a command line sets.
+    pub(super) fn study(
+        &mut self, file: usize, directive: &Directive, span: Span, additions: Option<&ast::File>, diagnostics: &mut Diagnostics,
+    ) -> Option<Study> {
         let Some(name) = subject_name(directive) else {
             diagnostics.push(
                 Diagnostic::new(Code("E0101"), span, "`study` has no name").at("expected a name").help("write `study Name of Model { .. }`"),
@@ -74,6 +78,15 @@ impl Models<'_> {
                 lower.study_statement(statement, &mut study, &mut own);
             }
         }
+        for statement in additions.iter().flat_map(|f| &f.statements) {
+            if let StatementKind::Directive(added) = &statement.kind
+                && subject_name(added).is_some_and(|n| n.text == study.name)
+            {
+                for statement in added.block.iter().flat_map(|b| &b.statements) {
+                    lower.study_statement(statement, &mut study, &mut own);
+                }
+            }
+        }
         if !own.data.is_empty() {
             study.experiments.insert(0, own);
         }
@@ -111,9 +124,19 @@ impl Lower<'_> {
             "start" => study.starts.extend(self.start(directive, span)),
             "at" | "every" | "when" => study.events.extend(self.study_event(directive, span)),
             "estimate" => self.estimate(directive, span, &mut study.estimates),
-            "fit" => study.fit = self.method_settings(directive),
-            "report" => study.report = self.method_settings(directive),
-            "simulate" => study.simulate = Some(self.simulate(directive, span)),
+            "fit" => {
+                let settings = self.method_settings(directive);
+                study.fit.extend(settings);
+            }
+            "report" => {
+                let settings = self.method_settings(directive);
+                study.report.extend(settings);
+            }
+            "simulate" => {
+                let mut simulate = study.simulate.take().unwrap_or_default();
+                self.simulate(directive, span, &mut simulate);
+                study.simulate = Some(simulate);
+            }
             "sweep" => study.sweeps.extend(self.sweep(directive, span)),
             _ => {
                 let d = unknown_word(Context::Study, "inside a study", &directive.word);
@@ -500,8 +523,7 @@ impl Lower<'_> {
         }
     }
 
-    fn simulate(&mut self, directive: &Directive, span: Span) -> Simulate {
-        let mut simulate = Simulate::default();
+    fn simulate(&mut self, directive: &Directive, span: Span, simulate: &mut Simulate) {
         for subject in &directive.subjects {
             self.report(Diagnostic::new(Code("E0107"), subject.span, "`simulate` takes no name").at("remove this").label(span, "this statement"));
         }
@@ -514,7 +536,7 @@ impl Lower<'_> {
                 },
                 StatementKind::Bind(bind) => simulate.forcing.extend(self.forcing_file(bind, statement.span)),
                 StatementKind::Directive(inner) => match inner.word.text.as_str() {
-                    "step" => self.simulate_step(inner, statement.span, &mut simulate),
+                    "step" => self.simulate_step(inner, statement.span, simulate),
                     "hold" => {
                         for subject in &inner.subjects {
                             if let Some((symbol, _)) = self.quantity(subject) {
@@ -536,7 +558,6 @@ impl Lower<'_> {
                 }
             }
         }
-        simulate
     }
 
     /// `step 0.02 [s] via euler`

@@ -73,6 +73,12 @@ pub struct SettingSpec {
 }
 
 impl Settings {
+    /// Adds what a later block says; the last word counts.
+    pub fn extend(&mut self, later: Settings) {
+        self.method = later.method.or(self.method.take());
+        self.list.extend(later.list);
+    }
+
     /// The last setting with this key.
     pub fn get(&self, key: &str) -> Option<&Setting> {
         self.list.iter().rev().find(|s| s.key == key)

@@ -1,7 +1,7 @@
 //! Random straight-line programs: built as a graph, and evaluated plainly without any simplification.
 
 use proptest::prelude::*;
-use twinc::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp};
+use twinc::expr::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, UnaryOp, ops::powi};
 
 pub const N_STATES: usize = 4;
 pub const N_PARAMS: usize = 3;
@@ -83,6 +83,13 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 impl Program {
+    /// True with functions that are flat between jumps, where differences over a step tell nothing.
+    pub fn has_steps(&self) -> bool {
+        self.ops
+            .iter()
+            .any(|op| matches!(op, Op::Unary(UnaryOp::Floor | UnaryOp::Ceil, _) | Op::Binary(BinaryOp::Mod, _, _)))
+    }
+
     /// The last result as a node.
     pub fn build(&self, dag: &mut Dag) -> NodeId {
         let mut pool = vec![dag.leaf(Leaf::Time)];
@@ -115,13 +122,22 @@ impl Program {
             let at = |back: &usize| pool[pool.len() - 1 - back % pool.len()];
             let result = match op {
                 Op::Constant(value) => exact(*value),
-                Op::Unary(op, a) => function(|x| op.apply(x), at(a)),
+                Op::Unary(op, a) => {
+                    let (value, scale) = function(|x| op.apply(x), at(a));
+                    let jumps = *op == UnaryOp::Not && is_doubtful(at(a));
+                    (value, if jumps { f64::INFINITY } else { scale })
+                }
                 Op::Binary(op, a, b) => {
                     let (a, b) = (at(a), at(b));
                     let by_a = function(|x| op.apply(x, b.0), a);
                     let by_b = function(|x| op.apply(a.0, x), b);
-                    // The sign of a zero is not kept, but `atan2` looks at it.
-                    let jumps = *op == BinaryOp::Atan2 && a.0 == 0.0;
+                    let jumps = match op {
+                        // The sign of a zero is not kept, but `atan2` looks at it.
+                        BinaryOp::Atan2 => a.0 == 0.0,
+                        BinaryOp::Mod => (a.0 / b.0).abs() > 1e12,
+                        BinaryOp::And | BinaryOp::Or => is_doubtful(a) || is_doubtful(b),
+                        _ => false,
+                    };
                     (by_a.0, if jumps { f64::INFINITY } else { by_a.1 + by_b.1 })
                 }
                 Op::PowI(a, n) => function(|x| x.powf(f64::from(*n)), at(a)),
@@ -137,9 +153,8 @@ impl Program {
                     function(|d| f64::from(op.apply(a.0 + d, b.0)), (0.0, a.1 + b.1))
                 }
                 Op::Select(c, a, b) => {
-                    let (value, doubt) = function(|x| f64::from(x != 0.0), at(c));
-                    let taken = if value != 0.0 { at(a) } else { at(b) };
-                    (taken.0, if doubt > 1.5 { f64::INFINITY } else { taken.1 })
+                    let taken = if at(c).0 != 0.0 { at(a) } else { at(b) };
+                    (taken.0, if is_doubtful(at(c)) { f64::INFINITY } else { taken.1 })
                 }
             };
             pool.push(result);
@@ -147,6 +162,11 @@ impl Program {
         let (value, scale) = pool[pool.len() - 1];
         (value, if pool.iter().all(|(v, s)| v.is_finite() && s.is_finite()) { scale } else { f64::INFINITY })
     }
+}
+
+/// True where rounding may decide whether a truth value is 0.
+fn is_doubtful((x, scale): (f64, f64)) -> bool {
+    scale != 0.0 && x.abs() <= 64.0 * f64::EPSILON * scale
 }
 
 /// A function of one argument: the bound follows from how far the value moves over the argument's error.
@@ -157,4 +177,42 @@ fn function(f: impl Fn(f64) -> f64, (x, scale): (f64, f64)) -> (f64, f64) {
     // A change of more than a ten-thousandth over a rounding error is a jump.
     let jumps = !moved.is_finite() || 64.0 * f64::EPSILON * moved > 1e-4 * (1.0 + value.abs());
     (value, if jumps { f64::INFINITY } else { value.abs() + 2.0 * moved })
+}
+
+/// The value of `root` where every library function and real power is off by up to ε of itself, as in a kernel with
+/// vectorized functions; arithmetic is exact to the bit. `salt` chooses the errors.
+pub fn evaluate_with_poor_functions(dag: &Dag, root: NodeId, program: &Program, salt: u64) -> f64 {
+    let order = dag.reachable(&[root]);
+    let mut values = vec![0.0; root.0 as usize + 1];
+    for id in order {
+        let at = |id: NodeId| values[id.0 as usize];
+        let choice = salt.wrapping_mul(2 * u64::from(id.0) + 1) >> 61;
+        let poor = |v: f64| v * (1.0 + f64::EPSILON * (choice as f64 - 3.5) / 3.5);
+        let value = match dag.node(id) {
+            Node::Const(bits) => f64::from_bits(bits),
+            Node::Leaf(Leaf::State(k)) => program.x[k as usize],
+            Node::Leaf(Leaf::Param(k)) => program.p[k as usize],
+            Node::Leaf(_) => program.t,
+            Node::Unary(op, a) => match op {
+                UnaryOp::Abs | UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Not | UnaryOp::Sqrt => {
+                    op.apply(at(a))
+                }
+                _ => poor(op.apply(at(a))),
+            },
+            Node::Binary(op, a, b) => match op {
+                BinaryOp::Pow | BinaryOp::Atan2 => poor(op.apply(at(a), at(b))),
+                _ => op.apply(at(a), at(b)),
+            },
+            Node::PowI(a, n) => powi(at(a), n),
+            Node::Sum(sum) => {
+                let mut terms = dag.terms(sum).iter().map(|t| t.coefficient * at(t.node));
+                let first = terms.next().unwrap_or(0.0);
+                terms.fold(first, |sum, term| sum + term)
+            }
+            Node::Compare(op, a, b) => f64::from(op.apply(at(a), at(b))),
+            Node::Select { condition, then, otherwise } => at(if at(condition) != 0.0 { then } else { otherwise }),
+        };
+        values[id.0 as usize] = value;
+    }
+    values[root.0 as usize]
 }
