@@ -165,7 +165,9 @@ pub(super) fn declares(word: &str) -> bool {
     anywhere(word).any(|w| matches!(w.subject, Subject::Name | Subject::Names | Subject::Call))
 }
 
-use Context::{Data, Event, Experiment, File, Fit, Group, Model, Port, Report, Settings, Simulate, Study, Sweep, Task, Twin};
+use Context::{
+    Data, Event, Experiment, File, Fit, Group, Model, Port, Report, Settings, Simulate, Study, Sweep, Task, Twin,
+};
 use Shape::{Dist, Doc, Family, In, Init, Unit};
 
 const OF: Shape = Shape::Word(ClauseWord::Of);
@@ -213,6 +215,7 @@ const fn later(
 use Subject as S;
 
 /// Every word; the order is that of the manual.
+#[rustfmt::skip]
 pub const WORDS: &[Word] = &[
     // -- a file ------------------------------------------------------------------------------------------------------
     row("model", &[File], S::Name, &[Init, Doc], Some(Model), "physics, sensors, validity and safe sets"),
