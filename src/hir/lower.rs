@@ -248,6 +248,8 @@ impl Models<'_> {
         model.base = Some(base_name.clone());
         model.name = name.text.clone();
         model.span = Some(name.span);
+        // What the base asserts of its own values says nothing of others.
+        model.expects.clear();
         let mut lower = Lower::new(self.files, self.sources, file, model, diagnostics);
         lower.call_sites = call_sites;
         for arg in args {
