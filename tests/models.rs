@@ -1,6 +1,11 @@
 //! The shipped models, library, examples and manual: they read without a diagnostic, stand in canonical layout, and
 //! reproduce the published trajectories.
 
+mod end_points;
+mod kernels;
+mod open_loop;
+mod subject;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
