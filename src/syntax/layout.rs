@@ -526,7 +526,7 @@ impl<'t> Layout<'t, '_> {
                         if self.starts_statement(next, has_equal) {
                             return (header, extent);
                         }
-                    } else if !self.leads(next) {
+                    } else if !self.leads(next, &header) {
                         return (header, extent);
                     }
                     self.at = next;
@@ -566,11 +566,16 @@ impl<'t> Layout<'t, '_> {
     }
 
     /// True where a line that starts with this token goes on with the one before it.
-    fn leads(&self, idx: usize) -> bool {
-        let kind = self.kind_at(idx);
-        mistakes::is_operator(kind)
-            || matches!(kind, Kind::Comma | Kind::LBrace | Kind::DotDot)
-            || matches!(self.word_at(idx), "and" | "or" | "then" | "else" | "in")
+    fn leads(&self, idx: usize, header: &[Token]) -> bool {
+        match self.kind_at(idx) {
+            // An arrow may open a reaction without a left side, by mistake; it goes on only what looks like a side.
+            Kind::Arrow | Kind::BothArrow => !header.iter().any(|t| {
+                mistakes::is_arrow(t.kind) || matches!(t.kind, Kind::Equal | Kind::LBracket | Kind::Text | Kind::Prime)
+            }),
+            Kind::Comma | Kind::LBrace | Kind::DotDot => true,
+            Kind::Name => matches!(self.word_at(idx), "and" | "or" | "then" | "else" | "in"),
+            kind => mistakes::is_operator(kind),
+        }
     }
 
     /// True where the tokens from `idx` look like a statement's beginning and cannot go on an expression: `name' =`,

@@ -2,7 +2,7 @@
 //!
 //! The place where pest stopped and the tokens around it tell the mistake; no rule of the grammar is ever named.
 
-use super::ast::{ClauseKind, ClauseWord, Expr, ExprKind, Flag, StatementKind};
+use super::ast::{ClauseKind, ClauseWord, Expr, ExprKind, Flag, InfixOp, StatementKind};
 use super::convert::needs_brackets;
 use super::layout::{Form, Layout};
 use super::lex::{self, Kind, Token};
@@ -115,7 +115,15 @@ pub(super) fn before_reading(layout: &Layout<'_, '_>, form: Form, header: &[Toke
         return Some(ends_early(layout, last));
     }
     if form == Form::Ode {
-        let prime = header.iter().position(|t| t.kind == Kind::Prime)?;
+        let mut level = 0usize;
+        let prime = header.iter().position(|t| {
+            match t.kind {
+                Kind::LParen => level += 1,
+                Kind::RParen => level = level.saturating_sub(1),
+                _ => {}
+            }
+            t.kind == Kind::Prime && level == 0
+        })?;
         let next = *header.get(prime + 1)?;
         let span = layout.span(next);
         return match next.kind {
@@ -174,6 +182,13 @@ pub(super) fn after_reading(layout: &Layout<'_, '_>, kind: &StatementKind) -> Op
     let StatementKind::Directive(directive) = kind else {
         return None;
     };
+    if words::declares(&directive.word.text)
+        && let Some(ExprKind::Infix { op: InfixOp::Eq, op_span, left, .. }) =
+            directive.subjects.first().map(|s| &s.kind)
+        && matches!(left.kind, ExprKind::Path(_) | ExprKind::Call { .. })
+    {
+        return Some(no_comparison(*op_span));
+    }
     let is_condition = matches!(directive.word.text.as_str(), "when" | "safe")
         || directive.clauses.iter().any(|c| matches!(c.kind, ClauseKind::Word(ClauseWord::When, _)));
     let init = directive.clauses.iter().find(|c| matches!(c.kind, ClauseKind::Init(_)))?;
@@ -304,7 +319,7 @@ pub(super) fn explain(layout: &mut Layout<'_, '_>, form: Form, header: &[Token],
     })
 }
 
-fn is_arrow(kind: Kind) -> bool {
+pub(super) fn is_arrow(kind: Kind) -> bool {
     matches!(kind, Kind::Arrow | Kind::BothArrow)
 }
 
