@@ -20,7 +20,9 @@ pub(super) struct Convert<'a> {
     pub source: SourceId,
     /// Offset of the statement in the text.
     pub base: usize,
-    /// The whole text with comments blanked.
+    /// The whole text as written.
+    pub text: &'a str,
+    /// The same with comments blanked and look-alike operators replaced.
     pub clean: &'a str,
     /// Names that stand in the text as values.
     pub names: &'a HashSet<String>,
@@ -88,7 +90,12 @@ impl Convert<'_> {
     /// The bytes of a pair without the blanks that pest leaves at its end.
     fn span(&self, pair: &P<'_>) -> Span {
         let start = self.base + pair.as_span().start();
-        Span::new(self.source, start, start + pair.as_str().trim_end().len())
+        let mut end = start + pair.as_str().trim_end().len();
+        // A look-alike operator is longer than what it is read as.
+        while end < self.text.len() && !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        Span::new(self.source, start, end)
     }
 
     fn name(&self, pair: &P<'_>) -> Name {

@@ -15,7 +15,7 @@ use super::ast::{
 use super::convert::Convert;
 use super::grammar::{Rule, TwinParser};
 use super::lex::{self, Kind, Lexed, Token};
-use super::{mistakes, words};
+use super::{mistakes, unit_text, words};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::limits::{MAX_NESTING, MAX_SOURCE_BYTES, MAX_STATEMENTS};
 use crate::source::{SourceId, Span};
@@ -172,17 +172,23 @@ impl<'t> Layout<'t, '_> {
         let (tokens, text) = (self.tokens, self.text);
         self.names.get_or_insert_with(|| {
             let mut names = HashSet::new();
-            let mut depth = 0usize;
-            for (i, token) in tokens.iter().enumerate() {
+            let mut in_brackets = false;
+            // Behind a number, letters are a unit without brackets, and so is what they are divided by.
+            let mut in_unit = false;
+            for token in tokens {
                 match token.kind {
-                    Kind::LBracket => depth += 1,
-                    Kind::RBracket | Kind::Newline => depth = depth.saturating_sub(1),
-                    Kind::Name if depth == 0 && (i == 0 || tokens[i - 1].kind != Kind::Number) => {
+                    Kind::LBracket => in_brackets = true,
+                    Kind::RBracket | Kind::Newline => in_brackets = false,
+                    Kind::Name if !in_brackets => {
                         let name = text.get(token.start as usize..token.end as usize).unwrap_or("");
-                        names.insert(name.to_string());
+                        if !(in_unit && unit_text::looks_like_unit(name)) {
+                            names.insert(name.to_string());
+                        }
                     }
                     _ => {}
                 }
+                in_unit = matches!(token.kind, Kind::Number | Kind::OddNumber)
+                    || (in_unit && matches!(token.kind, Kind::Name | Kind::Star | Kind::Slash));
             }
             names
         })
@@ -533,7 +539,7 @@ impl<'t> Layout<'t, '_> {
                     continue;
                 }
                 Kind::LParen | Kind::LBracket => {
-                    let is_unit = token.kind == Kind::LBracket && header.last().is_some_and(|t| may_have_unit(*t));
+                    let is_unit = token.kind == Kind::LBracket && header.last().is_some_and(|t| self.may_have_unit(*t));
                     brackets.push(Bracket { token, is_unit, ifs });
                 }
                 Kind::RParen | Kind::RBracket => {
@@ -563,6 +569,11 @@ impl<'t> Layout<'t, '_> {
         mistakes::is_operator(token.kind)
             || matches!(token.kind, Kind::Comma | Kind::Colon)
             || (token.kind == Kind::Name && lex::is_reserved(self.slice(token)))
+    }
+
+    /// True for tokens behind which a bracket starts a unit and not a list.
+    fn may_have_unit(&self, token: Token) -> bool {
+        token.kind == Kind::Text || mistakes::ends_value(self, token)
     }
 
     /// True where a line that starts with this token goes on with the one before it.
@@ -702,6 +713,7 @@ impl<'t> Layout<'t, '_> {
         let mut convert = Convert {
             source: self.source,
             base: span.start as usize,
+            text: self.text,
             clean: self.clean,
             names: self.names.as_ref().unwrap_or(&none),
             diagnostics: self.diagnostics,
@@ -773,11 +785,6 @@ struct Bracket {
     is_unit: bool,
     /// How many `if` are open outside it.
     ifs: usize,
-}
-
-/// True for tokens behind which a bracket starts a unit and not a list.
-fn may_have_unit(token: Token) -> bool {
-    matches!(token.kind, Kind::Name | Kind::Quoted | Kind::Number | Kind::RParen | Kind::Text)
 }
 
 fn has_glued(slice: &str) -> bool {
