@@ -240,7 +240,12 @@ impl Convert<'_> {
         let mut inner = pair.into_inner();
         let name = self.name(&inner.next()?);
         let value = self.value(inner.next()?);
-        Some(Setting { name, value, clauses: self.clauses(inner) })
+        let clauses = self.clauses(inner);
+        if let Some(second) = clauses.iter().find(|c| matches!(c.kind, ClauseKind::Init(_))) {
+            self.repeated("the value behind `=`", second.span, value.span());
+            self.failed = true;
+        }
+        Some(Setting { name, value, clauses })
     }
 
     fn directive(&mut self, pair: P<'_>) -> Option<Directive> {
@@ -383,7 +388,7 @@ impl Convert<'_> {
         let mut ops: Vec<Op> = Vec::new();
         for part in pair.into_inner() {
             match part.as_rule() {
-                Rule::prefix => {
+                Rule::prefix | Rule::sign => {
                     let op = if part.as_str() == "-" { PrefixOp::Neg } else { PrefixOp::Not };
                     if op == PrefixOp::Not && ops.last().is_some_and(|top| top.precedence() > op.precedence()) {
                         self.diagnostics.push(

@@ -185,12 +185,12 @@ impl Line {
     }
 
     fn bound(&mut self, expr: &Expr) {
-        self.operand(expr, InfixOp::Add.precedence(), false);
+        self.operand(expr, InfixOp::Add.precedence(), true);
     }
 
     /// The upper end of a range, where a clause may also begin.
     fn last_bound(&mut self, expr: &Expr) {
-        self.guarded(expr, InfixOp::Add.precedence(), false);
+        self.guarded(expr, InfixOp::Add.precedence(), true);
     }
 
     /// What a word speaks of; `is_safe` where a lone name cannot be read as a clause.
@@ -416,7 +416,9 @@ impl Line {
         for (i, expr) in exprs.iter().enumerate() {
             if i > 0 {
                 self.push(",");
-                self.break_point(3);
+                if matches!(expr.kind, ExprKind::Path(_) | ExprKind::Call { .. }) {
+                    self.break_point(3);
+                }
                 self.push(" ");
             }
             self.expr(expr);

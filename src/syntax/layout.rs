@@ -673,7 +673,7 @@ impl<'t> Layout<'t, '_> {
                 let Some(kind) = kind else {
                     return Read::Bad;
                 };
-                if let Some(found) = mistakes::after_reading(self, &kind) {
+                if let Some(found) = mistakes::after_reading(&kind) {
                     self.diagnostics.push(found);
                 }
                 Read::Good(Box::new(kind))

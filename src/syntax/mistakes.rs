@@ -178,7 +178,11 @@ fn ends_early(layout: &Layout<'_, '_>, last: Token) -> Diagnostic {
 }
 
 /// Statements that are read but mean something else than was meant.
-pub(super) fn after_reading(layout: &Layout<'_, '_>, kind: &StatementKind) -> Option<Diagnostic> {
+pub(super) fn after_reading(kind: &StatementKind) -> Option<Diagnostic> {
+    if let StatementKind::Labelled(labelled) = kind {
+        let init = labelled.clauses.iter().find(|c| matches!(c.kind, ClauseKind::Init(_)))?;
+        return Some(compares(Span { end: init.span.start + 1, ..init.span }));
+    }
     let StatementKind::Directive(directive) = kind else {
         return None;
     };
@@ -199,7 +203,6 @@ pub(super) fn after_reading(layout: &Layout<'_, '_>, kind: &StatementKind) -> Op
         return None;
     }
     let place = Span { end: init.span.start + 1, ..init.span };
-    debug_assert_eq!(layout.text.get(place.start as usize..place.end as usize), Some("="));
     Some(compares(place))
 }
 

@@ -159,9 +159,9 @@ fn directive(block: impl Strategy<Value = Option<Block>>) -> impl Strategy<Value
         if has_unit && ends_in_name {
             clauses.insert(0, Clause { kind: ClauseKind::Unit(unit), span: AT });
         }
-        // Words that declare take a name.
+        // Words that declare take a name, and their blocks hold entries.
         let is_name = matches!(subjects.first().map(|s| &s.kind), Some(ExprKind::Path(_)));
-        let word = Name { text: if is_name { word } else { "foo" }.to_string(), span: AT };
+        let word = Name { text: if is_name && block.is_none() { word } else { "foo" }.to_string(), span: AT };
         StatementKind::Directive(Directive { word, indices: vec![], label, subjects, clauses, block })
     })
 }
@@ -176,9 +176,15 @@ fn entry() -> impl Strategy<Value = StatementKind> {
     )
 }
 
+fn without_value(mut clauses: Vec<Clause>) -> Vec<Clause> {
+    clauses.retain(|c| !matches!(c.kind, ClauseKind::Init(_)));
+    clauses
+}
+
 fn setting() -> impl Strategy<Value = StatementKind> {
-    (name(), value(), clauses(false))
-        .prop_map(|(name, value, clauses)| StatementKind::Setting(Setting { name, value, clauses }))
+    (name(), value(), clauses(false)).prop_map(|(name, value, clauses)| {
+        StatementKind::Setting(Setting { name, value, clauses: without_value(clauses) })
+    })
 }
 
 fn simple() -> impl Strategy<Value = StatementKind> {
@@ -208,8 +214,9 @@ fn simple() -> impl Strategy<Value = StatementKind> {
             StatementKind::Reaction(Reaction { label, reactants, products, is_reversible, arrow: AT, clauses })
         },
     );
-    let labelled = (name(), expr(), clauses(false))
-        .prop_map(|(label, expr, clauses)| StatementKind::Labelled(Labelled { label, expr, clauses }));
+    let labelled = (name(), expr(), clauses(false)).prop_map(|(label, expr, clauses)| {
+        StatementKind::Labelled(Labelled { label, expr, clauses: without_value(clauses) })
+    });
     prop_oneof![ode, assign, bind, reaction, labelled, setting(), directive(Just(None))]
 }
 

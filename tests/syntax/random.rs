@@ -206,8 +206,8 @@ fn mutated() -> impl Strategy<Value = String> {
     prop::collection::vec(one, 1..4).prop_map(|changes| {
         let mut text = MODEL.to_string();
         for (at, length, piece, is_copy) in changes {
-            let start = at.min(text.len());
-            let end = (start + length).min(text.len());
+            let start = text.floor_char_boundary(at.min(text.len()));
+            let end = text.floor_char_boundary((start + length).min(text.len()));
             let new = if is_copy { format!("{}{piece}{}", &text[start..end], &text[start..end]) } else { piece };
             text.replace_range(start..end, &new);
         }
