@@ -3,8 +3,9 @@
 //! The place where pest stopped and the tokens around it tell the mistake; no rule of the grammar is ever named.
 
 use super::ast::{ClauseKind, ClauseWord, Expr, ExprKind, Flag, InfixOp, StatementKind};
-use super::convert::needs_brackets;
-use super::layout::{Form, Layout};
+use super::convert_expr::needs_brackets;
+use super::extent::Form;
+use super::layout::Layout;
 use super::lex::{self, Kind, Token};
 use super::{suggest, unit_text, words};
 use crate::diag::{Code, Diagnostic};
