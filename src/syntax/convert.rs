@@ -24,7 +24,7 @@ pub(super) struct Convert<'a> {
     /// The same with comments blanked and look-alike operators replaced.
     pub clean: &'a str,
     /// Names that stand in the text as values.
-    pub names: &'a HashSet<String>,
+    pub names: &'a HashSet<&'a str>,
     pub diagnostics: &'a mut Diagnostics,
     pub unread: &'a mut Vec<Name>,
     /// True where the statement must be left out.

@@ -73,7 +73,7 @@ pub(super) struct Layout<'t, 'd> {
     pub tokens: &'t [Token],
     pub clean: &'t str,
     pub line_starts: &'t [u32],
-    pub names: Option<HashSet<String>>,
+    pub names: Option<HashSet<&'t str>>,
     pub at: usize,
     n_statements: usize,
     pub depth: usize,
@@ -136,7 +136,7 @@ impl<'t> Layout<'t, '_> {
     }
 
     /// Names that stand in the text outside unit brackets and not right behind a number.
-    pub fn names(&mut self) -> &HashSet<String> {
+    pub fn names(&mut self) -> &HashSet<&'t str> {
         let (tokens, text) = (self.tokens, self.text);
         self.names.get_or_insert_with(|| {
             let mut names = HashSet::new();
@@ -150,7 +150,7 @@ impl<'t> Layout<'t, '_> {
                     Kind::Name if !in_brackets => {
                         let name = text.get(token.start as usize..token.end as usize).unwrap_or("");
                         if !(in_unit && unit_text::looks_like_unit(name)) {
-                            names.insert(name.to_string());
+                            names.insert(name);
                         }
                     }
                     _ => {}

@@ -10,7 +10,7 @@ use super::convert::Convert;
 use super::extent::Form;
 use super::grammar::{Rule, TwinParser};
 use super::layout::Layout;
-use super::lex::Token;
+use super::lex::{Kind, Token};
 use super::mistakes;
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
@@ -66,7 +66,7 @@ impl Layout<'_, '_> {
         let slice = self.clean.get(span.start as usize..span.end as usize).unwrap_or("");
         match TwinParser::parse(rule, slice) {
             Ok(pairs) => {
-                let kind = self.convert(span, |convert| convert.statement(pairs));
+                let kind = self.convert(header, span, |convert| convert.statement(pairs));
                 let Some(kind) = kind else {
                     return Read::Bad;
                 };
@@ -100,10 +100,9 @@ impl Layout<'_, '_> {
         }
     }
 
-    fn convert<T>(&mut self, span: Span, run: impl FnOnce(&mut Convert<'_>) -> T) -> T {
+    fn convert<T>(&mut self, header: &[Token], span: Span, run: impl FnOnce(&mut Convert<'_>) -> T) -> T {
         // The set of names is only needed for letters glued to a number.
-        let slice = self.clean.get(span.start as usize..span.end as usize).unwrap_or("");
-        if self.names.is_none() && has_glued(slice) {
+        if header.iter().any(|t| t.kind == Kind::OddNumber) {
             self.names();
         }
         let none = HashSet::new();
@@ -132,7 +131,7 @@ impl Layout<'_, '_> {
         let Ok(pairs) = TwinParser::parse(Rule::ode_tail_line, slice) else {
             return Read::Bad;
         };
-        match self.convert(tail, |convert| convert.equation(pairs, target)) {
+        match self.convert(header, tail, |convert| convert.equation(pairs, target)) {
             Some(kind) => Read::Good(Box::new(kind)),
             None => Read::Bad,
         }
@@ -154,7 +153,7 @@ impl Layout<'_, '_> {
         let Ok(pairs) = TwinParser::parse(Rule::lone_line, slice) else {
             return false;
         };
-        let Some(expr) = self.convert(span, |convert| convert.lone(pairs)) else {
+        let Some(expr) = self.convert(header, span, |convert| convert.lone(pairs)) else {
             return false;
         };
         let found = mistakes::missing_rate(self.text, *place, &expr);
@@ -163,9 +162,4 @@ impl Layout<'_, '_> {
         *place = place.to(span);
         true
     }
-}
-
-fn has_glued(slice: &str) -> bool {
-    let bytes = slice.as_bytes();
-    bytes.windows(2).any(|w| w[0].is_ascii_digit() && (w[1].is_ascii_alphabetic() || w[1] == b'_' || w[1] >= 0x80))
 }
