@@ -18,6 +18,8 @@ pub struct SparseLu {
     numeric: NumericLu<usize, f64>,
     factor_memory: MemBuffer,
     solve_memory: MemBuffer,
+    /// How many right-hand sides the memory suffices for.
+    most_sides: usize,
 }
 
 impl SparseLu {
@@ -28,7 +30,15 @@ impl SparseLu {
             MemBuffer::try_new(symbolic.factorize_numeric_lu_scratch::<f64>(Par::Seq, Default::default())).ok()?;
         let solve_memory = MemBuffer::try_new(symbolic.solve_in_place_scratch::<f64>(1, Par::Seq)).ok()?;
         let values = vec![0.0; pattern.nnz()];
-        Some(SparseLu { pattern, values, symbolic, numeric: NumericLu::new(), factor_memory, solve_memory })
+        Some(SparseLu {
+            pattern,
+            values,
+            symbolic,
+            numeric: NumericLu::new(),
+            factor_memory,
+            solve_memory,
+            most_sides: 1,
+        })
     }
 
     /// The order.
@@ -60,10 +70,20 @@ impl SparseLu {
 
     /// `b: n` becomes the solution of `A x = b`, A being the matrix last factorised.
     pub fn solve(&mut self, b: &mut [f64]) {
+        self.solve_rows(b, 1);
+    }
+
+    /// `b: n × m`, row major, becomes the solution of `A X = B`. Allocates where m is larger than ever before.
+    pub fn solve_rows(&mut self, b: &mut [f64], m: usize) {
+        let n = self.order();
+        if m > self.most_sides {
+            let need = self.symbolic.solve_in_place_scratch::<f64>(m, Par::Seq);
+            self.solve_memory = MemBuffer::new(need);
+            self.most_sides = m;
+        }
         let lu = LuRef::new_unchecked(&self.symbolic, &self.numeric);
-        let n = b.len();
         let stack = MemStack::new(&mut self.solve_memory);
-        lu.solve_in_place_with_conj(Conj::No, MatMut::from_column_major_slice_mut(b, n, 1), Par::Seq, stack);
+        lu.solve_in_place_with_conj(Conj::No, MatMut::from_row_major_slice_mut(b, n, m), Par::Seq, stack);
     }
 }
 
