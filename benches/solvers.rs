@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 use twinc::integrate::{Direction, Forcing, Integrator, Method, Options, Problem, Sample, Start, Tolerance};
-use twinc::linalg::{CscPattern, ShiftedLu};
+use twinc::linalg::{CscPattern, LinearSolver, ShiftedLu};
 use twinc::system::System;
 use twinc::system::closure::ClosureSystem;
 
@@ -42,9 +42,9 @@ fn scattered(n: usize, per_column: usize) -> (CscPattern, Vec<f64>) {
 }
 
 fn linear_solvers() {
-    println!("{:>6} {:>10} {:>8} {:>12} {:>12}", "order", "per column", "fill", "dense us", "sparse us");
-    for n in [8, 16, 24, 32, 48, 64, 96, 128, 256] {
-        for per_column in [3, 6, 12] {
+    println!("{:>6} {:>10} {:>8} {:>12} {:>12} {:>8}", "order", "per column", "fill", "dense us", "sparse us", "work");
+    for n in [8, 12, 16, 24, 32, 48, 64, 96, 128, 256] {
+        for per_column in [2, 3, 6] {
             let (pattern, values) = scattered(n, per_column);
             let time = |mut lu: ShiftedLu| {
                 let mut b = vec![1.0; n];
@@ -57,9 +57,16 @@ fn linear_solvers() {
                 })
             };
             let dense = time(ShiftedLu::dense(&pattern));
-            let sparse = ShiftedLu::sparse(&pattern).map_or(f64::NAN, time);
+            let lu = ShiftedLu::sparse(&pattern).expect("memory");
+            let share = match lu.solver() {
+                LinearSolver::Sparse(lu) => {
+                    (lu.operations() + 8 * lu.fill()) as f64 / (n * n * n / 3 + 8 * n * n) as f64
+                }
+                LinearSolver::Dense(_) => f64::NAN,
+            };
+            let sparse = time(lu);
             let fill = pattern.nnz() as f64 / (n * n) as f64;
-            println!("{n:>6} {per_column:>10} {fill:>8.3} {dense:>12.2} {sparse:>12.2}");
+            println!("{n:>6} {per_column:>10} {fill:>8.3} {dense:>12.2} {sparse:>12.2} {share:>8.3}");
         }
     }
 }

@@ -101,6 +101,11 @@ impl Elimination {
         2 * self.l_rows.len() + self.n
     }
 
+    /// Multiplications of one factorisation.
+    pub fn operations(&self) -> usize {
+        self.l_ptr.windows(2).map(|w| (w[1] - w[0]).pow(2)).sum()
+    }
+
     /// Factorises the matrix with the given values. Returns false where a pivot cancels or grows too much.
     pub fn factorize(&mut self, values: &[f64]) -> bool {
         for j in 0..self.n {

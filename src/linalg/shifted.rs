@@ -2,11 +2,12 @@
 
 use super::{CscPattern, DenseLu, Singular, SparseLu};
 
-/// Up to this order the dense factorisation is used whatever the fill (measured, see benches/solvers.rs: the sparse one
-/// needs an order of about 100 to win with three entries in a column, and more than 250 with six).
-const DENSE_ORDER: usize = 64;
-/// Above [`DENSE_ORDER`] it is used where at least this share of the entries is nonzero.
-const DENSE_FILL: f64 = 0.03;
+/// Up to this order the factorisation is dense without further thought.
+const DENSE_ORDER: usize = 16;
+/// Above it the sparse one is used where its multiplications, for a factorisation and the eight solves of a step, are
+/// less than this share of the dense one's, which run several times faster (measured on orders 24 to 128, see
+/// benches/solvers.rs: both take the same time at shares of 0.04 to 0.06).
+const SPARSE_SHARE: f64 = 0.05;
 
 /// The factorisation in use.
 pub enum LinearSolver {
@@ -26,11 +27,25 @@ pub struct ShiftedLu {
 }
 
 impl ShiftedLu {
-    /// Prepares for the Jacobians of one square pattern, choosing the factorisation by order and fill.
+    /// Prepares for the Jacobians of one square pattern, choosing the factorisation by the work it takes.
     pub fn new(pattern: &CscPattern) -> Self {
         let n = pattern.n_cols();
-        let is_dense = n <= DENSE_ORDER || pattern.nnz() as f64 >= DENSE_FILL * (n * n) as f64;
-        if is_dense { Self::dense(pattern) } else { Self::sparse(pattern).unwrap_or_else(|| Self::dense(pattern)) }
+        if n <= DENSE_ORDER {
+            return Self::dense(pattern);
+        }
+        let dense_work = (n as f64).powi(3) / 3.0 + 8.0 * (n as f64).powi(2);
+        match Self::sparse(pattern) {
+            Some(shifted) if shifted.sparse_work() < SPARSE_SHARE * dense_work => shifted,
+            Some(_) | None => Self::dense(pattern),
+        }
+    }
+
+    /// Multiplications of a sparse factorisation with eight solves; infinite for a dense one.
+    fn sparse_work(&self) -> f64 {
+        match &self.solver {
+            LinearSolver::Sparse(lu) => (lu.operations() + 8 * lu.fill()) as f64,
+            LinearSolver::Dense(_) => f64::INFINITY,
+        }
     }
 
     /// The dense factorisation.

@@ -50,6 +50,11 @@ impl SparseLu {
         self.elimination.fill()
     }
 
+    /// Multiplications of one factorisation with pivots on the diagonal.
+    pub fn operations(&self) -> usize {
+        self.elimination.operations()
+    }
+
     /// The entries in the order of the pattern, to be filled before [`SparseLu::factorize`].
     pub fn values_mut(&mut self) -> &mut [f64] {
         &mut self.values
