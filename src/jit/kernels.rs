@@ -5,6 +5,7 @@
 //! made in a graph of our own, a copy of the model's that grows: the model's nodes keep their ids there.
 
 use std::ops::BitOr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -156,11 +157,11 @@ impl BitOr for Needs {
     }
 }
 
-/// What compiling one part took; for logs, never for results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What compiling some parts took; for logs, never for results.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
     /// Which.
-    pub part: Part,
+    pub parts: Vec<Part>,
     /// Differentiating and planning.
     pub plan: Duration,
     /// Making machine code.
@@ -213,6 +214,8 @@ pub struct Kernels {
     dag: Mutex<Dag>,
     cells: [Cell; Part::ALL.len()],
     timings: Mutex<Vec<Timing>>,
+    /// Scratch that any part compiled so far needs.
+    n_scratch: AtomicUsize,
     jacobian: OnceLock<Derivative>,
     parameter: OnceLock<Derivative>,
     input: OnceLock<Derivative>,
@@ -259,6 +262,7 @@ impl Kernels {
             model,
             cells: Default::default(),
             timings: Mutex::default(),
+            n_scratch: AtomicUsize::new(0),
             jacobian: OnceLock::new(),
             parameter: OnceLock::new(),
             input: OnceLock::new(),
@@ -279,11 +283,20 @@ impl Kernels {
         &self.model
     }
 
-    /// Compiles what is not compiled yet of `needs`.
+    /// Compiles what is not compiled yet of `needs`, all together.
     ///
     /// # Errors
-    /// The first part that could not be compiled.
+    /// Where a part could not be compiled, now or before.
     pub fn prepare(&self, needs: Needs) -> Result<(), CompileError> {
+        let cell = |part: &Part| &self.cells[*part as usize];
+        let missing = Part::ALL.into_iter().filter(|part| needs.contains(*part) && cell(part).get().is_none());
+        let missing: Vec<Part> = missing.collect();
+        if !missing.is_empty() {
+            for (part, kernels) in missing.iter().zip(self.compile_together(&missing)?) {
+                // Another thread may have been faster; its kernels are as good.
+                cell(part).get_or_init(|| Ok(kernels));
+            }
+        }
         for part in Part::ALL.into_iter().filter(|part| needs.contains(*part)) {
             self.compiled(part).as_ref().map_err(CompileError::clone)?;
         }
@@ -379,30 +392,69 @@ impl Kernels {
 
     /// Sizes; scratch is what the parts compiled so far need.
     pub(super) fn sizes(&self) -> Dims {
-        let compiled = self.cells.iter().filter_map(|cell| cell.get()?.as_ref().ok()).flatten();
-        Dims { n_scratch: compiled.map(Kernel::n_slots).max().unwrap_or(0), ..self.dims }
+        Dims { n_scratch: self.n_scratch.load(Ordering::Relaxed), ..self.dims }
     }
 
     /// The kernels of a part, compiled if they are not yet.
     pub(super) fn compiled(&self, part: Part) -> &Result<Vec<Kernel>, CompileError> {
         self.cells[part as usize].get_or_init(|| {
-            let begin = Instant::now();
-            let plans = self.plan(part);
-            if self.dag().is_full() {
-                return Err(CompileError::TooLarge);
-            }
-            let planned = Instant::now();
-            let kernels = self.compiler.compile(&plans)?;
-            let timing = Timing {
-                part,
-                plan: planned - begin,
-                compile: planned.elapsed(),
-                n_values: plans.iter().map(|plan| plan.ops.len()).sum(),
-                n_chunks: plans.iter().map(|plan| plan.chunks.len()).sum(),
-            };
-            self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
-            Ok(kernels)
+            let mut kernels = self.compile_together(&[part])?;
+            kernels.pop().ok_or_else(|| CompileError::Backend("no kernel came out".to_owned()))
         })
+    }
+
+    /// The kernels of each part, in one block of memory.
+    fn compile_together(&self, parts: &[Part]) -> Result<Vec<Vec<Kernel>>, CompileError> {
+        let begin = Instant::now();
+        let mut plans = Vec::new();
+        let mut counts = Vec::with_capacity(parts.len());
+        for &part in parts {
+            let of_part = self.plan(part);
+            counts.push(of_part.len());
+            plans.extend(of_part);
+        }
+        if self.dag().is_full() {
+            return Err(CompileError::TooLarge);
+        }
+        let planned = Instant::now();
+        let mut kernels = self.compiler.compile(&plans)?.into_iter();
+        let timing = Timing {
+            parts: parts.to_vec(),
+            plan: planned - begin,
+            compile: planned.elapsed(),
+            n_values: plans.iter().map(|plan| plan.ops.len()).sum(),
+            n_chunks: plans.iter().map(|plan| plan.chunks.len()).sum(),
+        };
+        self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
+        let kernels = parts.iter().zip(counts).map(|(&part, count)| {
+            let kernels: Vec<Kernel> = kernels.by_ref().take(count).collect();
+            let n_scratch = kernels.iter().map(|kernel| self.scratch_of(part, kernel)).max().unwrap_or(0);
+            self.n_scratch.fetch_max(n_scratch, Ordering::Relaxed);
+            kernels
+        });
+        Ok(kernels.collect())
+    }
+
+    /// A kernel's slots, and what `Kernels::run_aside` keeps beside them.
+    fn scratch_of(&self, part: Part, kernel: &Kernel) -> usize {
+        let beside = match part {
+            Part::TimesJacobian | Part::RootGradients | Part::Jumps => kernel.n_outputs(),
+            Part::JumpGradients => kernel.n_outputs() + self.dims.n_states,
+            Part::Rhs
+            | Part::Jacobian
+            | Part::TimeDerivative
+            | Part::ParameterJacobian
+            | Part::InputJacobian
+            | Part::DisturbanceJacobian
+            | Part::JacobianAlong
+            | Part::InitialState
+            | Part::InitialJacobian
+            | Part::Outputs
+            | Part::OutputJacobians
+            | Part::Times
+            | Part::Roots => 0,
+        };
+        kernel.n_slots() + beside
     }
 
     fn rhs_nodes(&self) -> Vec<NodeId> {
