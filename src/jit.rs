@@ -30,11 +30,13 @@ mod events;
 pub mod kernel;
 pub mod kernels;
 pub mod math;
+pub mod parts;
 pub mod plan;
 mod system;
 
 pub use kernel::{Compiler, Direction, Kernel};
-pub use kernels::{Kernels, Needs, Options, Part, Timing};
+pub use kernels::{Kernels, Options};
+pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
 
 /// Why no machine code could be made.
