@@ -3,6 +3,7 @@
 //! `k_i = f(t + c_i h, z + h Σ_{j<i} a_ij k_j)`, `z1 = z + h Σ b_i k_i`, error `h Σ e_i k_i`, and between them
 //! `z(t + θ h) = z + h Σ b_i(θ) k_i` with polynomials b_i(θ) without constant term.
 
+use super::controller::Norm;
 use super::field::Field;
 use super::problem::Status;
 
@@ -110,13 +111,17 @@ impl Explicit {
 
     /// An estimate of `h |lambda|` from the last two stages, which for Tsit5 both lie at the step's end
     /// (Hairer and Wanner 1996, Solving Ordinary Differential Equations II, section IV.2).
-    pub fn stiffness(&self, n: usize, z_new: &[f64], h: f64) -> f64 {
+    ///
+    /// Differences are measured in units of the tolerance: the fast component of a stiff system is often a small one.
+    pub fn stiffness(&self, norm: &Norm, z_new: &[f64], h: f64) -> f64 {
+        let n = norm.atol.len();
         let k = |i: usize| &self.k[i * self.len..i * self.len + n];
         let (last, before) = (k(self.table.stages - 1), k(self.table.stages - 2));
         let (mut slope, mut distance) = (0.0, 0.0);
         for i in 0..n {
-            slope += (last[i] - before[i]).powi(2);
-            distance += (z_new[i] - self.point[i]).powi(2);
+            let tolerance = (norm.atol[i] + norm.rtol * z_new[i].abs()).max(f64::MIN_POSITIVE);
+            slope += ((last[i] - before[i]) / tolerance).powi(2);
+            distance += ((z_new[i] - self.point[i]) / tolerance).powi(2);
         }
         if distance > 0.0 { h * (slope / distance).sqrt() } else { 0.0 }
     }

@@ -1,5 +1,6 @@
 //! The formula in use: an explicit one, Rodas5P, or the first followed by the second.
 
+use super::controller::Norm;
 use super::explicit::Explicit;
 use super::field::Field;
 use super::fixed::{EULER, RK4};
@@ -9,7 +10,7 @@ use super::rodas5p::{Failure, Rodas5p};
 use super::tsit5::{STABILITY_LIMIT, TSIT5};
 
 /// Accepted steps at the stability limit after which [`Method::Auto`] calls a problem stiff ...
-const STIFF_STEPS: u32 = 8;
+const STIFF_STEPS: u32 = 10;
 /// ... and steps off the limit in a row that make it forget the ones before.
 const NONSTIFF_STEPS: u32 = 6;
 
@@ -96,12 +97,12 @@ impl Formula {
     }
 
     /// Says that the step of length `h` to `z_new` was accepted up to its end.
-    pub fn accept(&mut self, n: usize, z_new: &[f64], h: f64) {
+    pub fn accept(&mut self, norm: &Norm, z_new: &[f64], h: f64) {
         match &mut self.rosenbrock {
             Some(rosenbrock) if self.is_implicit => rosenbrock.restart(),
             Some(_) if self.method == Method::Auto => {
                 self.explicit.accept();
-                if self.explicit.stiffness(n, z_new, h) > STABILITY_LIMIT {
+                if self.explicit.stiffness(norm, z_new, h) > STABILITY_LIMIT {
                     self.stiff_steps += 1;
                     self.nonstiff_steps = 0;
                 } else {

@@ -268,7 +268,7 @@ impl<'s> Integrator<'s> {
                 }
                 None => {
                     self.report_until(t_new, h, request);
-                    self.formula.accept(self.field.n, &self.z_new, h);
+                    self.formula.accept(&self.norm, &self.z_new, h);
                     std::mem::swap(&mut self.z, &mut self.z_new);
                     self.t = t_new;
                     self.grid.1 += 1;

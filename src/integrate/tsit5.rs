@@ -40,5 +40,8 @@ pub(super) const TSIT5: Tableau = Tableau {
     ],
 };
 
-/// Where `h |lambda|` reaches this, stability and not accuracy limits the step: 0.9 of the real stability interval.
-pub(super) const STABILITY_LIMIT: f64 = 3.0;
+/// Where `h |lambda|` stays above this, stability and not accuracy limits the step.
+///
+/// The real stability interval ends at 3.5, but the step settles well below it where slow and fast errors share the
+/// tolerance: at 2.0 to 3.0 on HIRES and the Oregonator at rtol 1e-8. The Pleiades and Arenstorf's orbit stay below.
+pub(super) const STABILITY_LIMIT: f64 = 2.0;
