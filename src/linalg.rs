@@ -5,6 +5,7 @@
 
 pub mod csc;
 pub mod dense;
+mod elimination;
 pub mod shifted;
 pub mod sparse;
 
