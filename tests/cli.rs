@@ -460,9 +460,14 @@ fn equal_runs_have_equal_bytes_whatever_the_threads() {
 #[test]
 fn a_missing_column_shows_the_header() {
     let room = fit_room(2);
-    fs::write(room.path().join("data.csv"), "t,yy\n0,2\n").expect("a file");
+    fs::write(room.path().join("data.csv"), "t,product\n0,2\n").expect("a file");
     for verb in ["check", "calibrate"] {
-        room.run(&[verb, "fit.twin"]).ends(1).says("E0601").says("no column `y`").says("did you mean `yy`?");
+        room.run(&[verb, "fit.twin"])
+            .ends(1)
+            .says("E0601")
+            .says("no column `y`")
+            .says("columns are `t`, `product`")
+            .says("data.csv:1:1");
     }
     assert!(!room.path().join("runs").exists());
 }
