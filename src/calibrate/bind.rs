@@ -17,7 +17,7 @@ use crate::hir::settings::{SettingKind as Kind, SettingSpec, Settings};
 use crate::hir::study::{Estimate, Prior};
 use crate::hir::{Study, SymbolId};
 use crate::integrate::{Forcing, Method, Signal, Tolerance};
-use crate::source::{Loader, SourceMap};
+use crate::source::{Loader, SourceMap, Span};
 use crate::system::System;
 
 use super::experiment::{Experiment, Link, Measurement, Target};
@@ -36,6 +36,8 @@ pub struct Bound {
     pub parameters: Vec<Parameter>,
     /// Units of the parameters, for people.
     pub units: Vec<String>,
+    /// The `estimate` of each parameter.
+    pub spans: Vec<Span>,
     /// What was measured, and under which conditions.
     pub experiments: Vec<BoundExperiment>,
 }
@@ -162,11 +164,13 @@ pub fn bind(
     let first = models.first()?.clone();
     let mut parameters = Vec::new();
     let mut units = Vec::new();
+    let mut spans = Vec::new();
     for estimate in &study.estimates {
         is_whole &=
             add_estimate(study, estimate, &first, &models, &mut experiments, &mut parameters, &mut units, diagnostics);
+        spans.resize(parameters.len(), estimate.span);
     }
-    (is_whole && !diagnostics.has_errors()).then_some(Bound { models, parameters, units, experiments })
+    (is_whole && !diagnostics.has_errors()).then_some(Bound { models, parameters, units, spans, experiments })
 }
 
 /// Adds the parameters of one `estimate` and links them in every experiment. False where something was reported.

@@ -76,6 +76,8 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
         problem: &problem,
         settings: &settings,
         param_units: &bound.units,
+        param_spans: &bound.spans,
+        texts: sources,
         states: &states,
         time_unit: &model.time_unit,
         sources: &sources_used,

@@ -102,7 +102,19 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
             check_study(study, &file, &mut sources, &mut diagnostics);
         }
     }
-    Checked { sources, root, diagnostics, module }
+    Checked { sources, root, diagnostics: without_guesses(diagnostics), module }
+}
+
+/// Where there are errors, a parameter may only seem unused: its use may stand in what could not be read.
+fn without_guesses(found: Diagnostics) -> Diagnostics {
+    if !found.has_errors() {
+        return found;
+    }
+    let mut kept = Diagnostics::default();
+    for diagnostic in found.into_iter().filter(|diagnostic| diagnostic.code.0 != "W0101") {
+        kept.push(diagnostic);
+    }
+    kept
 }
 
 /// What a study adds to its model: start values, events, data, estimates.

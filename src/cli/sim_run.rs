@@ -5,7 +5,7 @@ use super::simulation::{Plan, Run, draw};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::table::{Column, Table, number};
 use crate::flat::{Distribution, FlatModel, Noise, Quantity};
-use crate::integrate::{Integrator, Problem, Sample, Start, Statistics, Status};
+use crate::integrate::{Integrator, Problem, ProblemError, Sample, Start, Statistics, Status};
 use crate::jit::{Kernel, Kernels};
 use crate::random::stream;
 use crate::system::System;
@@ -113,9 +113,9 @@ fn names(model: &FlatModel) -> Vec<(String, String)> {
 }
 
 fn one(plan: &Plan, idx: usize, run: &Run, kernels: &Kernels, extras: &Kernel) -> Result<Rows, Failure> {
-    let wrong = |error: String| Failure::new("E0804", error);
     let model = kernels.model();
-    let mut integrator = Integrator::new(kernels, plan.options.clone()).map_err(|error| wrong(error.to_string()))?;
+    let wrong = |error: ProblemError| mistake(&error, model);
+    let mut integrator = Integrator::new(kernels, plan.options.clone()).map_err(wrong)?;
     let problem = Problem {
         t0: plan.times.first().copied().unwrap_or(0.0),
         t1: plan.times.last().copied().unwrap_or(0.0),
@@ -155,8 +155,23 @@ fn one(plan: &Plan, idx: usize, run: &Run, kernels: &Kernels, extras: &Kernel) -
             column.push(value);
         }
     };
-    let outcome = integrator.solve(&problem, &plan.times, &mut observe).map_err(|error| wrong(error.to_string()))?;
+    let outcome = integrator.solve(&problem, &plan.times, &mut observe).map_err(wrong)?;
     Ok(Rows { columns, status: outcome.status, statistics: outcome.statistics })
+}
+
+/// What the integrator finds wrong with the question.
+pub fn mistake(error: &ProblemError, model: &FlatModel) -> Failure {
+    if let ProblemError::TooManyEvents { event_idx, .. } = error
+        && let Some(event) = model.events.get(*event_idx)
+    {
+        let mut list = Diagnostics::default();
+        list.push(
+            Diagnostic::new(Code("E0510"), event.span, format!("`{}`: {error}", event.description))
+                .help("choose a longer period, or an `until`"),
+        );
+        return Failure::from_diagnostics(list);
+    }
+    Failure::new("E0804", error.to_string())
 }
 
 /// A measurement of an observable.

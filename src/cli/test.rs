@@ -12,7 +12,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::snapshot::{self, View};
 use crate::export::table::{header, number};
 use crate::flat::{Expectation, FlatModel, Variation};
-use crate::integrate::{Integrator, Options, Problem, Sample, Start, Tolerance};
+use crate::integrate::{Integrator, Options, Problem, ProblemError, Sample, Start, Tolerance};
 use crate::jit::{self, Kernels, Needs};
 use crate::source::SourceMap;
 use crate::system::Work;
@@ -121,8 +121,8 @@ fn expectations(kernels: &Kernels, found: &mut Diagnostics) -> Result<(), Failur
     let params: Vec<f64> = model.params.iter().map(|param| param.value).collect();
     let atol = Tolerance::PerState(bind::absolute_tolerances(model, &params, RTOL));
     let options = Options { rtol: RTOL, atol, max_steps: 10_000_000, ..Options::default() };
-    let wrong = |error: String| Failure::new("E0804", error);
-    let mut integrator = Integrator::new(kernels, options).map_err(|error| wrong(error.to_string()))?;
+    let wrong = |error: ProblemError| sim_run::mistake(&error, model);
+    let mut integrator = Integrator::new(kernels, options).map_err(wrong)?;
     let forcing = bind::declared_forcing(model);
     let problem = Problem {
         t0: 0.0,
@@ -144,7 +144,7 @@ fn expectations(kernels: &Kernels, found: &mut Diagnostics) -> Result<(), Failur
             }
         }
     };
-    let outcome = integrator.solve(&problem, &times, &mut observe).map_err(|error| wrong(error.to_string()))?;
+    let outcome = integrator.solve(&problem, &times, &mut observe).map_err(wrong)?;
     let run =
         simulation::Run { labels: Vec::new(), params: params.clone(), start: Vec::new(), forcing: forcing.clone() };
     if let Some(diagnostic) = sim_run::problem(outcome.status, model, &run) {
