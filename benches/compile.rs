@@ -139,7 +139,7 @@ fn chain(n: usize) -> Arc<str> {
 /// A model of about `n` statements as people write them: species and reactions, states and their equations, parameters
 /// with units, bounds and words, named algebra without units. Returns it with the number of statements.
 fn large(n: usize) -> (Arc<str>, usize) {
-    let n_blocks = n / 10;
+    let n_blocks = n.div_ceil(11);
     let mut text = String::from("model Large \"generated\" {\n  time [h]\n");
     let mut n_statements = 2;
     for i in 0..n_blocks {
@@ -152,15 +152,17 @@ fn large(n: usize) -> (Arc<str>, usize) {
              \x20 param kcat{i} [1/s] = 0.25 in 1e-3 .. 1e2 \"turnover\"\n\
              \x20 param Km{i} [uM] = 12.5 in 1 .. 100\n\
              \x20 param tau{i} [min] = 30 in 1 .. 600 ~ LogNormal(median = 30, gsd = 1.5)\n\
-             \x20 let occupied{i} = A{i}/(Km{i} + A{i})\n\
+             \x20 let occupied{i} [1] = A{i}/(Km{i} + A{i})\n\
+             \x20 let fill{i} = level{i}/{:.1} [m]\n\
              \x20 step{i}: A{i} -> B{i} rate kcat{i}*A{i}*occupied{i}/(1 + B{i}/{:.1} [mM])\n\
              \x20 carry{i}: B{i} -> A{next} @ {:.3} [1/h]\n\
-             \x20 level{i}' = (1 [m] + 0.1 [m]*occupied{i} - level{i})/tau{i}\n",
+             \x20 level{i}' = (1 [m] + 0.1 [m]*occupied{i} - level{i})*(1 + fill{i})/tau{i}\n",
             1.0 + (i % 90) as f64 * 0.25,
+            3.0 + (i % 5) as f64,
             2.0 + (i % 7) as f64,
             0.5 + (i % 11) as f64 * 0.125,
         );
-        n_statements += 10;
+        n_statements += 11;
     }
     text.push_str("}\n");
     (text.into(), n_statements)
