@@ -3,6 +3,7 @@
 //! This is one of the few places that touch files, clocks, terminals and environment variables. Each verb has a file;
 //! [`failure`] holds the exit codes, [`console`] the two streams, [`render`] and [`machine`] the diagnostics.
 
+mod additions;
 mod args;
 mod check;
 mod config;
@@ -20,9 +21,13 @@ mod fmt;
 mod interrupt;
 mod machine;
 mod new;
+mod prepare;
 mod progress;
 mod render;
 mod run_folder;
+mod sim;
+mod sim_run;
+mod simulation;
 mod target;
 
 pub use files::{FsLoader, FsSink};
@@ -122,6 +127,7 @@ fn verb_name(verb: &Verb) -> &'static str {
         Verb::Init => "init",
         Verb::Check(_) => "check",
         Verb::Fmt(_) => "fmt",
+        Verb::Sim(_) => "sim",
         Verb::Explain(_) => "explain",
         Verb::Completions(_) => "completions",
         Verb::Doctor(_) => "doctor",
@@ -130,12 +136,12 @@ fn verb_name(verb: &Verb) -> &'static str {
 
 /// `sources` takes every text that is read, so that a failure's labels can be shown.
 fn dispatch(cli: &Cli, config: &Config, console: &mut Console, sources: &mut SourceMap) -> Result<Exit, Failure> {
-    let _ = &sources;
     match &cli.verb {
         Verb::New(args) => new::run(&args.folder, console),
         Verb::Init => new::run(std::path::Path::new(""), console),
         Verb::Check(args) => check::run(args, console),
         Verb::Fmt(args) => fmt::run(args, console),
+        Verb::Sim(args) => sim::run(args, console, sources),
         Verb::Explain(args) => explain::run(args, console),
         Verb::Completions(args) => {
             let mut script = Vec::new();

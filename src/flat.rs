@@ -11,6 +11,7 @@ mod layout;
 mod lower;
 mod network;
 
+pub use crate::hir::model::Noise;
 pub use flatten::{Variation, flatten};
 
 use crate::expr::{Dag, NodeId};
@@ -91,18 +92,6 @@ pub struct Named {
     pub quantity: Quantity,
     /// Its value.
     pub node: NodeId,
-}
-
-/// The error model of an observable. `spread_output` is the standard deviation (Normal), the geometric standard
-/// deviation (LogNormal) or the scale (Laplace).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noise {
-    /// y ~ Normal(median, sd)
-    Normal,
-    /// ln y ~ Normal(ln median, ln gsd)
-    LogNormal,
-    /// y ~ Laplace(median, scale)
-    Laplace,
 }
 
 /// An observable: `System::outputs` number `value_output` is its median, `spread_output` its spread.

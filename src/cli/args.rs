@@ -1,5 +1,6 @@
 //! The command line as clap reads it. One struct per verb; what they do stands in the verb's own file.
 
+use super::target::{Assignment, parse_assignment};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -85,6 +86,8 @@ pub enum Verb {
     Check(CheckArgs),
     /// Bring files into the one layout
     Fmt(FmtArgs),
+    /// Simulate a study or a model; the table goes to standard output
+    Sim(SimArgs),
     /// Explain a diagnostic code with a failing model and its repair
     Explain(ExplainArgs),
     /// Print a completion script for a shell
@@ -129,6 +132,47 @@ pub struct FmtArgs {
     /// Write nothing; print what would change
     #[arg(long)]
     pub diff: bool,
+}
+
+/// `twinc sim`
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// The file, and what to run in it if there are several
+    #[arg(value_name = "FILE[:NAME]")]
+    pub file: String,
+    /// End time, such as 40 or "40 [min]"
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Distance of output times
+    #[arg(long, value_name = "TIME")]
+    pub output: Option<String>,
+    /// Integrator: auto, tsit5, rodas5p, euler, rk4
+    #[arg(long, value_name = "NAME")]
+    pub method: Option<String>,
+    /// Relative tolerance
+    #[arg(long)]
+    pub rtol: Option<f64>,
+    /// Absolute tolerance of every state
+    #[arg(long)]
+    pub atol: Option<f64>,
+    /// Set a quantity or a setting, such as k=0.3, "T=40 [degC]" or simulate.draws=100
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_assignment)]
+    pub set: Vec<Assignment>,
+    /// Vary a quantity, such as "k in 0.1 .. 10 { points = 5 }"
+    #[arg(long, value_name = "SWEEP")]
+    pub sweep: Vec<String>,
+    /// Write the table to this file (.csv, or .parquet where built in) instead of standard output
+    #[arg(short, long = "out", value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Draw the trajectory as SVG
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Keep the run in a new folder below this one
+    #[arg(long, value_name = "FOLDER")]
+    pub runs: Option<PathBuf>,
+    /// Use the plain library functions, for bit-for-bit equality with the interpreter
+    #[arg(long)]
+    pub strict_math: bool,
 }
 
 /// `twinc explain`

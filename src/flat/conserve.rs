@@ -83,9 +83,13 @@ fn jump(model: &mut FlatModel, law: &Conserved, event: &FlatEvent, diagnostics: 
     }
     if touched.iter().any(|(_, g)| model.dag.as_const(*g).is_none()) {
         diagnostics.push(
-            Diagnostic::new(Code("E0503"), law.span, format!("it cannot be shown that `{}` keeps `{}`", event.description, law.text))
-                .at("declared here")
-                .label(event.span, "this event changes what it is made of"),
+            Diagnostic::new(
+                Code("E0503"),
+                law.span,
+                format!("it cannot be shown that `{}` keeps `{}`", event.description, law.text),
+            )
+            .at("declared here")
+            .label(event.span, "this event changes what it is made of"),
         );
         return;
     }

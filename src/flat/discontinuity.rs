@@ -140,16 +140,24 @@ impl Builder<'_> {
                     None => vec![Trigger::Crossing { root_idx: triggers.root(g) }],
                 }
             }
-            Node::Binary(BinaryOp::Mod, a, period) => self.repeats(a, period, Dag::ZERO, triggers).into_iter().collect(),
-            Node::Unary(UnaryOp::Floor | UnaryOp::Ceil, a) => self.repeats(a, Dag::ONE, Dag::ZERO, triggers).into_iter().collect(),
+            Node::Binary(BinaryOp::Mod, a, period) => {
+                self.repeats(a, period, Dag::ZERO, triggers).into_iter().collect()
+            }
+            Node::Unary(UnaryOp::Floor | UnaryOp::Ceil, a) => {
+                self.repeats(a, Dag::ONE, Dag::ZERO, triggers).into_iter().collect()
+            }
             Node::Unary(UnaryOp::Sign, a) => match self.crossing_time(a) {
                 Some(Crossing::At(time)) => vec![Trigger::At { time_idx: triggers.time(time) }],
                 Some(Crossing::Never) => Vec::new(),
                 None => vec![Trigger::Crossing { root_idx: triggers.root(a) }],
             },
-            Node::Const(_) | Node::Leaf(_) | Node::Unary(..) | Node::Binary(..) | Node::PowI(..) | Node::Sum(_) | Node::Select { .. } => {
-                Vec::new()
-            }
+            Node::Const(_)
+            | Node::Leaf(_)
+            | Node::Unary(..)
+            | Node::Binary(..)
+            | Node::PowI(..)
+            | Node::Sum(_)
+            | Node::Select { .. } => Vec::new(),
         }
     }
 

@@ -14,7 +14,8 @@ use super::discontinuity::{Crossing, Triggers, dependencies, is_fixed, is_timele
 use super::layout::{Home, Layout, lay_out, member_name, tuples};
 use super::lower::{Builder, Definition, DerivativeSource, Moment};
 use super::{
-    Conserved, Distribution, Expectation, FlatEvent, FlatModel, Input, Jump, Named, Observable, Param, Quantity, State, conserve,
+    Conserved, Distribution, Expectation, FlatEvent, FlatModel, Input, Jump, Named, Observable, Param, Quantity, State,
+    conserve,
 };
 
 /// How a study's run differs from its model. Expressions live in the model's arena.
@@ -123,9 +124,13 @@ impl Builder<'_> {
                 Home::Const | Home::Let | Home::Observable => {
                     let symbol = self.model.symbol(start.symbol);
                     self.diagnostics.push(
-                        Diagnostic::new(Code("E0205"), start.span, format!("`{}` is a `{}` and has no start value", symbol.name, symbol.kind.word()))
-                            .at("given here")
-                            .label(symbol.span, "declared here"),
+                        Diagnostic::new(
+                            Code("E0205"),
+                            start.span,
+                            format!("`{}` is a `{}` and has no start value", symbol.name, symbol.kind.word()),
+                        )
+                        .at("given here")
+                        .label(symbol.span, "declared here"),
                     );
                     return None;
                 }
@@ -201,16 +206,20 @@ impl Builder<'_> {
                 } else {
                     format!("add `{name}' = ..`, or make it a `let`, `input` or `param`")
                 };
-                self.diagnostics.push(Diagnostic::new(Code("E0401"), symbol.span, title).at("nothing moves it").help(help));
+                self.diagnostics
+                    .push(Diagnostic::new(Code("E0401"), symbol.span, title).at("nothing moves it").help(help));
             } else {
-                let shown: Vec<String> = missing.iter().take(5).map(|k| member_name(name, &layout.indices(*k))).collect();
+                let shown: Vec<String> =
+                    missing.iter().take(5).map(|k| member_name(name, &layout.indices(*k))).collect();
                 let more = if missing.len() > 5 { format!(" and {} more", missing.len() - 5) } else { String::new() };
-                let mut d = Diagnostic::new(Code("E0406"), symbol.span, format!("{}{more} have no equation", shown.join(", ")))
-                    .at("declared here");
+                let mut d =
+                    Diagnostic::new(Code("E0406"), symbol.span, format!("{}{more} have no equation", shown.join(", ")))
+                        .at("declared here");
                 for ode in self.model.odes.iter().filter(|o| o.symbol == id).take(3) {
                     d = d.label(ode.span, "covers other members");
                 }
-                self.diagnostics.push(d.help(format!("add an equation for them, as in `{} = ..`", format_args!("{}'", shown[0]))));
+                self.diagnostics
+                    .push(d.help(format!("add an equation for them, as in `{} = ..`", format_args!("{}'", shown[0]))));
             }
         }
         is_good.then_some(())
@@ -256,7 +265,9 @@ impl Builder<'_> {
             let initial = self.define(Definition::Start(id, offset as u32));
             let rhs = self.define(Definition::Derivative(state));
             match (initial, rhs) {
-                (Some(initial), Some(rhs)) => flat.states.push(State { quantity, is_discrete, is_species, initial, rhs }),
+                (Some(initial), Some(rhs)) => {
+                    flat.states.push(State { quantity, is_discrete, is_species, initial, rhs })
+                }
                 _ => is_good = false,
             }
         }
@@ -267,7 +278,12 @@ impl Builder<'_> {
         let members = self.members(|l| match l.home {
             Home::Param => Some(l.first),
             Home::State { seed: Some(seed) } => Some(seed),
-            Home::State { seed: None } | Home::Const | Home::Input | Home::Disturbance | Home::Let | Home::Observable => None,
+            Home::State { seed: None }
+            | Home::Const
+            | Home::Input
+            | Home::Disturbance
+            | Home::Let
+            | Home::Observable => None,
         });
         let mut is_good = true;
         for (_, id, offset) in members {
@@ -282,7 +298,9 @@ impl Builder<'_> {
                 (None, None) => Some(0.0),
             };
             let prior = match &symbol.dist {
-                Some(dist) if symbol.kind == SymbolKind::Param => self.distribution(&dist.clone(), value.unwrap_or(0.0)).map(Some),
+                Some(dist) if symbol.kind == SymbolKind::Param => {
+                    self.distribution(&dist.clone(), value.unwrap_or(0.0)).map(Some)
+                }
                 Some(_) | None => Some(None),
             };
             match (value, prior) {
@@ -298,9 +316,13 @@ impl Builder<'_> {
         let found = self.dag.as_const(node);
         if found.is_none() {
             self.diagnostics.push(
-                Diagnostic::new(Code("E0407"), self.model.expr(value).span, format!("the value of `{}` must be a constant", symbol.name))
-                    .at("depends on other quantities")
-                    .help(format!("use `let {} = ..` for what follows from other quantities", symbol.name)),
+                Diagnostic::new(
+                    Code("E0407"),
+                    self.model.expr(value).span,
+                    format!("the value of `{}` must be a constant", symbol.name),
+                )
+                .at("depends on other quantities")
+                .help(format!("use `let {} = ..` for what follows from other quantities", symbol.name)),
             );
         }
         found
@@ -313,7 +335,9 @@ impl Builder<'_> {
         };
         let spread = self.constant(dist.args[1]?, "an argument of a distribution")?;
         let (is_good, rule) = match dist.kind {
-            DistKind::Normal | DistKind::Laplace => (spread > 0.0 && location.is_finite(), "its spread must be positive"),
+            DistKind::Normal | DistKind::Laplace => {
+                (spread > 0.0 && location.is_finite(), "its spread must be positive")
+            }
             DistKind::LogNormal => (location > 0.0 && spread > 1.0, "its median must be positive and its gsd above 1"),
             DistKind::Uniform => (location < spread, "its low end must be below its high end"),
             DistKind::LogUniform => (0.0 < location && location < spread, "its ends must be positive and in order"),
@@ -321,8 +345,12 @@ impl Builder<'_> {
         if !is_good {
             let names = dist.kind.arguments();
             self.diagnostics.push(
-                Diagnostic::new(Code("E0609"), dist.span, format!("a distribution's arguments are out of range: {rule}"))
-                    .at(format!("{} = {location}, {} = {spread}", names[0], names[1])),
+                Diagnostic::new(
+                    Code("E0609"),
+                    dist.span,
+                    format!("a distribution's arguments are out of range: {rule}"),
+                )
+                .at(format!("{} = {location}, {} = {spread}", names[0], names[1])),
             );
             return None;
         }
@@ -368,9 +396,13 @@ impl Builder<'_> {
                         Some(Some(_)) => {}
                         Some(None) => {
                             self.diagnostics.push(
-                                Diagnostic::new(Code("E0407"), symbol.span, format!("the constant `{}` depends on what may change", symbol.name))
-                                    .at("declared here")
-                                    .help(format!("use `let {} = ..`", symbol.name)),
+                                Diagnostic::new(
+                                    Code("E0407"),
+                                    symbol.span,
+                                    format!("the constant `{}` depends on what may change", symbol.name),
+                                )
+                                .at("declared here")
+                                .help(format!("use `let {} = ..`", symbol.name)),
                             );
                             is_good = false;
                             break;
@@ -416,7 +448,12 @@ impl Builder<'_> {
             let value_output = flat.outputs.len();
             flat.outputs.push(node);
             spreads.push(spread);
-            flat.observables.push(Observable { quantity, value_output, spread_output: None, noise: noise.map(|(n, _)| n) });
+            flat.observables.push(Observable {
+                quantity,
+                value_output,
+                spread_output: None,
+                noise: noise.map(|(n, _)| n),
+            });
         }
         for (observable, spread) in flat.observables.iter_mut().zip(spreads) {
             if let Some(node) = spread {
@@ -472,7 +509,12 @@ impl Builder<'_> {
                 let every = self.fixed_time(*period)?;
                 if self.dag.as_const(every).is_some_and(|p| p.is_nan() || p <= 0.0) {
                     self.diagnostics.push(
-                        Diagnostic::new(Code("E0602"), self.model.expr(*period).span, "the period of an event must be positive").at("every so often"),
+                        Diagnostic::new(
+                            Code("E0602"),
+                            self.model.expr(*period).span,
+                            "the period of an event must be positive",
+                        )
+                        .at("every so often"),
                     );
                     return None;
                 }
@@ -516,7 +558,8 @@ impl Builder<'_> {
         match self.crossing_time(margin)? {
             Crossing::Never => Some(Crossing::Never),
             Crossing::At(time) => {
-                let slope = crate::expr::diff::gradients(&mut self.dag, &[margin], crate::expr::diff::Wrt::Time).remove(0);
+                let slope =
+                    crate::expr::diff::gradients(&mut self.dag, &[margin], crate::expr::diff::Wrt::Time).remove(0);
                 match slope.first().and_then(|(_, s)| self.dag.as_const(*s)) {
                     Some(s) if s > 0.0 => Some(Crossing::At(time)),
                     Some(_) => Some(Crossing::Never),
@@ -536,9 +579,13 @@ impl Builder<'_> {
         {
             let name = &self.model.symbol(assign.symbol).name;
             self.diagnostics.push(
-                Diagnostic::new(Code("E0505"), assign.span, format!("this event assigns `{name}` twice in ways that conflict"))
-                    .at("again here")
-                    .help("right-hand sides see the values before the event: write one assignment"),
+                Diagnostic::new(
+                    Code("E0505"),
+                    assign.span,
+                    format!("this event assigns `{name}` twice in ways that conflict"),
+                )
+                .at("again here")
+                .help("right-hand sides see the values before the event: write one assignment"),
             );
             return None;
         }
@@ -567,7 +614,11 @@ impl Builder<'_> {
             }
             let layout = self.layouts[id.0 as usize].clone();
             if matches!(layout.home, Home::State { .. }) {
-                jumps.extend((0..layout.len() as u32).map(|k| Jump { state: layout.first + k, op: AssignOp::Multiply, value: factor }));
+                jumps.extend((0..layout.len() as u32).map(|k| Jump {
+                    state: layout.first + k,
+                    op: AssignOp::Multiply,
+                    value: factor,
+                }));
             }
         }
         Some(())
@@ -590,7 +641,14 @@ impl Builder<'_> {
             match (node, time, value, tolerance) {
                 (Some(node), Some(time), Some(value), Some(tolerance)) => {
                     let tolerance = if expect.is_relative { tolerance * value.abs() } else { tolerance };
-                    flat.expectations.push(Expectation { text: expect.text.clone(), node, time, value, tolerance, span: expect.span });
+                    flat.expectations.push(Expectation {
+                        text: expect.text.clone(),
+                        node,
+                        time,
+                        value,
+                        tolerance,
+                        span: expect.span,
+                    });
                 }
                 _ => is_good = false,
             }

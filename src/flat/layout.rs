@@ -96,7 +96,10 @@ pub(super) struct Counts {
 ///
 /// `shapes` holds the evaluated index ranges; `assigned` are the symbols that events assign.
 pub(super) fn lay_out(
-    model: &Model, shapes: Vec<Vec<(i64, i64)>>, assigned: &HashSet<SymbolId>, diagnostics: &mut Diagnostics,
+    model: &Model,
+    shapes: Vec<Vec<(i64, i64)>>,
+    assigned: &HashSet<SymbolId>,
+    diagnostics: &mut Diagnostics,
 ) -> Option<(Vec<Layout>, Counts)> {
     let has_ode: HashSet<SymbolId> = model.odes.iter().map(|o| o.symbol).collect();
     let mut counts = Counts::default();
@@ -106,10 +109,14 @@ pub(super) fn lay_out(
         let is_assigned = assigned.contains(&id);
         let home = match symbol.kind {
             SymbolKind::Const => Home::Const,
-            SymbolKind::Param | SymbolKind::Species { is_fixed: true, .. } if is_assigned => Home::State { seed: Some(0) },
+            SymbolKind::Param | SymbolKind::Species { is_fixed: true, .. } if is_assigned => {
+                Home::State { seed: Some(0) }
+            }
             SymbolKind::Compartment if is_assigned || has_ode.contains(&id) => Home::State { seed: Some(0) },
             SymbolKind::Param | SymbolKind::Species { is_fixed: true, .. } | SymbolKind::Compartment => Home::Param,
-            SymbolKind::Species { is_fixed: false, .. } | SymbolKind::State | SymbolKind::Discrete => Home::State { seed: None },
+            SymbolKind::Species { is_fixed: false, .. } | SymbolKind::State | SymbolKind::Discrete => {
+                Home::State { seed: None }
+            }
             SymbolKind::Let => Home::Let,
             SymbolKind::Input => Home::Input,
             SymbolKind::Disturbance => Home::Disturbance,

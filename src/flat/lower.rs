@@ -252,7 +252,10 @@ impl<'a> Builder<'a> {
         match self.dag.as_const(node) {
             Some(v) if v.fract() == 0.0 && v.abs() < 1e15 => Ok(v as i64),
             Some(v) => {
-                self.diagnostics.push(Diagnostic::new(Code("E0405"), span, format!("an index must be a whole number, and this is {v}")).at("used as an index"));
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0405"), span, format!("an index must be a whole number, and this is {v}"))
+                        .at("used as an index"),
+                );
                 Err(Stop::Failed)
             }
             None => {
@@ -303,7 +306,12 @@ impl<'a> Builder<'a> {
         if self.dag.len() >= MAX_DAG_NODES {
             let span = self.model.expr(id).span;
             self.diagnostics.push(
-                Diagnostic::new(Code("E0114"), span, format!("the equations have more than {MAX_DAG_NODES} operations")).at("here the limit is reached"),
+                Diagnostic::new(
+                    Code("E0114"),
+                    span,
+                    format!("the equations have more than {MAX_DAG_NODES} operations"),
+                )
+                .at("here the limit is reached"),
             );
             return Err(Stop::Failed);
         }
@@ -434,7 +442,8 @@ impl<'a> Builder<'a> {
                 None => {
                     let span = self.model.expr(condition).span;
                     self.diagnostics.push(
-                        Diagnostic::new(Code("E0407"), span, "the condition of a `sum` must be a constant").at("depends on what may change"),
+                        Diagnostic::new(Code("E0407"), span, "the condition of a `sum` must be a constant")
+                            .at("depends on what may change"),
                     );
                     return Err(Stop::Failed);
                 }

@@ -59,10 +59,14 @@ impl Builder<'_> {
             if let Some(ode) = model.odes.iter().find(|o| o.symbol == *symbol) {
                 let name = &model.symbol(*symbol).name;
                 self.diagnostics.push(
-                    Diagnostic::new(Code("E0404"), ode.span, format!("`{name}` takes part in a reaction and has an equation `{name}'` too"))
-                        .at("its own equation")
-                        .label(*span, "moved by this reaction")
-                        .help(format!("write the flow as a reaction: `feed: 0 -> {name} rate ..`")),
+                    Diagnostic::new(
+                        Code("E0404"),
+                        ode.span,
+                        format!("`{name}` takes part in a reaction and has an equation `{name}'` too"),
+                    )
+                    .at("its own equation")
+                    .label(*span, "moved by this reaction")
+                    .help(format!("write the flow as a reaction: `feed: 0 -> {name} rate ..`")),
                 );
                 is_good = false;
             }
@@ -107,7 +111,11 @@ impl Builder<'_> {
     }
 
     fn member_reaction(
-        &mut self, reaction: &Reaction, name: &str, list: &mut Vec<FlatReaction>, moved: &mut HashMap<u32, Vec<(f64, NodeId)>>,
+        &mut self,
+        reaction: &Reaction,
+        name: &str,
+        list: &mut Vec<FlatReaction>,
+        moved: &mut HashMap<u32, Vec<(f64, NodeId)>>,
     ) -> Option<()> {
         let mut changes: Vec<Change> = Vec::new();
         for (terms, sign) in [(&reaction.reactants, -1.0), (&reaction.products, 1.0)] {
@@ -168,7 +176,11 @@ impl Builder<'_> {
             list.push(FlatReaction {
                 name: if is_reverse { format!("{name}_reverse") } else { name.to_string() },
                 rate: amount_rate,
-                changes: changes.iter().filter(|c| c.net != 0.0).filter_map(|c| Some((state_of(c)?, sign * c.net))).collect(),
+                changes: changes
+                    .iter()
+                    .filter(|c| c.net != 0.0)
+                    .filter_map(|c| Some((state_of(c)?, sign * c.net)))
+                    .collect(),
                 reactants: changes
                     .iter()
                     .map(|c| (c, if is_reverse { c.net + c.reactant } else { c.reactant }))
@@ -222,14 +234,12 @@ impl Builder<'_> {
     fn place(&self, direction: &Direction, side: &[Term], reaction: &Reaction) -> Option<SymbolId> {
         match direction.basis {
             RateBasis::Concentration(place) => place,
-            RateBasis::Amount => side
-                .iter()
-                .chain(&reaction.reactants)
-                .chain(&reaction.products)
-                .find_map(|t| match self.model.symbol(t.symbol).kind {
+            RateBasis::Amount => side.iter().chain(&reaction.reactants).chain(&reaction.products).find_map(|t| {
+                match self.model.symbol(t.symbol).kind {
                     SymbolKind::Species { compartment, .. } => compartment,
                     _ => None,
-                }),
+                }
+            }),
         }
     }
 
@@ -238,7 +248,13 @@ impl Builder<'_> {
     }
 
     /// How fast one unit of stoichiometry changes a species, in its own unit: a factor and a node.
-    fn change_rate(&mut self, basis: RateBasis, rate: NodeId, place: Option<SymbolId>, change: &Change) -> Option<(f64, NodeId)> {
+    fn change_rate(
+        &mut self,
+        basis: RateBasis,
+        rate: NodeId,
+        place: Option<SymbolId>,
+        change: &Change,
+    ) -> Option<(f64, NodeId)> {
         let SymbolKind::Species { compartment: Some(own), .. } = self.model.symbol(change.symbol).kind else {
             return Some((change.factor, rate));
         };
@@ -249,7 +265,9 @@ impl Builder<'_> {
             .and_then(|(from, to)| from.factor_to(to))
             .unwrap_or(1.0);
         match (basis, place) {
-            (RateBasis::Concentration(_), Some(place)) if place == own && !change.is_amount => Some((change.factor, rate)),
+            (RateBasis::Concentration(_), Some(place)) if place == own && !change.is_amount => {
+                Some((change.factor, rate))
+            }
             (RateBasis::Concentration(_), place) => {
                 let v = self.volume(place.unwrap_or(own))?;
                 let mut node = self.dag.mul(rate, v);
@@ -279,7 +297,12 @@ impl Builder<'_> {
             let (low, high) = (self.settle_integer(range.from)?, self.settle_integer(range.to)?);
             if low > high {
                 self.diagnostics.push(
-                    Diagnostic::new(Code("E0405"), range.span, format!("`{}` runs from {low} to {high}: it has no values", range.name)).at("an empty range"),
+                    Diagnostic::new(
+                        Code("E0405"),
+                        range.span,
+                        format!("`{}` runs from {low} to {high}: it has no values", range.name),
+                    )
+                    .at("an empty range"),
                 );
                 return None;
             }
@@ -293,4 +316,3 @@ impl Builder<'_> {
         Some(shape)
     }
 }
-

@@ -48,13 +48,17 @@ struct Checker<'a> {
 
 /// Infers and checks all units of `model` and writes the conversions into its expressions.
 pub(super) fn check(
-    model: &mut Model, call_sites: &HashMap<ExprId, Span>, strict: bool, inferred: &mut Vec<InferredUnit>,
+    model: &mut Model,
+    call_sites: &HashMap<ExprId, Span>,
+    strict: bool,
+    inferred: &mut Vec<InferredUnit>,
     diagnostics: &mut Diagnostics,
 ) {
     model.is_unitless = model.time_unit.is_none()
         && model.symbols.iter().all(|s| s.unit.is_none())
         && model.exprs.iter().all(|e| !matches!(&e.kind, ExprKind::Number { unit: Some(_), .. }));
-    let mut checker = Checker { model, call_sites, solver: Solver::new(), is_inferring: true, memo: HashMap::new(), diagnostics };
+    let mut checker =
+        Checker { model, call_sites, solver: Solver::new(), is_inferring: true, memo: HashMap::new(), diagnostics };
     if checker.model.is_unitless {
         if strict {
             checker.demand_units();
@@ -72,8 +76,19 @@ pub(super) fn check(
 pub(super) struct Additions<'a>(Checker<'a>);
 
 impl<'a> Additions<'a> {
-    pub(super) fn new(model: &'a mut Model, sites: &'a HashMap<ExprId, Span>, diagnostics: &'a mut Diagnostics) -> Self {
-        Additions(Checker { model, call_sites: sites, solver: Solver::new(), is_inferring: false, memo: HashMap::new(), diagnostics })
+    pub(super) fn new(
+        model: &'a mut Model,
+        sites: &'a HashMap<ExprId, Span>,
+        diagnostics: &'a mut Diagnostics,
+    ) -> Self {
+        Additions(Checker {
+            model,
+            call_sites: sites,
+            solver: Solver::new(),
+            is_inferring: false,
+            memo: HashMap::new(),
+            diagnostics,
+        })
     }
 
     /// In the symbol's declared unit.
@@ -208,7 +223,9 @@ impl Checker<'_> {
         let location = Target::Number(form, 0.0);
         let targets = match dist.kind {
             DistKind::LogNormal => [location, pure()],
-            DistKind::Normal | DistKind::Uniform | DistKind::LogUniform | DistKind::Laplace => [location.clone(), location],
+            DistKind::Normal | DistKind::Uniform | DistKind::LogUniform | DistKind::Laplace => {
+                [location.clone(), location]
+            }
         };
         let names = dist.kind.arguments();
         for ((arg, target), name) in dist.args.iter_mut().zip(&targets).zip(names) {
@@ -248,7 +265,9 @@ impl Checker<'_> {
         expect.time = self.fill(expect.time, &time, "the time of an assertion");
         expect.value = self.fill(expect.value, &self.slot_of(symbol), "the value expected");
         let is_relative = match (&self.model.expr(expect.tolerance).kind, &self.model.symbol(symbol).unit) {
-            (ExprKind::Number { unit: Some(unit), .. }, Some(own)) => unit.is_dimensionless() && !own.is_dimensionless(),
+            (ExprKind::Number { unit: Some(unit), .. }, Some(own)) => {
+                unit.is_dimensionless() && !own.is_dimensionless()
+            }
             _ => false,
         };
         let target = if is_relative { pure() } else { Target::Number(self.form_of(symbol), 0.0) };
@@ -289,16 +308,23 @@ impl Checker<'_> {
             && let Some(outside) = all.iter().find(|t| self.compartment(t.symbol).is_none())
         {
             self.diagnostics.push(
-                Diagnostic::new(Code("E0504"), outside.span, "some species of this reaction are in a compartment, and this one is in none")
-                    .at("in no compartment")
-                    .help("declare it inside `compartment V [L] = .. { .. }`"),
+                Diagnostic::new(
+                    Code("E0504"),
+                    outside.span,
+                    "some species of this reaction are in a compartment, and this one is in none",
+                )
+                .at("in no compartment")
+                .help("declare it inside `compartment V [L] = .. { .. }`"),
             );
         }
         let time = self.time_form();
         for is_reverse in [false, true] {
             let side = if is_reverse { &reaction.products } else { &reaction.reactants };
             let consumed = side.clone();
-            let Some(direction) = (if is_reverse { reaction.reverse.as_mut() } else { Some(&mut reaction.forward) }) else { continue };
+            let Some(direction) = (if is_reverse { reaction.reverse.as_mut() } else { Some(&mut reaction.forward) })
+            else {
+                continue;
+            };
             let (law, ty) = self.walk(direction.law);
             direction.law = law;
             let law_form = match ty {
@@ -316,10 +342,14 @@ impl Checker<'_> {
             if direction.is_mass_action {
                 if let Some(other) = consumed.iter().find(|t| self.compartment(t.symbol) != place) {
                     self.diagnostics.push(
-                        Diagnostic::new(Code("E0504"), other.span, "the reactants of mass action are in different compartments")
-                            .at("not in the same compartment")
-                            .label(driver.span, "as this one")
-                            .help("write the full law as `rate law`, in amount per time"),
+                        Diagnostic::new(
+                            Code("E0504"),
+                            other.span,
+                            "the reactants of mass action are in different compartments",
+                        )
+                        .at("not in the same compartment")
+                        .label(driver.span, "as this one")
+                        .help("write the full law as `rate law`, in amount per time"),
                     );
                 }
                 direction.basis = RateBasis::Concentration(place);
@@ -334,7 +364,8 @@ impl Checker<'_> {
             } else {
                 let volume = place.and_then(|v| self.form_of(v));
                 let is_in_volume = place.is_some();
-                let amount_rate = if is_in_volume { conc_rate.clone().zip(volume).map(|(r, v)| r.mul(&v)) } else { None };
+                let amount_rate =
+                    if is_in_volume { conc_rate.clone().zip(volume).map(|(r, v)| r.mul(&v)) } else { None };
                 let is_across = !is_one_place;
                 let candidates: Vec<Option<Form>> = match (is_across, is_in_volume) {
                     (false, false) => vec![conc_rate.clone()],
@@ -348,7 +379,10 @@ impl Checker<'_> {
                         direction.basis = if is_amount { RateBasis::Amount } else { RateBasis::Concentration(place) };
                         direction.factor = factor;
                     }
-                    None => direction.basis = if is_amount_only { RateBasis::Amount } else { RateBasis::Concentration(place) },
+                    None => {
+                        direction.basis =
+                            if is_amount_only { RateBasis::Amount } else { RateBasis::Concentration(place) }
+                    }
                 }
             }
         }
@@ -382,7 +416,9 @@ impl Checker<'_> {
             for is_reverse in [false, true] {
                 let side = if is_reverse { &reaction.products } else { &reaction.reactants };
                 let factor = side.first().map_or(1.0, |t| 1.0 / t.factor);
-                if let Some(direction) = if is_reverse { reaction.reverse.as_mut() } else { Some(&mut reaction.forward) } {
+                if let Some(direction) =
+                    if is_reverse { reaction.reverse.as_mut() } else { Some(&mut reaction.forward) }
+                {
                     direction.factor *= factor;
                 }
             }
@@ -391,7 +427,13 @@ impl Checker<'_> {
     }
 
     /// Which of the `wanted` units the law has, and the factor to it.
-    fn law_factor(&mut self, law: ExprId, form: Option<Form>, wanted: &[Option<Form>], is_mass_action: bool) -> Option<(usize, f64)> {
+    fn law_factor(
+        &mut self,
+        law: ExprId,
+        form: Option<Form>,
+        wanted: &[Option<Form>],
+        is_mass_action: bool,
+    ) -> Option<(usize, f64)> {
         let Some(form) = form else { return Some((0, 1.0)) };
         let first = wanted.iter().find_map(|w| w.clone())?;
         if self.is_inferring {
@@ -406,11 +448,8 @@ impl Checker<'_> {
             }
         }
         let span = self.model.expr(law).span;
-        let (what, rule) = if is_mass_action {
-            ("rate constant", "mass action expects")
-        } else {
-            ("rate", "this reaction expects")
-        };
+        let (what, rule) =
+            if is_mass_action { ("rate constant", "mass action expects") } else { ("rate", "this reaction expects") };
         let choices = wanted.iter().flatten().map(|f| format!("[{}]", f.known)).collect::<Vec<_>>().join(" or ");
         let mut d = Diagnostic::new(Code("E0501"), span, format!("{what} has the wrong unit"))
             .at(format!("[{}], but {rule} {choices}", form.known));
@@ -493,7 +532,10 @@ impl Checker<'_> {
             }
             Target::Truth => {
                 let (id, ty) = self.walk(expr);
-                if matches!(ty, Type::Number(_)) && !self.is_inferring && !matches!(self.model.expr(id).kind, ExprKind::Error) {
+                if matches!(ty, Type::Number(_))
+                    && !self.is_inferring
+                    && !matches!(self.model.expr(id).kind, ExprKind::Error)
+                {
                     let span = self.model.expr(expr).span;
                     self.diagnostics.push(
                         Diagnostic::new(Code("E0205"), span, format!("{what} needs a condition, and this is a number"))
@@ -732,10 +774,14 @@ impl Checker<'_> {
             let span = self.model.expr(term).span;
             let text = format!("{value} [K]");
             self.diagnostics.push(
-                Diagnostic::new(Code("E0306"), span, format!("`{value} [degC]` in a sum means {} K", value + unit.offset()))
-                    .at("a temperature, not a difference")
-                    .help(format!("write `{text}` for a difference of temperatures"))
-                    .fix("make it a difference", span, text),
+                Diagnostic::new(
+                    Code("E0306"),
+                    span,
+                    format!("`{value} [degC]` in a sum means {} K", value + unit.offset()),
+                )
+                .at("a temperature, not a difference")
+                .help(format!("write `{text}` for a difference of temperatures"))
+                .fix("make it a difference", span, text),
             );
         }
     }
@@ -770,9 +816,13 @@ impl Checker<'_> {
         } else if !form.known.is_dimensionless() {
             let span = self.model.expr(base).span;
             self.diagnostics.push(
-                Diagnostic::new(Code("E0307"), span, format!("a power of something in {} needs a constant exponent", form.known))
-                    .at(format!("[{}]", form.known))
-                    .help("divide the base by a reference first, as in `(x/K)^n`"),
+                Diagnostic::new(
+                    Code("E0307"),
+                    span,
+                    format!("a power of something in {} needs a constant exponent", form.known),
+                )
+                .at(format!("[{}]", form.known))
+                .help("divide the base by a reference first, as in `(x/K)^n`"),
             );
         }
         self.pure_form()
@@ -863,7 +913,9 @@ impl Checker<'_> {
             let symbol = &self.model.symbols[k];
             match self.solver.solution(k as u32) {
                 Some(unit) => {
-                    if !symbol.name.contains('.') && symbol.span.source == self.model.span.map_or(symbol.span.source, |s| s.source) {
+                    if !symbol.name.contains('.')
+                        && symbol.span.source == self.model.span.map_or(symbol.span.source, |s| s.source)
+                    {
                         inferred.push(InferredUnit {
                             name: format!("{}.{}", self.model.name, symbol.name),
                             unit: unit.to_string(),
@@ -890,9 +942,13 @@ impl Checker<'_> {
                 && !self.model.odes.is_empty()
             {
                 self.diagnostics.push(
-                    Diagnostic::new(Code("E0304"), span, format!("the unit of time of `{}` cannot be inferred", self.model.name))
-                        .at("this model has units but no `time`")
-                        .help("write for example `time [s]`"),
+                    Diagnostic::new(
+                        Code("E0304"),
+                        span,
+                        format!("the unit of time of `{}` cannot be inferred", self.model.name),
+                    )
+                    .at("this model has units but no `time`")
+                    .help("write for example `time [s]`"),
                 );
             }
         }

@@ -82,8 +82,12 @@ impl<'a> Clauses<'a> {
             };
             if !is_allowed {
                 diagnostics.push(
-                    Diagnostic::new(Code("E0107"), clause.span, format!("{} has no meaning for {what}", clause_name(&clause.kind)))
-                        .at("remove this"),
+                    Diagnostic::new(
+                        Code("E0107"),
+                        clause.span,
+                        format!("{} has no meaning for {what}", clause_name(&clause.kind)),
+                    )
+                    .at("remove this"),
                 );
             }
         }
@@ -165,11 +169,13 @@ pub(super) fn entries<'a>(directive: &'a Directive, span: Span, diagnostics: &mu
                 block: None,
                 n_indices: 0,
             }),
-            ExprKind::Call { function, args } if function.segments.len() == 1 && args.iter().all(|a| a.name.is_none()) => {
+            ExprKind::Call { function, args }
+                if function.segments.len() == 1 && args.iter().all(|a| a.name.is_none()) =>
+            {
                 // The index names of `h(i)` repeat those of the `for` clause.
                 list.push(Entry {
                     name: function.segments[0].clone(),
-                        clauses: directive.clauses.clone(),
+                    clauses: directive.clauses.clone(),
                     block: None,
                     n_indices: args.len(),
                 });
@@ -212,12 +218,7 @@ pub(super) fn block_entries<'a>(block: &'a ast::Block, word: &str, diagnostics: 
                 let value_span = setting.value.span();
                 let mut clauses = vec![ast::Clause { kind: ClauseKind::Init(setting.value.clone()), span: value_span }];
                 clauses.extend(setting.clauses.iter().cloned());
-                list.push(Entry {
-                    name: setting.name.clone(),
-                        clauses,
-                    block: None,
-                    n_indices: 0,
-                });
+                list.push(Entry { name: setting.name.clone(), clauses, block: None, n_indices: 0 });
             }
             StatementKind::Ode(_)
             | StatementKind::Assign(_)

@@ -23,10 +23,12 @@ fn evaluate(model: &Model, expr: ExprId, depth: usize) -> Option<f64> {
             (symbol.kind == SymbolKind::Const && symbol.ranges.is_empty()).then_some(())?;
             go(symbol.value?)
         }
-        ExprKind::Sum(terms) => terms.iter().try_fold(0.0, |acc, (minus, e)| Some(if *minus { acc - go(*e)? } else { acc + go(*e)? })),
-        ExprKind::Product(factors) => {
-            factors.iter().try_fold(1.0, |acc, (is_divisor, e)| Some(if *is_divisor { acc / go(*e)? } else { acc * go(*e)? }))
+        ExprKind::Sum(terms) => {
+            terms.iter().try_fold(0.0, |acc, (minus, e)| Some(if *minus { acc - go(*e)? } else { acc + go(*e)? }))
         }
+        ExprKind::Product(factors) => factors
+            .iter()
+            .try_fold(1.0, |acc, (is_divisor, e)| Some(if *is_divisor { acc / go(*e)? } else { acc * go(*e)? })),
         ExprKind::Pow(a, b) => Some(go(*a)?.powf(go(*b)?)),
         ExprKind::Convert { factor, offset, operand } => Some(factor * go(*operand)? + offset),
         ExprKind::Call(function, args) => {

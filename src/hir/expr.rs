@@ -27,7 +27,27 @@ pub struct Expr {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Function {
-    Exp, Ln, Log10, Sqrt, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Abs, Sign, Floor, Ceil, Min, Max, Mod, Atan2,
+    Exp,
+    Ln,
+    Log10,
+    Sqrt,
+    Sin,
+    Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Tanh,
+    Abs,
+    Sign,
+    Floor,
+    Ceil,
+    Min,
+    Max,
+    Mod,
+    Atan2,
 }
 
 /// Name, number of arguments and meaning of each built-in function.
@@ -108,7 +128,9 @@ impl ExprKind {
     pub fn for_each_operand(&self, mut visit: impl FnMut(ExprId)) {
         match self {
             ExprKind::Number { .. } | ExprKind::Time | ExprKind::Index(_) | ExprKind::Error => {}
-            ExprKind::Symbol { indices, .. } | ExprKind::Derivative { indices, .. } => indices.iter().for_each(|e| visit(*e)),
+            ExprKind::Symbol { indices, .. } | ExprKind::Derivative { indices, .. } => {
+                indices.iter().for_each(|e| visit(*e))
+            }
             ExprKind::Sum(terms) | ExprKind::Product(terms) => terms.iter().for_each(|(_, e)| visit(*e)),
             ExprKind::Pow(a, b) | ExprKind::Compare(_, a, b) => {
                 visit(*a);

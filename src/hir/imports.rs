@@ -194,9 +194,8 @@ impl Reader<'_> {
         }
         for subject in names {
             let ExprKind::Path(path) = &subject.kind else {
-                self.diagnostics.push(
-                    Diagnostic::new(Code("E0203"), subject.span, "`use` takes names").at("this is not a name"),
-                );
+                self.diagnostics
+                    .push(Diagnostic::new(Code("E0203"), subject.span, "`use` takes names").at("this is not a name"));
                 continue;
             };
             let name = &path.segments[path.segments.len() - 1].text;
@@ -204,8 +203,9 @@ impl Reader<'_> {
             if items.contains_key(name) {
                 scope.uses.insert(name.clone(), (other, name.clone()));
             } else {
-                let mut d = Diagnostic::new(Code("E0203"), subject.span, format!("there is no `{name}` in what `use` names"))
-                    .at("not declared there");
+                let mut d =
+                    Diagnostic::new(Code("E0203"), subject.span, format!("there is no `{name}` in what `use` names"))
+                        .at("not declared there");
                 if let Some(near) = suggest(name, items.keys().map(String::as_str)) {
                     d = d.help(format!("did you mean `{near}`?")).fix("use the near name", subject.span, near);
                 }
@@ -223,7 +223,9 @@ impl Reader<'_> {
                     let mut d = Diagnostic::new(Code("E0203"), origin.span, format!("there is no library `{name}`"))
                         .at("not part of the standard library");
                     d = match suggest(&name, STDLIB.iter().map(|(n, _)| *n)) {
-                        Some(near) => d.help(format!("did you mean `{near}`?")).fix("use the near name", origin.span, near),
+                        Some(near) => {
+                            d.help(format!("did you mean `{near}`?")).fix("use the near name", origin.span, near)
+                        }
                         None => d.help("a file of your own is named in quotes: `use f from \"kinetics.twin\"`"),
                     };
                     self.diagnostics.push(d);
@@ -266,7 +268,8 @@ impl Reader<'_> {
         }
         if self.files.list.len() >= MAX_IMPORTS {
             self.diagnostics.push(
-                Diagnostic::new(Code("E0204"), span, format!("more than {MAX_IMPORTS} files are imported")).at("one too many"),
+                Diagnostic::new(Code("E0204"), span, format!("more than {MAX_IMPORTS} files are imported"))
+                    .at("one too many"),
             );
             return None;
         }
@@ -303,13 +306,19 @@ impl Reader<'_> {
                     [ast::Expr { kind: ExprKind::Path(path), .. }] if word == "model" && path.segments.len() == 1 => {
                         self.register(scope, &path.segments[0], item)
                     }
-                    [ast::Expr { kind: ExprKind::Call { function, .. }, .. }] if word == "fn" && function.segments.len() == 1 => {
+                    [ast::Expr { kind: ExprKind::Call { function, .. }, .. }]
+                        if word == "fn" && function.segments.len() == 1 =>
+                    {
                         self.register(scope, &function.segments[0], item)
                     }
                     _ => self.diagnostics.push(
-                        Diagnostic::new(Code("E0101"), statement.span, format!("`{word}` has no name")).at("expected a name").help(
-                            if word == "fn" { "write `fn name(a, b) = expression`" } else { "write `model Name { .. }`" },
-                        ),
+                        Diagnostic::new(Code("E0101"), statement.span, format!("`{word}` has no name"))
+                            .at("expected a name")
+                            .help(if word == "fn" {
+                                "write `fn name(a, b) = expression`"
+                            } else {
+                                "write `model Name { .. }`"
+                            }),
                     ),
                 }
             }
@@ -334,7 +343,9 @@ impl Reader<'_> {
     fn unit(&mut self, directive: &ast::Directive, span: Span) {
         let [ast::Expr { kind: ExprKind::Path(path), span: name_span }] = directive.subjects.as_slice() else {
             self.diagnostics.push(
-                Diagnostic::new(Code("E0101"), span, "`unit` has no name").at("expected a name").help("write `unit OD = 1e9 [cell/L]`"),
+                Diagnostic::new(Code("E0101"), span, "`unit` has no name")
+                    .at("expected a name")
+                    .help("write `unit OD = 1e9 [cell/L]`"),
             );
             return;
         };
@@ -349,7 +360,11 @@ impl Reader<'_> {
                 Ok(unit) => match unit.scaled(*value) {
                     Some(unit) => self.files.units.define(name, &unit),
                     None => {
-                        let d = Diagnostic::new(Code("E0108"), *name_span, format!("`{name}` cannot be {value} of another unit"));
+                        let d = Diagnostic::new(
+                            Code("E0108"),
+                            *name_span,
+                            format!("`{name}` cannot be {value} of another unit"),
+                        );
                         self.diagnostics.push(d.at("declared here").help("the number must be positive and finite"));
                         return;
                     }
@@ -361,9 +376,13 @@ impl Reader<'_> {
             },
             Some((_, value_span)) => {
                 self.diagnostics.push(
-                    Diagnostic::new(Code("E0108"), value_span, format!("the unit `{name}` is not given as a number with a unit"))
-                        .at("expected a number with a unit")
-                        .help("write `unit OD = 1e9 [cell/L]`, or `unit cell` for a new dimension"),
+                    Diagnostic::new(
+                        Code("E0108"),
+                        value_span,
+                        format!("the unit `{name}` is not given as a number with a unit"),
+                    )
+                    .at("expected a number with a unit")
+                    .help("write `unit OD = 1e9 [cell/L]`, or `unit cell` for a new dimension"),
                 );
                 return;
             }
@@ -377,7 +396,8 @@ impl Reader<'_> {
 /// The diagnostic of a unit text that cannot be read.
 pub(super) fn unit_diagnostic(error: &crate::units::UnitError, text: &ast::UnitText) -> Diagnostic {
     let start = text.span.start as usize;
-    let span = Span::new(text.span.source, start + error.range.start, (start + error.range.end).min(text.span.end as usize));
+    let span =
+        Span::new(text.span.source, start + error.range.start, (start + error.range.end).min(text.span.end as usize));
     let mut d = Diagnostic::new(error.code, span, error.message.clone()).at("in this unit");
     if let Some(help) = &error.help {
         d = d.help(help.clone());
@@ -398,11 +418,16 @@ pub(super) fn unknown_word(context: words::Context, place: &str, word: &ast::Nam
                 return unsupported(word);
             }
             let known = words::in_context(context).filter(|w| w.supported).map(|w| w.word);
-            let d = Diagnostic::new(Code("E0208"), word.span, format!("`{name}` is not a word that stands {place}")).at("not known here");
+            let d = Diagnostic::new(Code("E0208"), word.span, format!("`{name}` is not a word that stands {place}"))
+                .at("not known here");
             match suggest(name, known) {
                 Some(near) => d.help(format!("did you mean `{near}`?")).fix("use the near word", word.span, near),
                 None => {
-                    let list = words::in_context(context).filter(|w| w.supported).map(|w| w.word).collect::<Vec<_>>().join(", ");
+                    let list = words::in_context(context)
+                        .filter(|w| w.supported)
+                        .map(|w| w.word)
+                        .collect::<Vec<_>>()
+                        .join(", ");
                     d.help(format!("words that stand {place}: {list}"))
                 }
             }

@@ -33,8 +33,12 @@ pub(super) fn check(model: &Model, diagnostics: &mut Diagnostics) {
             && low > high
         {
             diagnostics.push(
-                Diagnostic::new(Code("E0608"), symbol.span, format!("the range of `{}` is empty: {low} is above {high}", symbol.name))
-                    .at("`in low .. high`"),
+                Diagnostic::new(
+                    Code("E0608"),
+                    symbol.span,
+                    format!("the range of `{}` is empty: {low} is above {high}", symbol.name),
+                )
+                .at("`in low .. high`"),
             );
             continue;
         }
@@ -70,7 +74,10 @@ pub(super) fn check(model: &Model, diagnostics: &mut Diagnostics) {
 
 /// W0103: less than half of a prior's mass lies inside the bounds.
 fn prior_mass(
-    symbol: &super::Symbol, value: impl Fn(Option<super::ExprId>) -> Option<f64>, low: Option<f64>, high: Option<f64>,
+    symbol: &super::Symbol,
+    value: impl Fn(Option<super::ExprId>) -> Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
     diagnostics: &mut Diagnostics,
 ) {
     let Some(dist) = symbol.dist.as_ref().filter(|_| symbol.kind == SymbolKind::Param) else { return };
@@ -78,7 +85,9 @@ fn prior_mass(
     let (Some(location), Some(spread)) = (location, value(dist.args[1])) else { return };
     let cdf: Box<dyn Fn(f64) -> f64> = match dist.kind {
         DistKind::Normal => Box::new(move |x| normal_cdf((x - location) / spread)),
-        DistKind::LogNormal => Box::new(move |x| if x <= 0.0 { 0.0 } else { normal_cdf((x / location).ln() / spread.ln()) }),
+        DistKind::LogNormal => {
+            Box::new(move |x| if x <= 0.0 { 0.0 } else { normal_cdf((x / location).ln() / spread.ln()) })
+        }
         DistKind::Uniform => Box::new(move |x| ((x - location) / (spread - location)).clamp(0.0, 1.0)),
         DistKind::LogUniform | DistKind::Laplace => return,
     };

@@ -51,7 +51,13 @@ type Unchecked = (Model, HashMap<ExprId, Span>);
 pub(super) type Saved = (usize, Place);
 
 impl<'a> Lower<'a> {
-    pub(super) fn new(files: &'a Files, sources: &'a SourceMap, file: usize, model: Model, diagnostics: &'a mut Diagnostics) -> Self {
+    pub(super) fn new(
+        files: &'a Files,
+        sources: &'a SourceMap,
+        file: usize,
+        model: Model,
+        diagnostics: &'a mut Diagnostics,
+    ) -> Self {
         Lower {
             files,
             sources,
@@ -194,23 +200,35 @@ impl Models<'_> {
     /// `model A = B(alpha = 1.05)`: the same model with other values. It is lowered again and not copied, since a
     /// constant may stand in an exponent or an index range and so change units and families.
     fn variant(
-        &mut self, file: usize, directive: &Directive, name: &ast::Name, init: &Value, diagnostics: &mut Diagnostics,
+        &mut self,
+        file: usize,
+        directive: &Directive,
+        name: &ast::Name,
+        init: &Value,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Unchecked> {
         let (base_name, span, args): (_, _, &[ast::Arg]) = match init {
-            Value::Expr(ast::Expr { kind: ast::ExprKind::Call { function, args }, span }) => (text(function), *span, args),
+            Value::Expr(ast::Expr { kind: ast::ExprKind::Call { function, args }, span }) => {
+                (text(function), *span, args)
+            }
             Value::Expr(ast::Expr { kind: ast::ExprKind::Path(path), span }) => (text(path), *span, &[]),
             Value::Expr(_) | Value::List(..) => {
                 diagnostics.push(
-                    Diagnostic::new(Code("E0205"), init.span(), "a model is not made from this").at("expected `Other(name = value)`"),
+                    Diagnostic::new(Code("E0205"), init.span(), "a model is not made from this")
+                        .at("expected `Other(name = value)`"),
                 );
                 return None;
             }
         };
         if let Some(block) = &directive.block {
             diagnostics.push(
-                Diagnostic::new(Code("E0107"), block.span, format!("`{}` is made from `{base_name}` and has no body of its own", name.text))
-                    .at("remove this block")
-                    .help("write what differs between the parentheses"),
+                Diagnostic::new(
+                    Code("E0107"),
+                    block.span,
+                    format!("`{}` is made from `{base_name}` and has no body of its own", name.text),
+                )
+                .at("remove this block")
+                .help("write what differs between the parentheses"),
             );
         }
         let Some((base_file, base, Item::Model(base_statement))) = self.files.find(file, &base_name) else {
@@ -218,7 +236,10 @@ impl Models<'_> {
             return None;
         };
         if self.open.contains(&(base_file, base)) {
-            diagnostics.push(Diagnostic::new(Code("E0207"), span, format!("`{}` is made from itself", name.text)).at("closes the circle"));
+            diagnostics.push(
+                Diagnostic::new(Code("E0207"), span, format!("`{}` is made from itself", name.text))
+                    .at("closes the circle"),
+            );
             return None;
         }
         // Errors of the base are reported once, for the base.
@@ -227,6 +248,8 @@ impl Models<'_> {
         model.base = Some(base_name.clone());
         model.name = name.text.clone();
         model.span = Some(name.span);
+        // What the base asserts of its own values says nothing of others.
+        model.expects.clear();
         let mut lower = Lower::new(self.files, self.sources, file, model, diagnostics);
         lower.call_sites = call_sites;
         for arg in args {
@@ -284,7 +307,9 @@ impl Lower<'_> {
                     p.entry.name.span,
                     format!("`{name}` has {} index names and {} ranges", p.entry.n_indices, ranges.len()),
                 );
-                self.report(d.at("declared here").help(format!("write `{name}(i) .. for i in 1 .. 10`, or `{name}` alone")));
+                self.report(
+                    d.at("declared here").help(format!("write `{name}(i) .. for i in 1 .. 10`, or `{name}` alone")),
+                );
             }
             self.model.symbols[p.id.0 as usize].ranges = ranges;
         }
@@ -323,14 +348,19 @@ impl Lower<'_> {
             if kind == SymbolKind::Compartment {
                 for inner in super::clauses::block_entries(block, "compartment", self.diagnostics) {
                     let is_fixed = inner.clauses.iter().any(|c| matches!(c.kind, ClauseKind::Flag(Flag::Fixed)));
-                    if let Some(id) = self.declare_name(&inner, SymbolKind::Species { compartment: Some(id), is_fixed }) {
+                    if let Some(id) = self.declare_name(&inner, SymbolKind::Species { compartment: Some(id), is_fixed })
+                    {
                         pending.push(Pending { id, entry: inner });
                     }
                 }
             } else {
                 self.report(
-                    Diagnostic::new(Code("E0107"), block.span, format!("a block has no meaning behind `{word} {}`", self.model.symbol(id).name))
-                        .at("remove this block"),
+                    Diagnostic::new(
+                        Code("E0107"),
+                        block.span,
+                        format!("a block has no meaning behind `{word} {}`", self.model.symbol(id).name),
+                    )
+                    .at("remove this block"),
                 );
             }
         }
@@ -380,7 +410,12 @@ impl Lower<'_> {
     }
 
     /// A constant that is not among the model's own names.
-    pub(super) fn declare_value(&mut self, entry: &Entry<'_>, kind: SymbolKind, _is_imported: bool) -> Option<SymbolId> {
+    pub(super) fn declare_value(
+        &mut self,
+        entry: &Entry<'_>,
+        kind: SymbolKind,
+        _is_imported: bool,
+    ) -> Option<SymbolId> {
         let id = self.push_symbol(&entry.name.text, entry.name.span, kind);
         self.define(id, entry);
         Some(id)
@@ -413,7 +448,10 @@ impl Lower<'_> {
             init: true,
             family: true,
             range: has_domain,
-            dist: matches!(kind, SymbolKind::Param | SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Observable),
+            dist: matches!(
+                kind,
+                SymbolKind::Param | SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Observable
+            ),
             flags: match kind {
                 SymbolKind::Species { .. } => &[Flag::Fixed],
                 SymbolKind::Param => &[Flag::Log, Flag::Linear],
@@ -433,7 +471,8 @@ impl Lower<'_> {
         let dist = clauses.dist.and_then(|d| self.distribution(d, kind == SymbolKind::Observable));
         self.unbind(n);
         let is_log_scale = clauses.has(Flag::Log).then_some(true).or(clauses.has(Flag::Linear).then_some(false));
-        let needs_value = matches!(kind, SymbolKind::Const | SymbolKind::Let | SymbolKind::Observable | SymbolKind::Compartment);
+        let needs_value =
+            matches!(kind, SymbolKind::Const | SymbolKind::Let | SymbolKind::Observable | SymbolKind::Compartment);
         if value.is_none() && (needs_value || kind == SymbolKind::Param) {
             self.report(
                 Diagnostic::new(Code("E0409"), entry.name.span, format!("`{name}` has no value"))
@@ -465,9 +504,13 @@ impl Lower<'_> {
                     && to - from + 1.0 != list.len() as f64
                 {
                     self.report(
-                        Diagnostic::new(Code("E0406"), *span, format!("{} values are given for {} members", list.len(), to - from + 1.0))
-                            .at("one value for each member")
-                            .label(range.span, format!("{} runs from {from} to {to}", range.name)),
+                        Diagnostic::new(
+                            Code("E0406"),
+                            *span,
+                            format!("{} values are given for {} members", list.len(), to - from + 1.0),
+                        )
+                        .at("one value for each member")
+                        .label(range.span, format!("{} runs from {from} to {to}", range.name)),
                     );
                 }
                 self.model.add(ExprKind::Pick { index: range.index, from: range.from, list }, *span)
@@ -512,10 +555,13 @@ impl Lower<'_> {
         };
         let name = text(function);
         let Some((_, kind)) = KINDS.iter().find(|(n, _)| *n == name) else {
-            let mut d = Diagnostic::new(Code("E0609"), function.span, format!("there is no distribution `{name}`")).at("not known");
+            let mut d = Diagnostic::new(Code("E0609"), function.span, format!("there is no distribution `{name}`"))
+                .at("not known");
             let names = KINDS.iter().map(|(n, _)| *n);
             d = match crate::syntax::suggest(&name, names.clone()) {
-                Some(near) => d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), function.span, near),
+                Some(near) => {
+                    d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), function.span, near)
+                }
                 None => d.help(format!("distributions are {}", names.collect::<Vec<_>>().join(", "))),
             };
             self.report(d);
@@ -542,7 +588,12 @@ impl Lower<'_> {
                 Some(_) | None => {
                     let span = arg.name.as_ref().map_or(arg.value.span(), |n| n.span);
                     self.report(
-                        Diagnostic::new(Code("E0609"), span, format!("`{name}` takes `{}` and `{}`", names[0], names[1])).at("not one of them"),
+                        Diagnostic::new(
+                            Code("E0609"),
+                            span,
+                            format!("`{name}` takes `{}` and `{}`", names[0], names[1]),
+                        )
+                        .at("not one of them"),
                     );
                     return None;
                 }
@@ -550,16 +601,22 @@ impl Lower<'_> {
         }
         if is_observable && slots[0].is_some() {
             self.report(
-                Diagnostic::new(Code("E0609"), ast.span, format!("the {} of an observable is its own expression", names[0]))
-                    .at("given again")
-                    .help(format!("write `~ {name}({} = ..)`", names[1])),
+                Diagnostic::new(
+                    Code("E0609"),
+                    ast.span,
+                    format!("the {} of an observable is its own expression", names[0]),
+                )
+                .at("given again")
+                .help(format!("write `~ {name}({} = ..)`", names[1])),
             );
             return None;
         }
         let needs_low = matches!(kind, DistKind::Uniform | DistKind::LogUniform);
         if slots[1].is_none() || (needs_low && slots[0].is_none()) {
             let missing = if slots[1].is_none() { names[1] } else { names[0] };
-            self.report(Diagnostic::new(Code("E0609"), ast.span, format!("`{name}` needs its `{missing}`")).at("missing here"));
+            self.report(
+                Diagnostic::new(Code("E0609"), ast.span, format!("`{name}` needs its `{missing}`")).at("missing here"),
+            );
             return None;
         }
         Some(Dist { kind: *kind, args: slots, span: ast.span })
@@ -572,14 +629,21 @@ impl Lower<'_> {
             StatementKind::Reaction(reaction) => self.reaction(reaction, statement.span),
             StatementKind::Directive(directive) => self.directive(directive, statement.span),
             StatementKind::Assign(assign) => self.report(
-                Diagnostic::new(Code("E0506"), statement.span, format!("`{}` is assigned outside of an event", text(&assign.target)))
-                    .at("assignments belong inside `at`, `every` or `when`")
-                    .help("write `let name = ..` for a definition, or `x' = ..` for a derivative"),
+                Diagnostic::new(
+                    Code("E0506"),
+                    statement.span,
+                    format!("`{}` is assigned outside of an event", text(&assign.target)),
+                )
+                .at("assignments belong inside `at`, `every` or `when`")
+                .help("write `let name = ..` for a definition, or `x' = ..` for a derivative"),
             ),
             StatementKind::Bind(_) | StatementKind::Setting(_) | StatementKind::Labelled(_) => {
-                let mut d = Diagnostic::new(Code("E0208"), statement.span, "this statement has no meaning inside a model").at("not known here");
+                let mut d =
+                    Diagnostic::new(Code("E0208"), statement.span, "this statement has no meaning inside a model")
+                        .at("not known here");
                 if let StatementKind::Setting(setting) = &statement.kind {
-                    d = d.help(format!("write `let {0} = ..`, `const {0} = ..` or `param {0} = ..`", setting.name.text));
+                    d = d
+                        .help(format!("write `let {0} = ..`, `const {0} = ..` or `param {0} = ..`", setting.name.text));
                 }
                 self.report(d);
             }
@@ -620,10 +684,14 @@ impl Lower<'_> {
                 let (word, span) = (self.model.symbol(symbol).kind.word(), self.model.symbol(symbol).span);
                 let name = text(&ode.target);
                 self.report(
-                    Diagnostic::new(Code("E0205"), ode.target.span, format!("`{name}` is a `{word}` and cannot have `{name}'`"))
-                        .at("this equation")
-                        .label(span, "declared here")
-                        .help(format!("declare it with `state {name}`")),
+                    Diagnostic::new(
+                        Code("E0205"),
+                        ode.target.span,
+                        format!("`{name}` is a `{word}` and cannot have `{name}'`"),
+                    )
+                    .at("this equation")
+                    .label(span, "declared here")
+                    .help(format!("declare it with `state {name}`")),
                 );
             }
         }
@@ -650,8 +718,12 @@ impl Lower<'_> {
             }
             "expect" => self.expect(directive, span),
             "fn" | "unit" | "use" | "model" | "study" => self.report(
-                Diagnostic::new(Code("E0208"), directive.word.span, format!("`{word}` stands at file level, not inside a model"))
-                    .at("move this out of the model"),
+                Diagnostic::new(
+                    Code("E0208"),
+                    directive.word.span,
+                    format!("`{word}` stands at file level, not inside a model"),
+                )
+                .at("move this out of the model"),
             ),
             _ => {
                 let d = unknown_word(Context::Model, "inside a model", &directive.word);
@@ -661,12 +733,17 @@ impl Lower<'_> {
     }
 
     fn time(&mut self, directive: &Directive, span: Span) {
-        let clauses = Clauses::sort(&directive.clauses, "`time`", Allowed { unit: true, ..Allowed::default() }, self.diagnostics);
+        let clauses =
+            Clauses::sort(&directive.clauses, "`time`", Allowed { unit: true, ..Allowed::default() }, self.diagnostics);
         match clauses.unit {
             Some(unit) if self.model.time_unit.is_none() => self.model.time_unit = self.unit(unit),
-            Some(_) => self.report(Diagnostic::new(Code("E0202"), span, "the unit of time is given twice").at("again here")),
+            Some(_) => {
+                self.report(Diagnostic::new(Code("E0202"), span, "the unit of time is given twice").at("again here"))
+            }
             None => self.report(
-                Diagnostic::new(Code("E0101"), span, "`time` needs its unit").at("no unit here").help("write `time [s]`, or `time [1]`"),
+                Diagnostic::new(Code("E0101"), span, "`time` needs its unit")
+                    .at("no unit here")
+                    .help("write `time [s]`, or `time [1]`"),
             ),
         }
     }
@@ -688,17 +765,24 @@ impl Lower<'_> {
     /// `at`, `every`, `when` with their assignments.
     pub(super) fn event(&mut self, directive: &Directive, span: Span) -> Option<EventDef> {
         let word = directive.word.text.as_str();
-        let allowed = Allowed { words: if word == "every" { &[ClauseWord::From, ClauseWord::Until] } else { &[] }, ..Allowed::default() };
+        let allowed = Allowed {
+            words: if word == "every" { &[ClauseWord::From, ClauseWord::Until] } else { &[] },
+            ..Allowed::default()
+        };
         let clauses = Clauses::sort(&directive.clauses, &format!("`{word}`"), allowed, self.diagnostics);
         let [subject] = directive.subjects.as_slice() else {
             self.report(
-                Diagnostic::new(Code("E0101"), span, format!("`{word}` needs one {}", if word == "when" { "condition" } else { "time" }))
-                    .at("this event")
-                    .help(match word {
-                        "at" => "write `at 30 [h] { x += 1 }`",
-                        "every" => "write `every 6 [h] from 1 [h] { x += 1 }`",
-                        _ => "write `when x > 1 { x := 0 }`",
-                    }),
+                Diagnostic::new(
+                    Code("E0101"),
+                    span,
+                    format!("`{word}` needs one {}", if word == "when" { "condition" } else { "time" }),
+                )
+                .at("this event")
+                .help(match word {
+                    "at" => "write `at 30 [h] { x += 1 }`",
+                    "every" => "write `every 6 [h] from 1 [h] { x += 1 }`",
+                    _ => "write `when x > 1 { x := 0 }`",
+                }),
             );
             return None;
         };
@@ -713,7 +797,11 @@ impl Lower<'_> {
             _ => When::Condition(subject_id),
         };
         let Some(block) = &directive.block else {
-            self.report(Diagnostic::new(Code("E0409"), span, format!("`{word}` has no block")).at("what happens then?").help("write the assignments in `{ .. }`"));
+            self.report(
+                Diagnostic::new(Code("E0409"), span, format!("`{word}` has no block"))
+                    .at("what happens then?")
+                    .help("write the assignments in `{ .. }`"),
+            );
             return None;
         };
         let mut assigns = Vec::new();
@@ -723,9 +811,13 @@ impl Lower<'_> {
                 StatementKind::Setting(setting) => {
                     let name = &setting.name;
                     self.report(
-                        Diagnostic::new(Code("E0506"), statement.span, format!("`{}` is set with `=` inside an event", name.text))
-                            .at("an event assigns with `:=`")
-                            .help(format!("write `{} := ..`", name.text)),
+                        Diagnostic::new(
+                            Code("E0506"),
+                            statement.span,
+                            format!("`{}` is set with `=` inside an event", name.text),
+                        )
+                        .at("an event assigns with `:=`")
+                        .help(format!("write `{} := ..`", name.text)),
                     );
                 }
                 StatementKind::Ode(_)
@@ -741,7 +833,12 @@ impl Lower<'_> {
         let head = directive.word.span.to(block.span);
         let head = Span { end: block.span.start, ..head };
         let text = self.sources.slice(head).trim_end().to_string();
-        Some(EventDef { when, assigns, text, span: Span { end: head.start + self.sources.slice(head).trim_end().len() as u32, ..head } })
+        Some(EventDef {
+            when,
+            assigns,
+            text,
+            span: Span { end: head.start + self.sources.slice(head).trim_end().len() as u32, ..head },
+        })
     }
 
     fn assign(&mut self, assign: &ast::Assign, span: Span) -> Option<Assign> {
@@ -752,15 +849,23 @@ impl Lower<'_> {
         let target = self.model.symbol(symbol);
         let is_assignable = matches!(
             target.kind,
-            SymbolKind::Param | SymbolKind::Species { .. } | SymbolKind::State | SymbolKind::Discrete | SymbolKind::Compartment
+            SymbolKind::Param
+                | SymbolKind::Species { .. }
+                | SymbolKind::State
+                | SymbolKind::Discrete
+                | SymbolKind::Compartment
         );
         if !is_assignable {
             let (word, declared, name) = (target.kind.word(), target.span, target.name.clone());
             self.report(
-                Diagnostic::new(Code("E0506"), assign.target.span, format!("`{name}` is a `{word}` and cannot be assigned by an event"))
-                    .at("assigned here")
-                    .label(declared, "declared here")
-                    .help("events change states, species, compartments, `discrete` quantities and parameters"),
+                Diagnostic::new(
+                    Code("E0506"),
+                    assign.target.span,
+                    format!("`{name}` is a `{word}` and cannot be assigned by an event"),
+                )
+                .at("assigned here")
+                .label(declared, "declared here")
+                .help("events change states, species, compartments, `discrete` quantities and parameters"),
             );
             return None;
         }
@@ -810,7 +915,8 @@ impl Lower<'_> {
             return;
         };
         let Some(id) = self.model.names.get(&name.text).copied() else {
-            let mut d = Diagnostic::new(Code("E0201"), name.span, format!("`{base}` has no `{}`", name.text)).at("not known there");
+            let mut d = Diagnostic::new(Code("E0201"), name.span, format!("`{base}` has no `{}`", name.text))
+                .at("not known there");
             if let Some(near) = crate::syntax::suggest(&name.text, self.model.symbols.iter().map(|s| s.name.as_str())) {
                 d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), name.span, near);
             }
@@ -818,13 +924,18 @@ impl Lower<'_> {
             return;
         };
         let symbol = self.model.symbol(id);
-        let (kind, symbol_name, declared, had_prior) = (symbol.kind, symbol.name.clone(), symbol.span, symbol.dist.is_some());
+        let (kind, symbol_name, declared, had_prior) =
+            (symbol.kind, symbol.name.clone(), symbol.span, symbol.dist.is_some());
         if matches!(kind, SymbolKind::Let | SymbolKind::Observable) {
             self.report(
-                Diagnostic::new(Code("E0205"), name.span, format!("`{symbol_name}` is a `{}` and cannot be given a value", kind.word()))
-                    .at("given here")
-                    .label(declared, "declared here")
-                    .help("parameters, constants, start values and inputs can"),
+                Diagnostic::new(
+                    Code("E0205"),
+                    name.span,
+                    format!("`{symbol_name}` is a `{}` and cannot be given a value", kind.word()),
+                )
+                .at("given here")
+                .label(declared, "declared here")
+                .help("parameters, constants, start values and inputs can"),
             );
             return;
         }
@@ -832,9 +943,13 @@ impl Lower<'_> {
         let value = self.value(&arg.value);
         self.leave_file(saved);
         if had_prior && kind == SymbolKind::Param {
-            let mut d = Diagnostic::new(Code("W0106"), name.span, format!("the prior of `{symbol_name}` does not hold for its new value"))
-                .at("its `~` is dropped here")
-                .label(declared, "the prior stands here");
+            let mut d = Diagnostic::new(
+                Code("W0106"),
+                name.span,
+                format!("the prior of `{symbol_name}` does not hold for its new value"),
+            )
+            .at("its `~` is dropped here")
+            .label(declared, "the prior stands here");
             d.severity = crate::diag::Severity::Note;
             self.report(d);
         }

@@ -32,9 +32,13 @@ impl Lower<'_> {
             if !self.is_too_large {
                 self.is_too_large = true;
                 self.report(
-                    Diagnostic::new(Code("E0113"), ast.span, "this expression is too large after its functions are expanded")
-                        .at("here the limit is reached")
-                        .help("name parts of it with `let`, so that they are computed once"),
+                    Diagnostic::new(
+                        Code("E0113"),
+                        ast.span,
+                        "this expression is too large after its functions are expanded",
+                    )
+                    .at("here the limit is reached")
+                    .help("name parts of it with `let`, so that they are computed once"),
                 );
             }
             return self.model.add(ExprKind::Error, ast.span);
@@ -53,7 +57,10 @@ impl Lower<'_> {
         match value {
             Value::Expr(expr) => self.expr(expr),
             Value::List(_, span) => {
-                self.report(Diagnostic::new(Code("E0205"), *span, "a list stands where one value is expected").at("this is a list"));
+                self.report(
+                    Diagnostic::new(Code("E0205"), *span, "a list stands where one value is expected")
+                        .at("this is a list"),
+                );
                 self.model.add(ExprKind::Error, *span)
             }
         }
@@ -66,8 +73,12 @@ impl Lower<'_> {
             }
             ast::ExprKind::Text(text) => {
                 self.report(
-                    Diagnostic::new(Code("E0205"), ast.span, format!("the text \"{text}\" stands where a number is expected"))
-                        .at("remove the quotes if this is a name or a number"),
+                    Diagnostic::new(
+                        Code("E0205"),
+                        ast.span,
+                        format!("the text \"{text}\" stands where a number is expected"),
+                    )
+                    .at("remove the quotes if this is a name or a number"),
                 );
                 ExprKind::Error
             }
@@ -83,8 +94,12 @@ impl Lower<'_> {
                     Some(symbol) => {
                         let word = self.model.symbol(symbol).kind.word();
                         self.report(
-                            Diagnostic::new(Code("E0205"), target.span, format!("`{}` is a `{word}` and has no derivative", text(target)))
-                                .at("only states and species have one"),
+                            Diagnostic::new(
+                                Code("E0205"),
+                                target.span,
+                                format!("`{}` is a `{word}` and has no derivative", text(target)),
+                            )
+                            .at("only states and species have one"),
                         );
                         ExprKind::Error
                     }
@@ -112,20 +127,16 @@ impl Lower<'_> {
 
     fn infix(&mut self, ast: &ast::Expr, op: InfixOp, left: &ast::Expr, right: &ast::Expr) -> ExprKind {
         match op {
-            InfixOp::Add | InfixOp::Sub => {
-                ExprKind::Sum(self.chain(ast, |op| match op {
-                    InfixOp::Add => Some(false),
-                    InfixOp::Sub => Some(true),
-                    _ => None,
-                }))
-            }
-            InfixOp::Mul | InfixOp::Div => {
-                ExprKind::Product(self.chain(ast, |op| match op {
-                    InfixOp::Mul => Some(false),
-                    InfixOp::Div => Some(true),
-                    _ => None,
-                }))
-            }
+            InfixOp::Add | InfixOp::Sub => ExprKind::Sum(self.chain(ast, |op| match op {
+                InfixOp::Add => Some(false),
+                InfixOp::Sub => Some(true),
+                _ => None,
+            })),
+            InfixOp::Mul | InfixOp::Div => ExprKind::Product(self.chain(ast, |op| match op {
+                InfixOp::Mul => Some(false),
+                InfixOp::Div => Some(true),
+                _ => None,
+            })),
             InfixOp::And => ExprKind::And(self.same_chain(ast, InfixOp::And)),
             InfixOp::Or => ExprKind::Or(self.same_chain(ast, InfixOp::Or)),
             InfixOp::Pow => {
@@ -203,15 +214,20 @@ impl Lower<'_> {
                 Item::Const(statement, entry) => return self.file_const(file, &original, statement, entry),
                 Item::Fn(_) => {
                     self.report(
-                        Diagnostic::new(Code("E0205"), path.span, format!("`{name}` is a function and needs arguments"))
-                            .at("called without any")
-                            .help(format!("write `{name}(..)`")),
+                        Diagnostic::new(
+                            Code("E0205"),
+                            path.span,
+                            format!("`{name}` is a function and needs arguments"),
+                        )
+                        .at("called without any")
+                        .help(format!("write `{name}(..)`")),
                     );
                     return None;
                 }
                 Item::Model(_) => {
                     self.report(
-                        Diagnostic::new(Code("E0205"), path.span, format!("`{name}` is a model, not a quantity")).at("used as a quantity"),
+                        Diagnostic::new(Code("E0205"), path.span, format!("`{name}` is a model, not a quantity"))
+                            .at("used as a quantity"),
                     );
                     return None;
                 }
@@ -254,13 +270,18 @@ impl Lower<'_> {
         if let Some(known) = self.imported.get(&(file, name.to_string())).copied() {
             if known.is_none() {
                 let span = self.files.list[file].items.get(name).map(|(_, span)| *span)?;
-                self.report(Diagnostic::new(Code("E0207"), span, format!("the constant `{name}` is defined by itself")).at("this definition"));
+                self.report(
+                    Diagnostic::new(Code("E0207"), span, format!("the constant `{name}` is defined by itself"))
+                        .at("this definition"),
+                );
             }
             return known;
         }
         self.imported.insert((file, name.to_string()), None);
         let saved = self.enter_file(file);
-        let ast::StatementKind::Directive(directive) = &self.files.list[file].ast.statements[statement].kind else { return None };
+        let ast::StatementKind::Directive(directive) = &self.files.list[file].ast.statements[statement].kind else {
+            return None;
+        };
         let mut ignored = crate::diag::Diagnostics::default();
         let span = self.files.list[file].ast.statements[statement].span;
         let list = clauses::entries(directive, span, &mut ignored);
@@ -292,7 +313,8 @@ impl Lower<'_> {
             self.report(crate::hir::imports::unsupported(&function.segments[0]));
             return Lowered::Kind(ExprKind::Error);
         }
-        let mut d = Diagnostic::new(Code("E0201"), function.span, format!("there is no function `{name}`")).at("not known here");
+        let mut d = Diagnostic::new(Code("E0201"), function.span, format!("there is no function `{name}`"))
+            .at("not known here");
         if name == "log" {
             d = d.help("write `ln` for the natural logarithm or `log10` for the decimal one");
         } else if name == "pow" {
@@ -317,8 +339,12 @@ impl Lower<'_> {
         let is_chain = matches!(function, Function::Min | Function::Max) && lowered.len() > 2;
         if let Some(named) = args.iter().find_map(|a| a.name.as_ref()) {
             self.report(
-                Diagnostic::new(Code("E0206"), named.span, format!("`{}` takes its arguments by position", function.name()))
-                    .at("remove the name"),
+                Diagnostic::new(
+                    Code("E0206"),
+                    named.span,
+                    format!("`{}` takes its arguments by position", function.name()),
+                )
+                .at("remove the name"),
             );
         }
         if is_chain {
@@ -346,7 +372,9 @@ impl Lower<'_> {
     /// `sum(body for j in a .. b if condition)`
     fn sum_over(&mut self, ast: &ast::Expr, args: &[ast::Arg]) -> ExprKind {
         let [arg] = args else {
-            self.report(Diagnostic::new(Code("E0206"), ast.span, "`sum` takes one expression with its `for`").at("this call"));
+            self.report(
+                Diagnostic::new(Code("E0206"), ast.span, "`sum` takes one expression with its `for`").at("this call"),
+            );
             return ExprKind::Error;
         };
         let Some(family) = &arg.family else { return ExprKind::Error };
@@ -365,7 +393,9 @@ impl Lower<'_> {
         let ast::StatementKind::Directive(directive) = &files.list[file].ast.statements[statement].kind else {
             return Lowered::Kind(ExprKind::Error);
         };
-        let Some(ast::Expr { kind: ast::ExprKind::Call { function: head, args: params }, .. }) = directive.subjects.first() else {
+        let Some(ast::Expr { kind: ast::ExprKind::Call { function: head, args: params }, .. }) =
+            directive.subjects.first()
+        else {
             return Lowered::Kind(ExprKind::Error);
         };
         let body = directive.clauses.iter().find_map(|c| match &c.kind {
@@ -381,14 +411,18 @@ impl Lower<'_> {
             return Lowered::Kind(ExprKind::Error);
         };
         if self.expanding.iter().any(|(f, n)| *f == file && n == name) {
-            self.report(Diagnostic::new(Code("E0207"), ast.span, format!("the function `{name}` calls itself")).at("this call"));
+            self.report(
+                Diagnostic::new(Code("E0207"), ast.span, format!("the function `{name}` calls itself")).at("this call"),
+            );
             return Lowered::Kind(ExprKind::Error);
         }
         let names: Vec<&str> = params
             .iter()
             .map(|p| match (&p.name, &p.value) {
                 (Some(n), _) => n.text.as_str(),
-                (None, Value::Expr(ast::Expr { kind: ast::ExprKind::Path(path), .. })) => path.segments[0].text.as_str(),
+                (None, Value::Expr(ast::Expr { kind: ast::ExprKind::Path(path), .. })) => {
+                    path.segments[0].text.as_str()
+                }
                 _ => "",
             })
             .collect();
@@ -401,9 +435,18 @@ impl Lower<'_> {
                 Some(given) => {
                     let at = names.iter().position(|n| *n == given.text);
                     if at.is_none() {
-                        let mut d = Diagnostic::new(Code("E0206"), given.span, format!("`{name}` has no argument `{}`", given.text)).at("not known");
+                        let mut d = Diagnostic::new(
+                            Code("E0206"),
+                            given.span,
+                            format!("`{name}` has no argument `{}`", given.text),
+                        )
+                        .at("not known");
                         if let Some(near) = suggest(&given.text, names.iter().copied()) {
-                            d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), given.span, near);
+                            d = d.help(format!("did you mean `{near}`?")).fix(
+                                format!("use `{near}`"),
+                                given.span,
+                                near,
+                            );
                         }
                         self.report(d);
                         return Lowered::Kind(ExprKind::Error);
@@ -428,8 +471,12 @@ impl Lower<'_> {
         }
         if is_wrong || bound.iter().any(Option::is_none) {
             self.report(
-                Diagnostic::new(Code("E0206"), ast.span, format!("`{name}` takes ({}), and {} are given", names.join(", "), args.len()))
-                    .at("this call"),
+                Diagnostic::new(
+                    Code("E0206"),
+                    ast.span,
+                    format!("`{name}` takes ({}), and {} are given", names.join(", "), args.len()),
+                )
+                .at("this call"),
             );
             return Lowered::Kind(ExprKind::Error);
         }
@@ -454,15 +501,23 @@ impl Lower<'_> {
         }
         let name = symbol.name.clone();
         let d = if wanted == 0 {
-            Diagnostic::new(Code("E0205"), path.span, format!("`{name}` is a single quantity, not a family or a function"))
-                .at("called with an index")
-                .label(symbol.span, "declared here")
+            Diagnostic::new(
+                Code("E0205"),
+                path.span,
+                format!("`{name}` is a single quantity, not a family or a function"),
+            )
+            .at("called with an index")
+            .label(symbol.span, "declared here")
         } else {
             let list = symbol.ranges.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(", ");
-            Diagnostic::new(Code("E0405"), path.span, format!("`{name}` is a family and needs {wanted} index, {given} given"))
-                .at("which member?")
-                .label(symbol.span, "declared here")
-                .help(format!("write `{name}({list})`"))
+            Diagnostic::new(
+                Code("E0405"),
+                path.span,
+                format!("`{name}` is a family and needs {wanted} index, {given} given"),
+            )
+            .at("which member?")
+            .label(symbol.span, "declared here")
+            .help(format!("write `{name}({list})`"))
         };
         self.report(d);
     }

@@ -48,9 +48,13 @@ impl Lower<'_> {
             (None, Some((laws, _))) => (laws, false),
             (Some(_), Some((_, law_span))) => {
                 self.report(
-                    Diagnostic::new(Code("E0103"), law_span, "a reaction has either rate constants `@` or a law `rate`")
-                        .at("and here a law")
-                        .label(span, "this reaction has both"),
+                    Diagnostic::new(
+                        Code("E0103"),
+                        law_span,
+                        "a reaction has either rate constants `@` or a law `rate`",
+                    )
+                    .at("and here a law")
+                    .label(span, "this reaction has both"),
                 );
                 self.unbind(n);
                 return;
@@ -60,7 +64,9 @@ impl Lower<'_> {
                     Some(_) => "write `@ k` for mass action, or `rate law` for a full law",
                     None => "write `rate law` for an inflow, or `@ k` for a constant one",
                 };
-                self.report(Diagnostic::new(Code("E0103"), span, "this reaction has no rate").at("how fast?").help(help));
+                self.report(
+                    Diagnostic::new(Code("E0103"), span, "this reaction has no rate").at("how fast?").help(help),
+                );
                 self.unbind(n);
                 return;
             }
@@ -90,9 +96,13 @@ impl Lower<'_> {
             Some(label) => {
                 if let Some(first) = self.reaction_names.insert(label.text.clone(), label.span) {
                     self.report(
-                        Diagnostic::new(Code("E0202"), label.span, format!("the reaction `{}` is declared twice", label.text))
-                            .at("again here")
-                            .label(first, "first here"),
+                        Diagnostic::new(
+                            Code("E0202"),
+                            label.span,
+                            format!("the reaction `{}` is declared twice", label.text),
+                        )
+                        .at("again here")
+                        .label(first, "first here"),
                     );
                 }
                 label.text.clone()
@@ -124,21 +134,33 @@ impl Lower<'_> {
                 let found = self.model.symbol(symbol);
                 let (word, declared, name) = (found.kind.word(), found.span, text(&term.species));
                 self.report(
-                    Diagnostic::new(Code("E0205"), term.span, format!("`{name}` is a `{word}`, and reactions move species"))
-                        .at("stands in a reaction")
-                        .label(declared, "declared here")
-                        .help(format!("declare it with `species {name}`")),
+                    Diagnostic::new(
+                        Code("E0205"),
+                        term.span,
+                        format!("`{name}` is a `{word}`, and reactions move species"),
+                    )
+                    .at("stands in a reaction")
+                    .label(declared, "declared here")
+                    .help(format!("declare it with `species {name}`")),
                 );
                 is_good = false;
                 continue;
             }
             if !(term.coefficient > 0.0 && term.coefficient.is_finite()) {
                 self.report(
-                    Diagnostic::new(Code("E0205"), term.span, "a stoichiometric coefficient must be positive").at(format!("{} given", term.coefficient)),
+                    Diagnostic::new(Code("E0205"), term.span, "a stoichiometric coefficient must be positive")
+                        .at(format!("{} given", term.coefficient)),
                 );
                 is_good = false;
             }
-            list.push(Term { coefficient: term.coefficient, symbol, indices, factor: 1.0, is_amount: false, span: term.span });
+            list.push(Term {
+                coefficient: term.coefficient,
+                symbol,
+                indices,
+                factor: 1.0,
+                is_amount: false,
+                span: term.span,
+            });
         }
         is_good.then_some(list)
     }

@@ -22,11 +22,18 @@ impl Models<'_> {
     ///
     /// `additions` are further statements of studies, by the study's name: what a command line sets.
     pub(super) fn study(
-        &mut self, file: usize, directive: &Directive, span: Span, additions: Option<&ast::File>, diagnostics: &mut Diagnostics,
+        &mut self,
+        file: usize,
+        directive: &Directive,
+        span: Span,
+        additions: Option<&ast::File>,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Study> {
         let Some(name) = subject_name(directive) else {
             diagnostics.push(
-                Diagnostic::new(Code("E0101"), span, "`study` has no name").at("expected a name").help("write `study Name of Model { .. }`"),
+                Diagnostic::new(Code("E0101"), span, "`study` has no name")
+                    .at("expected a name")
+                    .help("write `study Name of Model { .. }`"),
             );
             return None;
         };
@@ -34,9 +41,13 @@ impl Models<'_> {
         let clauses = Clauses::sort(&directive.clauses, "a study", allowed, diagnostics);
         let Some(of) = clauses.word_arg(ClauseWord::Of) else {
             diagnostics.push(
-                Diagnostic::new(Code("E0409"), name.span, format!("the study `{}` does not say of which model", name.text))
-                    .at("declared here")
-                    .help(format!("write `study {} of Model {{ .. }}`", name.text)),
+                Diagnostic::new(
+                    Code("E0409"),
+                    name.span,
+                    format!("the study `{}` does not say of which model", name.text),
+                )
+                .at("declared here")
+                .help(format!("write `study {} of Model {{ .. }}`", name.text)),
             );
             return None;
         };
@@ -110,12 +121,18 @@ impl Lower<'_> {
             "data" => own.data.extend(self.data_set(directive, span)),
             "experiment" => {
                 if let Some(experiment) = self.experiment(directive, span) {
-                    if let Some(first) = study.experiments.iter().find(|e| e.name == experiment.name).and_then(|e| e.span) {
+                    if let Some(first) =
+                        study.experiments.iter().find(|e| e.name == experiment.name).and_then(|e| e.span)
+                    {
                         let again = experiment.span.unwrap_or(span);
                         self.report(
-                            Diagnostic::new(Code("E0202"), again, format!("the experiment `{}` is declared twice", experiment.name))
-                                .at("again here")
-                                .label(first, "first here"),
+                            Diagnostic::new(
+                                Code("E0202"),
+                                again,
+                                format!("the experiment `{}` is declared twice", experiment.name),
+                            )
+                            .at("again here")
+                            .label(first, "first here"),
                         );
                     }
                     study.experiments.push(experiment);
@@ -148,7 +165,9 @@ impl Lower<'_> {
     fn experiment(&mut self, directive: &Directive, span: Span) -> Option<Experiment> {
         let Some(name) = subject_name(directive) else {
             self.report(
-                Diagnostic::new(Code("E0101"), span, "`experiment` has no name").at("expected a name").help("write `experiment name { .. }`"),
+                Diagnostic::new(Code("E0101"), span, "`experiment` has no name")
+                    .at("expected a name")
+                    .help("write `experiment name { .. }`"),
             );
             return None;
         };
@@ -156,9 +175,13 @@ impl Lower<'_> {
         for statement in directive.block.iter().flat_map(|b| &b.statements) {
             let StatementKind::Directive(inner) = &statement.kind else {
                 self.report(
-                    Diagnostic::new(Code("E0208"), statement.span, "this statement has no meaning inside an experiment")
-                        .at("not known here")
-                        .help("an experiment holds data, start and events"),
+                    Diagnostic::new(
+                        Code("E0208"),
+                        statement.span,
+                        "this statement has no meaning inside an experiment",
+                    )
+                    .at("not known here")
+                    .help("an experiment holds data, start and events"),
                 );
                 continue;
             };
@@ -186,7 +209,9 @@ impl Lower<'_> {
         let clauses = Clauses::sort(&directive.clauses, "`start`", allowed, self.diagnostics);
         let [subject] = directive.subjects.as_slice() else {
             self.report(
-                Diagnostic::new(Code("E0101"), span, "`start` needs one quantity").at("this statement").help("write `start S = 20 [uM]`"),
+                Diagnostic::new(Code("E0101"), span, "`start` needs one quantity")
+                    .at("this statement")
+                    .help("write `start S = 20 [uM]`"),
             );
             return None;
         };
@@ -200,16 +225,24 @@ impl Lower<'_> {
         }
         let (symbol, indices) = self.quantity(subject)?;
         let Some(value) = clauses.init else {
-            self.report(Diagnostic::new(Code("E0409"), span, "`start` has no value").at("starts where?").help("write `start S = 20 [uM]`"));
+            self.report(
+                Diagnostic::new(Code("E0409"), span, "`start` has no value")
+                    .at("starts where?")
+                    .help("write `start S = 20 [uM]`"),
+            );
             return None;
         };
         let kind = self.model.symbol(symbol).kind;
         if matches!(kind, SymbolKind::Const | SymbolKind::Let | SymbolKind::Observable) {
             let name = self.model.symbol(symbol).name.clone();
             self.report(
-                Diagnostic::new(Code("E0205"), subject.span, format!("`{name}` is a `{}` and has no start value", kind.word()))
-                    .at("started here")
-                    .help("states, species, parameters and inputs have one"),
+                Diagnostic::new(
+                    Code("E0205"),
+                    subject.span,
+                    format!("`{name}` is a `{}` and has no start value", kind.word()),
+                )
+                .at("started here")
+                .help("states, species, parameters and inputs have one"),
             );
             return None;
         }
@@ -233,7 +266,10 @@ impl Lower<'_> {
                 Some((symbol, indices))
             }
             _ => {
-                self.report(Diagnostic::new(Code("E0205"), subject.span, "a quantity of the model is needed here").at("this is not a name"));
+                self.report(
+                    Diagnostic::new(Code("E0205"), subject.span, "a quantity of the model is needed here")
+                        .at("this is not a name"),
+                );
                 None
             }
         }
@@ -269,7 +305,9 @@ impl Lower<'_> {
                 continue;
             };
             let Some(binding) = self.binding(bind, statement.span) else { continue };
-            if let Some(first) = bindings.iter().find(|b| b.target == binding.target && b.is_initial == binding.is_initial) {
+            if let Some(first) =
+                bindings.iter().find(|b| b.target == binding.target && b.is_initial == binding.is_initial)
+            {
                 let first = first.span;
                 self.report(
                     Diagnostic::new(Code("E0202"), statement.span, format!("`{}` is bound twice", binding.name))
@@ -291,15 +329,20 @@ impl Lower<'_> {
     }
 
     fn binding(&mut self, bind: &ast::Bind, span: Span) -> Option<Binding> {
-        let allowed =
-            Allowed { unit: true, words: &[ClauseWord::Times], flags: &[Flag::Initial, Flag::Linear], ..Allowed::default() };
+        let allowed = Allowed {
+            unit: true,
+            words: &[ClauseWord::Times],
+            flags: &[Flag::Initial, Flag::Linear],
+            ..Allowed::default()
+        };
         let clauses = Clauses::sort(&bind.clauses, "a column", allowed, self.diagnostics);
         let (column, column_span) = match &bind.source {
             BindSource::FromPath(path) => (text(path), path.span),
             BindSource::FromText(text) => (text.text.clone(), text.span),
             BindSource::ToText(text) => {
                 self.report(
-                    Diagnostic::new(Code("E0208"), text.span, "data flows into the model: `<-`, not `->`").at("the arrow points outwards"),
+                    Diagnostic::new(Code("E0208"), text.span, "data flows into the model: `<-`, not `->`")
+                        .at("the arrow points outwards"),
                 );
                 return None;
             }
@@ -323,17 +366,25 @@ impl Lower<'_> {
                 Some((*value, unit.as_ref().and_then(|u| self.unit(u)).unwrap_or_else(Unit::one)))
             }
             Some((_, at)) => {
-                self.report(Diagnostic::new(Code("E0407"), at, "`times` takes a number with a unit").at("expected a number"));
+                self.report(
+                    Diagnostic::new(Code("E0407"), at, "`times` takes a number with a unit").at("expected a number"),
+                );
                 None
             }
         };
-        let (factor, offset) = self.column_conversion(unit, times, slot.as_ref(), &name, clauses.unit.map_or(span, |u| u.span))?;
+        let (factor, offset) =
+            self.column_conversion(unit, times, slot.as_ref(), &name, clauses.unit.map_or(span, |u| u.span))?;
         Some(Binding { target, name, column, column_span, factor, offset, is_initial, is_linear, span })
     }
 
     /// From a cell to the slot's unit: `factor · cell + offset`.
     fn column_conversion(
-        &mut self, unit: Option<Unit>, times: Option<(f64, Unit)>, slot: Option<&Unit>, name: &str, span: Span,
+        &mut self,
+        unit: Option<Unit>,
+        times: Option<(f64, Unit)>,
+        slot: Option<&Unit>,
+        name: &str,
+        span: Span,
     ) -> Option<(f64, f64)> {
         let (Some(unit), Some(slot)) = (unit, slot) else { return Some((times.map_or(1.0, |(v, _)| v), 0.0)) };
         if let Some((value, by)) = times {
@@ -342,8 +393,12 @@ impl Lower<'_> {
                 Some(factor) => Some((value * factor, 0.0)),
                 None => {
                     self.report(
-                        Diagnostic::new(Code("E0301"), span, format!("the column has unit {unit}, times {by}, but `{name}` is in {slot}"))
-                            .at(format!("[{product}] after `times`")),
+                        Diagnostic::new(
+                            Code("E0301"),
+                            span,
+                            format!("the column has unit {unit}, times {by}, but `{name}` is in {slot}"),
+                        )
+                        .at(format!("[{product}] after `times`")),
                     );
                     None
                 }
@@ -352,10 +407,15 @@ impl Lower<'_> {
         match unit.without_offset().factor_to(&slot.without_offset()) {
             Some(factor) => Some((factor, factor * unit.offset() - slot.offset())),
             None => {
-                let mut d = Diagnostic::new(Code("E0301"), span, format!("the column has unit {unit}, but `{name}` is in {slot}"))
-                    .at(format!("[{unit}]"));
+                let mut d = Diagnostic::new(
+                    Code("E0301"),
+                    span,
+                    format!("the column has unit {unit}, but `{name}` is in {slot}"),
+                )
+                .at(format!("[{unit}]"));
                 let ratio = slot.without_offset().div(&unit.without_offset());
-                let is_molar = ratio.dimension().exponents().iter().all(|(b, _)| matches!(&*b.0, "mol" | "kg")) && !ratio.is_dimensionless();
+                let is_molar = ratio.dimension().exponents().iter().all(|(b, _)| matches!(&*b.0, "mol" | "kg"))
+                    && !ratio.is_dimensionless();
                 d = if is_molar {
                     d.note("one is an amount and the other a mass: a molar mass is missing")
                         .help(format!("write the molar mass, as in `{name} <- .. [{unit}] times 180.16 [g/mol]`"))
@@ -379,13 +439,14 @@ impl Lower<'_> {
             return Some(());
         }
         let (name, word, declared) = (found.name.clone(), found.kind.word(), found.span);
-        let mut d = Diagnostic::new(Code("E0606"), target.span, format!("a column cannot be bound to the `{word}` `{name}`"))
-            .at("bound here")
-            .label(declared, "declared here");
+        let mut d =
+            Diagnostic::new(Code("E0606"), target.span, format!("a column cannot be bound to the `{word}` `{name}`"))
+                .at("bound here")
+                .label(declared, "declared here");
         d = match found.kind {
-            SymbolKind::State | SymbolKind::Species { .. } => {
-                d.help(format!("measured? declare `observe {name}_obs = {name} ~ Normal(sd = ..)`; a start value? add `initial`"))
-            }
+            SymbolKind::State | SymbolKind::Species { .. } => d.help(format!(
+                "measured? declare `observe {name}_obs = {name} ~ Normal(sd = ..)`; a start value? add `initial`"
+            )),
             _ if is_initial => d.help("`initial` is for states and species"),
             _ => d.help("columns are observables, start values, parameters, inputs or disturbances"),
         };
@@ -397,29 +458,44 @@ impl Lower<'_> {
         let allowed = Allowed { range: true, dist: true, flags: &[Flag::Log, Flag::Linear], ..Allowed::default() };
         let clauses = Clauses::sort(&directive.clauses, "`estimate`", allowed, self.diagnostics);
         if directive.subjects.is_empty() {
-            self.report(Diagnostic::new(Code("E0101"), span, "`estimate` needs a quantity").at("estimate what?").help("write `estimate k in 0.1 .. 10`"));
+            self.report(
+                Diagnostic::new(Code("E0101"), span, "`estimate` needs a quantity")
+                    .at("estimate what?")
+                    .help("write `estimate k in 0.1 .. 10`"),
+            );
         }
         for subject in &directive.subjects {
             let ast::ExprKind::Path(path) = &subject.kind else {
-                self.report(Diagnostic::new(Code("E0205"), subject.span, "`estimate` takes names").at("this is not a name"));
+                self.report(
+                    Diagnostic::new(Code("E0205"), subject.span, "`estimate` takes names").at("this is not a name"),
+                );
                 continue;
             };
             let Some(symbol) = self.symbol(path) else { continue };
             let found = self.model.symbol(symbol);
-            if !matches!(found.kind, SymbolKind::Param | SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Compartment) {
+            if !matches!(
+                found.kind,
+                SymbolKind::Param | SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Compartment
+            ) {
                 let (name, word, declared) = (found.name.clone(), found.kind.word(), found.span);
                 self.report(
-                    Diagnostic::new(Code("E0205"), subject.span, format!("`{name}` is a `{word}` and cannot be estimated"))
-                        .at("named here")
-                        .label(declared, "declared here")
-                        .help(format!("declare it with `param {name}`")),
+                    Diagnostic::new(
+                        Code("E0205"),
+                        subject.span,
+                        format!("`{name}` is a `{word}` and cannot be estimated"),
+                    )
+                    .at("named here")
+                    .label(declared, "declared here")
+                    .help(format!("declare it with `param {name}`")),
                 );
                 continue;
             }
             if let Some(first) = list.iter().find(|e| e.symbol == symbol) {
                 let (name, first) = (text(path), first.span);
                 self.report(
-                    Diagnostic::new(Code("E0202"), subject.span, format!("`{name}` is estimated twice")).at("again here").label(first, "first here"),
+                    Diagnostic::new(Code("E0202"), subject.span, format!("`{name}` is estimated twice"))
+                        .at("again here")
+                        .label(first, "first here"),
                 );
                 continue;
             }
@@ -452,7 +528,9 @@ impl Lower<'_> {
     fn known_constant(&mut self, expr: ExprId, span: Span) -> Option<f64> {
         let value = constant(&self.model, expr);
         if value.is_none() && !matches!(self.model.expr(expr).kind, ExprKind::Error) {
-            self.report(Diagnostic::new(Code("E0407"), span, "this value must be a constant").at("depends on what may change"));
+            self.report(
+                Diagnostic::new(Code("E0407"), span, "this value must be a constant").at("depends on what may change"),
+            );
         }
         value
     }
@@ -476,14 +554,18 @@ impl Lower<'_> {
         if let Some(subject) = directive.subjects.first() {
             match &subject.kind {
                 ast::ExprKind::Path(path) => settings.method = Some((text(path), subject.span)),
-                _ => self.report(Diagnostic::new(Code("E0205"), subject.span, format!("`{word}` takes the name of a method")).at("this is not a name")),
+                _ => self.report(
+                    Diagnostic::new(Code("E0205"), subject.span, format!("`{word}` takes the name of a method"))
+                        .at("this is not a name"),
+                ),
             }
         }
         for statement in directive.block.iter().flat_map(|b| &b.statements) {
             match &statement.kind {
                 StatementKind::Setting(setting) => settings.list.extend(self.setting(setting)),
                 _ => self.report(
-                    Diagnostic::new(Code("E0208"), statement.span, format!("a `{word}` block holds settings")).at("expected `key = value`"),
+                    Diagnostic::new(Code("E0208"), statement.span, format!("a `{word}` block holds settings"))
+                        .at("expected `key = value`"),
                 ),
             }
         }
@@ -509,14 +591,19 @@ impl Lower<'_> {
                 Some(SettingValue::Number(*value, unit.as_ref().and_then(|u| self.unit(u))))
             }
             ast::ExprKind::Text(text) => Some(SettingValue::Text(text.clone())),
-            ast::ExprKind::Path(path) if path.segments.len() == 1 && !self.model.names.contains_key(&path.segments[0].text) => {
+            ast::ExprKind::Path(path)
+                if path.segments.len() == 1 && !self.model.names.contains_key(&path.segments[0].text) =>
+            {
                 Some(SettingValue::Word(text(path)))
             }
             _ => {
                 let id = self.expr(expr);
                 let number = constant(&self.model, id).map(|v| SettingValue::Number(v, None));
                 if number.is_none() {
-                    self.report(Diagnostic::new(Code("E0602"), expr.span, "a setting is a number, a word, text or a list").at("not a constant"));
+                    self.report(
+                        Diagnostic::new(Code("E0602"), expr.span, "a setting is a number, a word, text or a list")
+                            .at("not a constant"),
+                    );
                 }
                 number
             }
@@ -525,7 +612,11 @@ impl Lower<'_> {
 
     fn simulate(&mut self, directive: &Directive, span: Span, simulate: &mut Simulate) {
         for subject in &directive.subjects {
-            self.report(Diagnostic::new(Code("E0107"), subject.span, "`simulate` takes no name").at("remove this").label(span, "this statement"));
+            self.report(
+                Diagnostic::new(Code("E0107"), subject.span, "`simulate` takes no name")
+                    .at("remove this")
+                    .label(span, "this statement"),
+            );
         }
         for statement in directive.block.iter().flat_map(|b| &b.statements) {
             match &statement.kind {
@@ -550,10 +641,17 @@ impl Lower<'_> {
                         self.report(d);
                     }
                 },
-                StatementKind::Ode(_) | StatementKind::Assign(_) | StatementKind::Reaction(_) | StatementKind::Labelled(_) => {
+                StatementKind::Ode(_)
+                | StatementKind::Assign(_)
+                | StatementKind::Reaction(_)
+                | StatementKind::Labelled(_) => {
                     self.report(
-                        Diagnostic::new(Code("E0208"), statement.span, "this statement has no meaning inside `simulate`")
-                            .at("expected settings, `step`, `hold` or `input <- \"file.csv\"`"),
+                        Diagnostic::new(
+                            Code("E0208"),
+                            statement.span,
+                            "this statement has no meaning inside `simulate`",
+                        )
+                        .at("expected settings, `step`, `hold` or `input <- \"file.csv\"`"),
                     );
                 }
             }
@@ -571,12 +669,18 @@ impl Lower<'_> {
                     self.report(Diagnostic::new(Code("E0602"), step.span, "a step must be positive").at("how long?"));
                 }
             }
-            _ => self.report(Diagnostic::new(Code("E0101"), span, "`step` needs its length").at("how long?").help("write `step 0.02 [s] via euler`")),
+            _ => self.report(
+                Diagnostic::new(Code("E0101"), span, "`step` needs its length")
+                    .at("how long?")
+                    .help("write `step 0.02 [s] via euler`"),
+            ),
         }
         if let Some(via) = clauses.word_arg(ClauseWord::Via) {
             match &via.kind {
                 ast::ExprKind::Path(path) => simulate.via = Some((text(path), via.span)),
-                _ => self.report(Diagnostic::new(Code("E0205"), via.span, "`via` names an integrator").at("this is not a name")),
+                _ => self.report(
+                    Diagnostic::new(Code("E0205"), via.span, "`via` names an integrator").at("this is not a name"),
+                ),
             }
         }
     }
@@ -585,12 +689,18 @@ impl Lower<'_> {
     fn forcing_file(&mut self, bind: &ast::Bind, span: Span) -> Option<DataSet> {
         let BindSource::FromText(file) = &bind.source else {
             self.report(
-                Diagnostic::new(Code("E0606"), span, "an input is read from a file in quotes").at("which file?").help("write `F <- \"inputs.csv\"`"),
+                Diagnostic::new(Code("E0606"), span, "an input is read from a file in quotes")
+                    .at("which file?")
+                    .help("write `F <- \"inputs.csv\"`"),
             );
             return None;
         };
         let column = ast::Text { text: text(&bind.target), span: bind.target.span };
-        let named = ast::Bind { target: bind.target.clone(), source: BindSource::FromText(column), clauses: bind.clauses.clone() };
+        let named = ast::Bind {
+            target: bind.target.clone(),
+            source: BindSource::FromText(column),
+            clauses: bind.clauses.clone(),
+        };
         let target = self.binding(&named, span)?;
         let time = Binding {
             target: BindTarget::Time,
@@ -610,7 +720,11 @@ impl Lower<'_> {
         let allowed = Allowed { range: true, choices: true, flags: &[Flag::Log, Flag::Linear], ..Allowed::default() };
         let clauses = Clauses::sort(&directive.clauses, "`sweep`", allowed, self.diagnostics);
         let [subject] = directive.subjects.as_slice() else {
-            self.report(Diagnostic::new(Code("E0101"), span, "`sweep` needs one quantity").at("sweep what?").help("write `sweep k in 0.1 .. 10 { points = 21 }`"));
+            self.report(
+                Diagnostic::new(Code("E0101"), span, "`sweep` needs one quantity")
+                    .at("sweep what?")
+                    .help("write `sweep k in 0.1 .. 10 { points = 21 }`"),
+            );
             return None;
         };
         let (symbol, _) = self.quantity(subject)?;
@@ -629,7 +743,10 @@ impl Lower<'_> {
                 match choice {
                     Value::Expr(e) => values.push(self.constant_in(symbol, e)?),
                     Value::List(_, at) => {
-                        self.report(Diagnostic::new(Code("E0205"), *at, "a sweep takes a list of numbers").at("a list in a list"));
+                        self.report(
+                            Diagnostic::new(Code("E0205"), *at, "a sweep takes a list of numbers")
+                                .at("a list in a list"),
+                        );
                         return None;
                     }
                 }
@@ -638,7 +755,9 @@ impl Lower<'_> {
         }
         let Some((Some(low), Some(high))) = clauses.range else {
             self.report(
-                Diagnostic::new(Code("E0409"), span, "`sweep` needs both ends of its range").at("from where to where?").help("write `in low .. high`, or `in [a, b, c]`"),
+                Diagnostic::new(Code("E0409"), span, "`sweep` needs both ends of its range")
+                    .at("from where to where?")
+                    .help("write `in low .. high`, or `in [a, b, c]`"),
             );
             return None;
         };
@@ -646,7 +765,10 @@ impl Lower<'_> {
         let n = settings.number("points").unwrap_or(11.0) as usize;
         let is_log = clauses.has(Flag::Log);
         if is_log && !(low > 0.0 && high > 0.0) {
-            self.report(Diagnostic::new(Code("E0608"), span, "a logarithmic sweep needs positive ends").at(format!("{low} .. {high}")));
+            self.report(
+                Diagnostic::new(Code("E0608"), span, "a logarithmic sweep needs positive ends")
+                    .at(format!("{low} .. {high}")),
+            );
             return None;
         }
         let at = |k: usize| {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use crate::diag::Diagnostic;
-use crate::flat::Noise;
 use crate::source::Span;
 use crate::syntax::ast::AssignOp;
 use crate::units::Unit;
@@ -81,7 +80,22 @@ pub struct Range {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum DistKind {
-    Normal, LogNormal, Uniform, LogUniform, Laplace,
+    Normal,
+    LogNormal,
+    Uniform,
+    LogUniform,
+    Laplace,
+}
+
+/// The error model of an observable: the form, and what its spread means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noise {
+    /// y ~ Normal(median, sd)
+    Normal,
+    /// ln y ~ Normal(ln median, ln gsd)
+    LogNormal,
+    /// y ~ Laplace(median, scale)
+    Laplace,
 }
 
 /// `~ Normal(mean = 1, sd = 2)` with its arguments in the order of [`DistKind::arguments`].

@@ -112,19 +112,31 @@ impl Settings {
     pub fn check(&self, what: &str, table: &[SettingSpec], diagnostics: &mut Diagnostics) {
         for setting in &self.list {
             let Some(spec) = table.iter().find(|s| s.name == setting.key) else {
-                let mut d = Diagnostic::new(Code("E0603"), setting.key_span, format!("`{what}` has no setting `{}`", setting.key)).at("not known");
+                let mut d = Diagnostic::new(
+                    Code("E0603"),
+                    setting.key_span,
+                    format!("`{what}` has no setting `{}`", setting.key),
+                )
+                .at("not known");
                 d = match suggest(&setting.key, table.iter().map(|s| s.name)) {
-                    Some(near) => d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), setting.key_span, near),
-                    None => d.help(format!("its settings are {}", table.iter().map(|s| s.name).collect::<Vec<_>>().join(", "))),
+                    Some(near) => {
+                        d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), setting.key_span, near)
+                    }
+                    None => d.help(format!(
+                        "its settings are {}",
+                        table.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")
+                    )),
                 };
                 diagnostics.push(d);
                 continue;
             };
             if let Err(expected) = fits(&setting.value, spec.kind) {
-                let mut d = Diagnostic::new(Code("E0602"), setting.value_span, format!("`{}` expects {expected}", spec.name))
-                    .at("does not fit")
-                    .help(spec.doc);
-                if let (SettingValue::Text(text), SettingKind::Number(..) | SettingKind::Integer(..)) = (&setting.value, spec.kind)
+                let mut d =
+                    Diagnostic::new(Code("E0602"), setting.value_span, format!("`{}` expects {expected}", spec.name))
+                        .at("does not fit")
+                        .help(spec.doc);
+                if let (SettingValue::Text(text), SettingKind::Number(..) | SettingKind::Integer(..)) =
+                    (&setting.value, spec.kind)
                     && text.trim().parse::<f64>().is_ok()
                 {
                     d = d.fix("remove the quotes", setting.value_span, text.trim());
@@ -138,9 +150,13 @@ impl Settings {
 fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
     let is_good = match (value, kind) {
         (SettingValue::Number(v, _), SettingKind::Number(low, high)) => *v >= low && *v <= high,
-        (SettingValue::Number(v, None), SettingKind::Integer(low, high)) => v.fract() == 0.0 && *v >= low as f64 && *v <= high as f64,
+        (SettingValue::Number(v, None), SettingKind::Integer(low, high)) => {
+            v.fract() == 0.0 && *v >= low as f64 && *v <= high as f64
+        }
         (SettingValue::Word(word), SettingKind::Truth) => word == "true" || word == "false",
-        (SettingValue::Word(word) | SettingValue::Text(word), SettingKind::Choice(words)) => words.contains(&word.as_str()),
+        (SettingValue::Word(word) | SettingValue::Text(word), SettingKind::Choice(words)) => {
+            words.contains(&word.as_str())
+        }
         (SettingValue::Text(_), SettingKind::Text) => true,
         (SettingValue::List(list), SettingKind::Integers) => {
             list.iter().all(|v| matches!(v, SettingValue::Number(v, None) if v.fract() == 0.0))

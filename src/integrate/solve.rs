@@ -315,6 +315,8 @@ impl<'s> Integrator<'s> {
             return if next > stop - 1e-9 * step { stop } else { next };
         }
         let remaining = stop - self.t;
+        // Time advances, however short the step that is wanted.
+        let wanted = wanted.max(4.0 * f64::EPSILON * self.t.abs());
         if wanted >= remaining * (1.0 - 1e-9) {
             stop
         } else if 2.0 * wanted > remaining {

@@ -350,42 +350,45 @@ impl<'a> Emitter<'a> {
         product
     }
 
-    /// Left to right. While all terms so far are negative, their magnitudes are added up and the sign is owed: the
-    /// next positive term subtracts the lot, which gives the same bits and spares a negation.
+    /// Left to right. Where the leading terms are negative, their magnitudes are added and subtracted from the first
+    /// positive term, which spares the negation. This gives the same bits, except that an exact cancellation of the
+    /// leading terms may turn a 0 into a −0; so strict math does it with a single leading term only, where it cannot.
     fn sum(&mut self, start: Option<&Operand>, terms: &[PlanTerm]) -> Value {
         let mut total = start.map(|operand| self.number(operand));
-        let mut owes_sign = false;
-        for PlanTerm { coefficient, operand } in terms {
-            let (coefficient, operand) = match operand {
-                Operand::Const(c) => ((coefficient * c).signum(), Operand::Const((coefficient * c).abs())),
-                Operand::Leaf(_) | Operand::Value(_) => (*coefficient, *operand),
+        let n_leading = terms.iter().take_while(|t| is_negative(t)).count();
+        let owes_sign =
+            total.is_none() && (1..terms.len()).contains(&n_leading) && (n_leading == 1 || !self.plan.strict_math);
+        for (idx, term) in terms.iter().enumerate() {
+            let PlanTerm { coefficient, operand } = *term;
+            let (magnitude, operand) = match operand {
+                Operand::Const(c) => (1.0, Operand::Const((coefficient * c).abs())),
+                Operand::Leaf(_) | Operand::Value(_) => (coefficient.abs(), operand),
             };
-            let magnitude = self.number(&operand);
-            let magnitude = if coefficient.abs() == 1.0 {
-                magnitude
-            } else {
-                let factor = self.number(&Operand::Const(coefficient.abs()));
-                self.builder.ins().fmul(magnitude, factor)
-            };
-            let is_negative = coefficient < 0.0;
+            let value = self.number(&operand);
+            let value = self.scaled(value, magnitude);
+            let is_leading = owes_sign && idx < n_leading;
             total = Some(match total {
-                None => {
-                    owes_sign = is_negative;
-                    magnitude
-                }
-                Some(sum) if is_negative == owes_sign => self.builder.ins().fadd(sum, magnitude),
-                Some(sum) if is_negative => self.builder.ins().fsub(sum, magnitude),
-                Some(sum) => {
-                    owes_sign = false;
-                    self.builder.ins().fsub(magnitude, sum)
-                }
+                None if is_negative(term) && !owes_sign => self.scaled(value, -1.0),
+                None => value,
+                Some(sum) if is_leading => self.builder.ins().fadd(sum, value),
+                Some(sum) if owes_sign && idx == n_leading => self.builder.ins().fsub(value, sum),
+                Some(sum) if is_negative(term) => self.builder.ins().fsub(sum, value),
+                Some(sum) => self.builder.ins().fadd(sum, value),
             });
         }
         match total {
-            Some(total) if owes_sign => self.builder.ins().fneg(total),
             Some(total) => total,
             None => self.number(&Operand::Const(0.0)),
         }
+    }
+
+    /// `factor · value`; a negation too is a product, which takes one instruction where flipping the sign takes three.
+    fn scaled(&mut self, value: Value, factor: f64) -> Value {
+        if factor == 1.0 {
+            return value;
+        }
+        let factor = self.number(&Operand::Const(factor));
+        self.builder.ins().fmul(value, factor)
     }
 
     /// An operand as a number.
@@ -470,6 +473,15 @@ impl<'a> Emitter<'a> {
         let call = self.builder.ins().call(function, arguments);
         self.builder.inst_results(call).first().copied()
     }
+}
+
+/// True where a term is subtracted.
+fn is_negative(term: &PlanTerm) -> bool {
+    let sign = match term.operand {
+        Operand::Const(c) => c,
+        Operand::Leaf(_) | Operand::Value(_) => 1.0,
+    };
+    term.coefficient * sign < 0.0
 }
 
 fn slice_symbol(function: SliceFunction) -> &'static str {

@@ -8,9 +8,9 @@ use std::ops::BitOr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::CompileError;
 use super::kernel::{Compiler, Kernel};
 use super::plan::{OpCounts, Plan, PlanOptions};
-use super::CompileError;
 use crate::expr::sparsity;
 use crate::expr::{Dag, Leaf, NodeId, Wrt, directional, gradients};
 use crate::flat::FlatModel;
@@ -115,14 +115,8 @@ pub struct Needs(u32);
 
 impl Needs {
     /// What any integration calls: f, x0, outputs, event times, roots, jumps.
-    pub const SIMULATION: Needs = Needs::of(&[
-        Part::Rhs,
-        Part::InitialState,
-        Part::Outputs,
-        Part::Times,
-        Part::Roots,
-        Part::Jumps,
-    ]);
+    pub const SIMULATION: Needs =
+        Needs::of(&[Part::Rhs, Part::InitialState, Part::Outputs, Part::Times, Part::Roots, Part::Jumps]);
     /// What a Rosenbrock or implicit method calls besides [`Needs::SIMULATION`].
     pub const STIFF: Needs = Needs::of(&[Part::Jacobian, Part::TimeDerivative]);
     /// What forward sensitivities in p call besides [`Needs::SIMULATION`] and [`Needs::STIFF`].
@@ -315,9 +309,8 @@ impl Kernels {
     pub fn plan(&self, part: Part) -> Vec<Plan> {
         let model = &*self.model;
         let plan = |nodes: &[NodeId]| vec![Plan::new(&self.dag(), nodes, &self.options)];
-        let split = |first: &[NodeId], second: &[NodeId]| {
-            vec![Plan::new_split(&self.dag(), first, second, &self.options)]
-        };
+        let split =
+            |first: &[NodeId], second: &[NodeId]| vec![Plan::new_split(&self.dag(), first, second, &self.options)];
         match part {
             Part::Rhs => plan(&self.rhs_nodes()),
             Part::Jacobian => plan(&self.jacobian_derivative().nodes),
@@ -395,6 +388,9 @@ impl Kernels {
         self.cells[part as usize].get_or_init(|| {
             let begin = Instant::now();
             let plans = self.plan(part);
+            if self.dag().is_full() {
+                return Err(CompileError::TooLarge);
+            }
             let planned = Instant::now();
             let kernels = self.compiler.compile(&plans)?;
             let timing = Timing {
@@ -427,8 +423,7 @@ impl Kernels {
     /// Derivatives along the direction that the leaves `Direction` and `DirectionTime` stand for.
     fn along(&self, nodes: &[NodeId]) -> Vec<NodeId> {
         let mut dag = self.dag();
-        let states: Vec<NodeId> =
-            (0..self.dims.n_states).map(|k| dag.leaf(Leaf::Direction(k as u32))).collect();
+        let states: Vec<NodeId> = (0..self.dims.n_states).map(|k| dag.leaf(Leaf::Direction(k as u32))).collect();
         let time = dag.leaf(Leaf::DirectionTime);
         directional(&mut dag, nodes, |leaf| match leaf {
             Leaf::State(k) => states.get(k as usize).copied(),

@@ -202,6 +202,11 @@ impl Plan {
         }
     }
 
+    /// Calls `visit` with everything a step reads.
+    pub fn for_each_operand(&self, step: &Step, visit: impl FnMut(&Operand)) {
+        schedule::for_each_operand(self, step, visit);
+    }
+
     /// Counts the operations.
     pub fn op_counts(&self) -> OpCounts {
         text::op_counts(self)

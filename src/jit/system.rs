@@ -164,14 +164,7 @@ impl System for Kernels {
         self.run(Part::Roots, at, work, g);
     }
 
-    fn root_gradient(
-        &self,
-        root_idx: usize,
-        at: At<'_>,
-        work: &mut Work,
-        dg_dx: &mut [f64],
-        dg_dp: &mut [f64],
-    ) -> f64 {
+    fn root_gradient(&self, root_idx: usize, at: At<'_>, work: &mut Work, dg_dx: &mut [f64], dg_dp: &mut [f64]) -> f64 {
         dg_dx.fill(0.0);
         dg_dp.fill(0.0);
         let Some(row) = self.root_rows().get(root_idx) else { return 0.0 };

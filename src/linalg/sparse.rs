@@ -11,7 +11,6 @@ use faer::sparse::{SparseColMatRef, SymbolicSparseColMatRef};
 use faer::{Conj, MatMut, Par};
 
 /// A sparse square matrix and, after [`SparseLu::factorize`], its factors.
-
 pub struct SparseLu {
     pattern: CscPattern,
     values: Vec<f64>,

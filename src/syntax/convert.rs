@@ -239,7 +239,8 @@ impl Convert<'_> {
     fn directive(&mut self, pair: P<'_>) -> Option<Directive> {
         let mut inner = pair.into_inner();
         let word = self.name(&inner.next()?);
-        let mut found = Directive { word, indices: vec![], label: None, subjects: vec![], clauses: vec![], block: None };
+        let mut found =
+            Directive { word, indices: vec![], label: None, subjects: vec![], clauses: vec![], block: None };
         let mut clauses = Vec::new();
         for pair in inner {
             match pair.as_rule() {
@@ -377,6 +378,13 @@ impl Convert<'_> {
             match part.as_rule() {
                 Rule::prefix => {
                     let op = if part.as_str() == "-" { PrefixOp::Neg } else { PrefixOp::Not };
+                    if op == PrefixOp::Not && ops.last().is_some_and(|top| top.precedence() > op.precedence()) {
+                        self.diagnostics.push(
+                            Diagnostic::new(Code("E0101"), self.span(&part), "`not` needs parentheses here")
+                                .help("write `(not ...)`"),
+                        );
+                        self.failed = true;
+                    }
                     ops.push(Op::Prefix(op, self.span(&part)));
                 }
                 Rule::infix | Rule::arith_op => {
@@ -438,9 +446,8 @@ impl Convert<'_> {
         };
         if made.depth > MAX_EXPRESSION_DEPTH {
             let title = format!("an expression is a chain of more than {MAX_EXPRESSION_DEPTH} operators");
-            self.diagnostics.push(
-                Diagnostic::new(Code("E0112"), made.expr.span, title).help("name parts of it with `let`"),
-            );
+            self.diagnostics
+                .push(Diagnostic::new(Code("E0112"), made.expr.span, title).help("name parts of it with `let`"));
             self.failed = true;
         }
         values.push(made);
@@ -640,8 +647,12 @@ impl Convert<'_> {
             Ok(value) if value.is_finite() => value,
             _ => {
                 self.diagnostics.push(
-                    Diagnostic::new(Code("E0105"), span, format!("`{text}` is larger than any number that can be kept"))
-                        .help("the largest is about 1.8e308"),
+                    Diagnostic::new(
+                        Code("E0105"),
+                        span,
+                        format!("`{text}` is larger than any number that can be kept"),
+                    )
+                    .help("the largest is about 1.8e308"),
                 );
                 0.0
             }
@@ -652,9 +663,11 @@ impl Convert<'_> {
 /// E0102 for `digits` followed by the unit `written`, together at `place`.
 pub(super) fn needs_brackets(digits: &str, written: &str, place: Span) -> Diagnostic {
     let unit = unit_text::repair(written).unwrap_or_else(|| written.to_string());
-    Diagnostic::new(Code("E0102"), place, "a unit needs brackets")
-        .help(format!("write `{digits} [{unit}]`"))
-        .fix("put the unit in brackets", place, format!("{digits} [{unit}]"))
+    Diagnostic::new(Code("E0102"), place, "a unit needs brackets").help(format!("write `{digits} [{unit}]`")).fix(
+        "put the unit in brackets",
+        place,
+        format!("{digits} [{unit}]"),
+    )
 }
 
 /// A path as written.

@@ -299,10 +299,12 @@ impl<'t> Layout<'t, '_> {
 
     fn report_deep(&mut self, token: Token) {
         let span = self.span(token);
+        let help =
+            if token.kind == Kind::LBrace { "close blocks before this one" } else { "name the inner parts with `let`" };
         self.diagnostics.push(
             Diagnostic::new(Code("E0112"), span, format!("nesting is deeper than {MAX_NESTING} levels"))
                 .at("one level too many")
-                .help("name the inner parts with `let`"),
+                .help(help),
         );
     }
 
@@ -349,9 +351,11 @@ impl<'t> Layout<'t, '_> {
                 if is_sure {
                     let (start, _) = self.indent(token.start);
                     let place = Span::new(self.source, start, start);
-                    found = found
-                        .help(format!("add `{missing}` before line {line}"))
-                        .fix(format!("add `{missing}`"), place, format!("{missing}\n"));
+                    found = found.help(format!("add `{missing}` before line {line}")).fix(
+                        format!("add `{missing}`"),
+                        place,
+                        format!("{missing}\n"),
+                    );
                 } else {
                     found = found.help(format!("add `}}` where the block ends, before line {line}"));
                 }
@@ -359,9 +363,11 @@ impl<'t> Layout<'t, '_> {
             None if is_sure => {
                 let end = Span::new(self.source, self.text.len(), self.text.len());
                 let line_end = if self.text.ends_with('\n') { "" } else { "\n" };
-                found = found
-                    .help(format!("add `{missing}` at the end of the text"))
-                    .fix(format!("add `{missing}`"), end, format!("{line_end}{missing}\n"));
+                found = found.help(format!("add `{missing}` at the end of the text")).fix(
+                    format!("add `{missing}`"),
+                    end,
+                    format!("{line_end}{missing}\n"),
+                );
             }
             None => found = found.help("add `}` where the block ends"),
         }
@@ -520,7 +526,7 @@ impl<'t> Layout<'t, '_> {
                         if self.starts_statement(next, has_equal) {
                             return (header, extent);
                         }
-                    } else if !self.leads(next) {
+                    } else if !self.leads(next, &header) {
                         return (header, extent);
                     }
                     self.at = next;
@@ -560,11 +566,16 @@ impl<'t> Layout<'t, '_> {
     }
 
     /// True where a line that starts with this token goes on with the one before it.
-    fn leads(&self, idx: usize) -> bool {
-        let kind = self.kind_at(idx);
-        mistakes::is_operator(kind)
-            || matches!(kind, Kind::Comma | Kind::LBrace | Kind::DotDot)
-            || matches!(self.word_at(idx), "and" | "or" | "then" | "else" | "in")
+    fn leads(&self, idx: usize, header: &[Token]) -> bool {
+        match self.kind_at(idx) {
+            // An arrow may open a reaction without a left side, by mistake; it goes on only what looks like a side.
+            Kind::Arrow | Kind::BothArrow => !header.iter().any(|t| {
+                mistakes::is_arrow(t.kind) || matches!(t.kind, Kind::Equal | Kind::LBracket | Kind::Text | Kind::Prime)
+            }),
+            Kind::Comma | Kind::LBrace | Kind::DotDot => true,
+            Kind::Name => matches!(self.word_at(idx), "and" | "or" | "then" | "else" | "in"),
+            kind => mistakes::is_operator(kind),
+        }
     }
 
     /// True where the tokens from `idx` look like a statement's beginning and cannot go on an expression: `name' =`,

@@ -381,9 +381,11 @@ impl Lexer<'_, '_> {
         // Every look-alike is at least as long as its operator, save the two-byte ones, whose operator is one byte.
         let span = self.span(start, end);
         self.diagnostics.push(
-            Diagnostic::new(Code("E0101"), span, format!("`{c}` is not read"))
-                .help(format!("write `{operator}`"))
-                .fix(format!("write `{operator}`"), span, operator),
+            Diagnostic::new(Code("E0101"), span, format!("`{c}` is not read")).help(format!("write `{operator}`")).fix(
+                format!("write `{operator}`"),
+                span,
+                operator,
+            ),
         );
         self.blank(start, end);
         self.clean[start..start + operator.len()].copy_from_slice(operator.as_bytes());

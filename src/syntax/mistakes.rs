@@ -2,7 +2,7 @@
 //!
 //! The place where pest stopped and the tokens around it tell the mistake; no rule of the grammar is ever named.
 
-use super::ast::{ClauseKind, ClauseWord, Expr, ExprKind, Flag, StatementKind};
+use super::ast::{ClauseKind, ClauseWord, Expr, ExprKind, Flag, InfixOp, StatementKind};
 use super::convert::needs_brackets;
 use super::layout::{Form, Layout};
 use super::lex::{self, Kind, Token};
@@ -115,7 +115,15 @@ pub(super) fn before_reading(layout: &Layout<'_, '_>, form: Form, header: &[Toke
         return Some(ends_early(layout, last));
     }
     if form == Form::Ode {
-        let prime = header.iter().position(|t| t.kind == Kind::Prime)?;
+        let mut level = 0usize;
+        let prime = header.iter().position(|t| {
+            match t.kind {
+                Kind::LParen => level += 1,
+                Kind::RParen => level = level.saturating_sub(1),
+                _ => {}
+            }
+            t.kind == Kind::Prime && level == 0
+        })?;
         let next = *header.get(prime + 1)?;
         let span = layout.span(next);
         return match next.kind {
@@ -158,7 +166,9 @@ fn ends_early(layout: &Layout<'_, '_>, last: Token) -> Diagnostic {
             "add one, such as `Normal(sd = 1)`, or remove `~`".to_string(),
         ),
         Kind::Comma => ("a list ends early", "one more item belongs here", "add an item or remove `,`".to_string()),
-        Kind::Colon => ("nothing follows the label", "a statement belongs here", "add what the label names".to_string()),
+        Kind::Colon => {
+            ("nothing follows the label", "a statement belongs here", "add what the label names".to_string())
+        }
         Kind::Name if text == "in" => {
             ("a range is missing", "a range belongs here", "add one, such as `in 0 .. 1`".to_string())
         }
@@ -172,6 +182,13 @@ pub(super) fn after_reading(layout: &Layout<'_, '_>, kind: &StatementKind) -> Op
     let StatementKind::Directive(directive) = kind else {
         return None;
     };
+    if words::declares(&directive.word.text)
+        && let Some(ExprKind::Infix { op: InfixOp::Eq, op_span, left, .. }) =
+            directive.subjects.first().map(|s| &s.kind)
+        && matches!(left.kind, ExprKind::Path(_) | ExprKind::Call { .. })
+    {
+        return Some(no_comparison(*op_span));
+    }
     let is_condition = matches!(directive.word.text.as_str(), "when" | "safe")
         || directive.clauses.iter().any(|c| matches!(c.kind, ClauseKind::Word(ClauseWord::When, _)));
     let init = directive.clauses.iter().find(|c| matches!(c.kind, ClauseKind::Init(_)))?;
@@ -184,9 +201,11 @@ pub(super) fn after_reading(layout: &Layout<'_, '_>, kind: &StatementKind) -> Op
 }
 
 fn compares(place: Span) -> Diagnostic {
-    Diagnostic::new(SYNTAX, place, "`=` gives a value and does not compare")
-        .help("a comparison is written `==`")
-        .fix("write `==`", place, "==")
+    Diagnostic::new(SYNTAX, place, "`=` gives a value and does not compare").help("a comparison is written `==`").fix(
+        "write `==`",
+        place,
+        "==",
+    )
 }
 
 fn reserved(layout: &Layout<'_, '_>, token: Token) -> Diagnostic {
@@ -215,7 +234,8 @@ fn foreign(layout: &Layout<'_, '_>, header: &[Token]) -> Option<Diagnostic> {
         };
         let span = layout.span(*token).to(layout.span(*place.unwrap_or(token)));
         let shown = layout.text.get(span.start as usize..span.end as usize).unwrap_or("");
-        let replacement = if operator.starts_with(char::is_alphabetic) { format!(" {operator} ") } else { operator.into() };
+        let replacement =
+            if operator.starts_with(char::is_alphabetic) { format!(" {operator} ") } else { operator.into() };
         return Some(
             Diagnostic::new(SYNTAX, span, format!("`{shown}` is not an operator here"))
                 .help(format!("write `{operator}`"))
@@ -276,20 +296,17 @@ pub(super) fn explain(layout: &mut Layout<'_, '_>, form: Form, header: &[Token],
             let place = before.map_or(span, |t| layout.span(t).to(span));
             Diagnostic::new(SYNTAX, place, "`/=` is not an assignment").help("write `x *= 1/factor`")
         }
-        Kind::BackArrow => {
-            Diagnostic::new(SYNTAX, span, "`<-` binds a column and does not compare")
-                .help("put a blank between them: `< -`")
-                .fix("write `< -`", span, "< -")
-        }
-        Kind::Other if text == "$" => {
-            Diagnostic::new(SYNTAX, span, "`$` does not mark a boundary species here")
-                .help("write `fixed` where the species is declared")
-        }
+        Kind::BackArrow => Diagnostic::new(SYNTAX, span, "`<-` binds a column and does not compare")
+            .help("put a blank between them: `< -`")
+            .fix("write `< -`", span, "< -"),
+        Kind::Other if text == "$" => Diagnostic::new(SYNTAX, span, "`$` does not mark a boundary species here")
+            .help("write `fixed` where the species is declared"),
         Kind::Other if text == "%" => {
             Diagnostic::new(SYNTAX, span, "`%` is not an operator").help("the remainder is `mod(a, b)`")
         }
-        Kind::Other => Diagnostic::new(SYNTAX, span, format!("`{}` has no meaning here", shown(text)))
-            .help(form_help(form)),
+        Kind::Other => {
+            Diagnostic::new(SYNTAX, span, format!("`{}` has no meaning here", shown(text))).help(form_help(form))
+        }
         _ if before.is_some_and(|t| t.kind == Kind::RBracket) && is_operator(token.kind) => {
             Diagnostic::new(SYNTAX, span, format!("`{text}` follows a unit"))
                 .help("in an expression only a number has a unit; a name has its own where it is declared")
@@ -302,14 +319,16 @@ pub(super) fn explain(layout: &mut Layout<'_, '_>, form: Form, header: &[Token],
     })
 }
 
-fn is_arrow(kind: Kind) -> bool {
+pub(super) fn is_arrow(kind: Kind) -> bool {
     matches!(kind, Kind::Arrow | Kind::BothArrow)
 }
 
 fn no_comparison(span: Span) -> Diagnostic {
-    Diagnostic::new(SYNTAX, span, "`==` compares and gives no value")
-        .help("a value is given by `=`")
-        .fix("write `=`", span, "=")
+    Diagnostic::new(SYNTAX, span, "`==` compares and gives no value").help("a value is given by `=`").fix(
+        "write `=`",
+        span,
+        "=",
+    )
 }
 
 /// `a = 1, b = 2`, or a comma that joins nothing.
@@ -398,10 +417,14 @@ fn side_by_side(layout: &mut Layout<'_, '_>, form: Form, header: &[Token], idx: 
         && !header[arrow..idx].iter().any(|t| t.kind == Kind::At || layout.slice(*t) == "rate")
     {
         let insert = Span { end: token.start, ..place };
-        return Diagnostic::new(Code("E0103"), layout.span(header[0]).to(layout.span(before)), "the reaction has no rate")
-            .label(place, "is this the rate?")
-            .help("write `rate` before a full law, or `@` before a rate constant")
-            .fix("write `rate`", insert, "rate ");
+        return Diagnostic::new(
+            Code("E0103"),
+            layout.span(header[0]).to(layout.span(before)),
+            "the reaction has no rate",
+        )
+        .label(place, "is this the rate?")
+        .help("write `rate` before a full law, or `@` before a rate constant")
+        .fix("write `rate`", insert, "rate ");
     }
     let near_clause = suggest(right, ClauseWord::ALL.iter().map(|(t, _)| *t).chain(Flag::ALL.iter().map(|(t, _)| *t)));
     let title = format!("nothing stands between `{}` and `{}`", shown(left), shown(right));
@@ -428,15 +451,16 @@ fn side_by_side(layout: &mut Layout<'_, '_>, form: Form, header: &[Token], idx: 
 pub(super) fn missing_rate(text: &str, place: Span, expr: &Expr) -> Diagnostic {
     let part = |span: Span| text.get(span.start as usize..span.end as usize).unwrap_or("");
     let (reaction, law) = (part(place), part(expr.span));
-    let found =
-        Diagnostic::new(Code("E0103"), place, "the reaction has no rate").label(expr.span, "is this the rate?");
+    let found = Diagnostic::new(Code("E0103"), place, "the reaction has no rate").label(expr.span, "is this the rate?");
     let gap = Span { start: place.end, end: expr.span.start, ..place };
     match expr.kind {
         ExprKind::Quantity { .. } | ExprKind::Path(_) => {
             found.help(format!("write `{reaction} @ {law}` if it is a rate constant, or `rate {law}` for a full law"))
         }
-        _ => found
-            .help(format!("write `{reaction} rate {law}`, or `@ k` with the constant alone"))
-            .fix("write `rate`", gap, " rate "),
+        _ => found.help(format!("write `{reaction} rate {law}`, or `@ k` with the constant alone")).fix(
+            "write `rate`",
+            gap,
+            " rate ",
+        ),
     }
 }

@@ -18,7 +18,8 @@ const PREFIXED: &[&str] = &[
     "s", "m", "g", "l", "L", "mol", "M", "A", "K", "cd", "Hz", "N", "Pa", "J", "W", "V", "C", "F", "ohm", "S", "T",
     "H", "rad", "bar", "eV", "cal", "U", "IU", "kat", "OD", "t",
 ];
-const PREFIXES: &[&str] = &["", "da", "d", "c", "m", "u", "\u{b5}", "\u{3bc}", "n", "p", "f", "a", "h", "k", "M", "G", "T"];
+const PREFIXES: &[&str] =
+    &["", "da", "d", "c", "m", "u", "\u{b5}", "\u{3bc}", "n", "p", "f", "a", "h", "k", "M", "G", "T"];
 
 /// True where `word` is a common unit symbol, with or without a prefix.
 pub(super) fn looks_like_unit(word: &str) -> bool {
@@ -29,9 +30,8 @@ pub(super) fn looks_like_unit(word: &str) -> bool {
 /// How many bytes at the start of `text` read as a unit without brackets, such as `mM/s` of `mM/s + 1`; `is_name` tells
 /// words that are values of the model and so end it.
 pub(super) fn run_length(text: &str, is_name: impl Fn(&str) -> bool) -> usize {
-    let word_length = |text: &str| {
-        text.char_indices().find(|(_, c)| !c.is_alphabetic() && *c != '_').map_or(text.len(), |(i, _)| i)
-    };
+    let word_length =
+        |text: &str| text.char_indices().find(|(_, c)| !c.is_alphabetic() && *c != '_').map_or(text.len(), |(i, _)| i);
     let mut length = word_length(text);
     loop {
         let rest = &text[length..];
@@ -68,7 +68,9 @@ pub(super) fn repair(text: &str) -> Option<String> {
             '\u{b7}' | '\u{22c5}' | '\u{d7}' | '.' => out.push('*'),
             '\u{2212}' => out.push('-'),
             '\u{207b}' => out.push_str("^-"),
-            _ => match "\u{2070}\u{b9}\u{b2}\u{b3}\u{2074}\u{2075}\u{2076}\u{2077}\u{2078}\u{2079}".chars().position(|s| s == c)
+            _ => match "\u{2070}\u{b9}\u{b2}\u{b3}\u{2074}\u{2075}\u{2076}\u{2077}\u{2078}\u{2079}"
+                .chars()
+                .position(|s| s == c)
             {
                 Some(digit) => {
                     if !out.ends_with("^-") && !out.ends_with('^') {

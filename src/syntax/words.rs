@@ -165,7 +165,9 @@ pub(super) fn declares(word: &str) -> bool {
     anywhere(word).any(|w| matches!(w.subject, Subject::Name | Subject::Names | Subject::Call))
 }
 
-use Context::{Data, Event, Experiment, File, Fit, Group, Model, Port, Report, Settings, Simulate, Study, Sweep, Task, Twin};
+use Context::{
+    Data, Event, Experiment, File, Fit, Group, Model, Port, Report, Settings, Simulate, Study, Sweep, Task, Twin,
+};
 use Shape::{Dist, Doc, Family, In, Init, Unit};
 
 const OF: Shape = Shape::Word(ClauseWord::Of);
@@ -213,6 +215,7 @@ const fn later(
 use Subject as S;
 
 /// Every word; the order is that of the manual.
+#[rustfmt::skip]
 pub const WORDS: &[Word] = &[
     // -- a file ------------------------------------------------------------------------------------------------------
     row("model", &[File], S::Name, &[Init, Doc], Some(Model), "physics, sensors, validity and safe sets"),
@@ -228,17 +231,66 @@ pub const WORDS: &[Word] = &[
     // -- a model -----------------------------------------------------------------------------------------------------
     row("time", &[Model], S::None, &[Unit, Doc], None, "the unit of time"),
     row("const", &[File, Model], S::Name, &[Unit, Init, Family, Doc], Some(Group), "a value folded into the equations"),
-    row("param", &[Model], S::Name, &[Unit, Init, In, Dist, Family, LOG, LINEAR, Doc], Some(Group), "a value that may be set, fitted or randomised"),
+    row(
+        "param",
+        &[Model],
+        S::Name,
+        &[Unit, Init, In, Dist, Family, LOG, LINEAR, Doc],
+        Some(Group),
+        "a value that may be set, fitted or randomised",
+    ),
     row("compartment", &[Model], S::Name, &[Unit, Init, In, Doc], Some(Group), "a volume that species stand in"),
-    row("species", &[Model], S::Name, &[Unit, Init, In, OF, Family, FIXED, Doc], Some(Group), "a quantity moved by reactions"),
-    row("state", &[Model], S::Name, &[Unit, Init, In, Family, Doc], Some(Group), "a quantity with an equation `x' = ...`"),
-    row("discrete", &[Model], S::Name, &[Unit, Init, In, Family, Doc], Some(Group), "a quantity changed by events only"),
+    row(
+        "species",
+        &[Model],
+        S::Name,
+        &[Unit, Init, In, OF, Family, FIXED, Doc],
+        Some(Group),
+        "a quantity moved by reactions",
+    ),
+    row(
+        "state",
+        &[Model],
+        S::Name,
+        &[Unit, Init, In, Family, Doc],
+        Some(Group),
+        "a quantity with an equation `x' = ...`",
+    ),
+    row(
+        "discrete",
+        &[Model],
+        S::Name,
+        &[Unit, Init, In, Family, Doc],
+        Some(Group),
+        "a quantity changed by events only",
+    ),
     row("let", &[Model], S::Name, &[Unit, Init, Family, Doc], Some(Group), "a named expression"),
-    row("input", &[Model], S::Name, &[Unit, Init, In, Family, Doc], Some(Group), "a quantity that is decided; `in` gives the actuator's limits"),
-    row("disturbance", &[Model], S::Name, &[Unit, Init, In, Family, Doc], Some(Group), "a quantity that is known or measured, not decided"),
+    row(
+        "input",
+        &[Model],
+        S::Name,
+        &[Unit, Init, In, Family, Doc],
+        Some(Group),
+        "a quantity that is decided; `in` gives the actuator's limits",
+    ),
+    row(
+        "disturbance",
+        &[Model],
+        S::Name,
+        &[Unit, Init, In, Family, Doc],
+        Some(Group),
+        "a quantity that is known or measured, not decided",
+    ),
     row("reaction", &[Model], S::Reaction, &[Shape::Rates, RATE, Family, Doc], Some(Group), "moves species at a rate"),
     row("conserved", &[Model], S::Expr, &[Doc], None, "an expression that is proved to stay constant"),
-    row("observe", &[Model], S::Name, &[Unit, Init, Dist, Family, Doc], Some(Group), "what is measured, with its error"),
+    row(
+        "observe",
+        &[Model],
+        S::Name,
+        &[Unit, Init, Dist, Family, Doc],
+        Some(Group),
+        "what is measured, with its error",
+    ),
     row("safe", &[Model], S::Condition, &[Doc], Some(Group), "a named condition that should hold"),
     row("at", &[Model, Study, Experiment], S::Expr, &[Doc], Some(Event), "an event at a time"),
     row("every", &[Model, Study, Experiment], S::Expr, &[FROM, UNTIL, Doc], Some(Event), "an event at regular times"),
@@ -254,7 +306,14 @@ pub const WORDS: &[Word] = &[
     // -- a study -----------------------------------------------------------------------------------------------------
     row("data", &[Study, Experiment], S::Text, &[BY], Some(Data), "a CSV file and what its columns are"),
     row("experiment", &[Study], S::Name, &[Doc], Some(Experiment), "conditions and data of one experiment"),
-    row("start", &[Study, Experiment], S::Name, &[Init, Dist], None, "the start value of a state, or the value of a parameter or input"),
+    row(
+        "start",
+        &[Study, Experiment],
+        S::Name,
+        &[Init, Dist],
+        None,
+        "the start value of a state, or the value of a parameter or input",
+    ),
     row("estimate", &[Study], S::Names, &[In, Dist, LOG, LINEAR], None, "parameters that a fit finds"),
     row("fit", &[Study], S::OptionalName, &[], Some(Fit), "how parameters are found"),
     row("simulate", &[Study], S::None, &[], Some(Simulate), "how a trajectory is computed"),

@@ -374,9 +374,8 @@ impl Rhs for Brusselator {
 fn the_brusselator_reaches_its_end_points() {
     let cells = 20;
     let n = 2 * cells;
-    let y0 = (1..=cells)
-        .flat_map(|i| [1.0 + (std::f64::consts::TAU * i as f64 / (cells + 1) as f64).sin(), 3.0])
-        .collect();
+    let y0 =
+        (1..=cells).flat_map(|i| [1.0 + (std::f64::consts::TAU * i as f64 / (cells + 1) as f64).sin(), 3.0]).collect();
     let entries = (0..n).flat_map(|c: usize| (c.saturating_sub(2)..(c + 3).min(n)).map(move |r| (r, c)));
     let case = Case {
         file: "brusselator_20",

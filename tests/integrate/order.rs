@@ -74,8 +74,7 @@ fn grid_methods_have_their_orders() {
 fn dense_output_is_fourth_order() {
     for (method, levels) in [(Method::Tsit5, 5..9), (Method::Rodas5p, 5..9)] {
         let all: Vec<_> = levels.map(|k| errors(method, k, 1.0 - 0.5 * 0.5_f64.powi(k))).collect();
-        let slopes: Vec<_> =
-            all.windows(2).map(|w| ((w[0].0 / w[1].0).log2(), (w[0].1 / w[1].1).log2())).collect();
+        let slopes: Vec<_> = all.windows(2).map(|w| ((w[0].0 / w[1].0).log2(), (w[0].1 / w[1].1).log2())).collect();
         let last = slopes.last().expect("two levels");
         assert!(last.0 > 3.7 && last.1 > 3.7, "{method:?}: {slopes:?}");
     }
