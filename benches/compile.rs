@@ -191,14 +191,22 @@ fn main() -> ExitCode {
     let sizes = [100, 300, 1_000, 3_000, 10_000];
     let times: Vec<f64> = sizes
         .iter()
-        .map(|&n| report(&format!("chain of {n} (kernels of a stiff simulation)"), if n > 2_000 { 5 } else { 15 }, &chain(n + 1), &none, needs).total())
+        .map(|&n| {
+            report(
+                &format!("chain of {n} (kernels of a stiff simulation)"),
+                if n > 2_000 { 5 } else { 15 },
+                &chain(n + 1),
+                &none,
+                needs,
+            )
+            .total()
+        })
         .collect();
     hold("seconds for 1000 reactions", times[2], CHAIN_BAR);
     hold("growth exponent from 100 to 10,000 reactions", (times[4] / times[0]).log10() / 2.0, LARGEST_EXPONENT);
     let steps = sizes.windows(2).zip(times.windows(2));
-    let slopes: Vec<String> = steps
-        .map(|(n, t)| format!("{:.2}", (t[1] / t[0]).ln() / (n[1] as f64 / n[0] as f64).ln()))
-        .collect();
+    let slopes: Vec<String> =
+        steps.map(|(n, t)| format!("{:.2}", (t[1] / t[0]).ln() / (n[1] as f64 / n[0] as f64).ln())).collect();
     println!("  exponents between neighbors: {}", slopes.join(", "));
 
     let (text, n_statements) = large(16_000);

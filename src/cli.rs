@@ -5,6 +5,7 @@
 
 mod additions;
 mod args;
+mod calibrate;
 mod check;
 mod config;
 mod console;
@@ -18,6 +19,7 @@ mod fit_report;
 mod fit_run;
 mod fix;
 mod fmt;
+mod inspect;
 mod interrupt;
 mod machine;
 mod new;
@@ -29,6 +31,7 @@ mod sim;
 mod sim_run;
 mod simulation;
 mod target;
+mod test;
 
 pub use files::{FsLoader, FsSink};
 
@@ -127,7 +130,10 @@ fn verb_name(verb: &Verb) -> &'static str {
         Verb::Init => "init",
         Verb::Check(_) => "check",
         Verb::Fmt(_) => "fmt",
+        Verb::Inspect(_) => "inspect",
+        Verb::Test(_) => "test",
         Verb::Sim(_) => "sim",
+        Verb::Calibrate(_) => "calibrate",
         Verb::Explain(_) => "explain",
         Verb::Completions(_) => "completions",
         Verb::Doctor(_) => "doctor",
@@ -141,7 +147,10 @@ fn dispatch(cli: &Cli, config: &Config, console: &mut Console, sources: &mut Sou
         Verb::Init => new::run(std::path::Path::new(""), console),
         Verb::Check(args) => check::run(args, console),
         Verb::Fmt(args) => fmt::run(args, console),
+        Verb::Inspect(args) => inspect::run(args, console, sources),
+        Verb::Test(args) => test::run(args, console, sources),
         Verb::Sim(args) => sim::run(args, console, sources),
+        Verb::Calibrate(args) => calibrate::run(args, console, sources),
         Verb::Explain(args) => explain::run(args, console),
         Verb::Completions(args) => {
             let mut script = Vec::new();

@@ -86,8 +86,14 @@ pub enum Verb {
     Check(CheckArgs),
     /// Bring files into the one layout
     Fmt(FmtArgs),
+    /// Print what a compiled model is
+    Inspect(InspectArgs),
+    /// Run the assertions of models and compare their compiled form with the accepted one
+    Test(TestArgs),
     /// Simulate a study or a model; the table goes to standard output
     Sim(SimArgs),
+    /// Fit a study to its data; leaves a run folder with a report
+    Calibrate(CalibrateArgs),
     /// Explain a diagnostic code with a failing model and its repair
     Explain(ExplainArgs),
     /// Print a completion script for a shell
@@ -134,6 +140,54 @@ pub struct FmtArgs {
     pub diff: bool,
 }
 
+/// `twinc inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The file, and which of its models if there are several
+    #[arg(value_name = "FILE[:MODEL]")]
+    pub file: String,
+    /// Print only this; may be repeated
+    #[arg(long, value_enum)]
+    pub view: Vec<InspectView>,
+    /// Say how long each stage took
+    #[arg(long)]
+    pub timings: bool,
+}
+
+/// What `inspect` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InspectView {
+    /// Declared quantities with units, bounds and start values
+    Symbols,
+    /// The same
+    Units,
+    /// Reactions and equations
+    Odes,
+    /// Events and breakpoints
+    Events,
+    /// The Jacobian entry by entry
+    Jacobian,
+    /// The picture of the Jacobian
+    Sparsity,
+    /// Operations of each kernel
+    Kernels,
+    /// The schedule of the right-hand side
+    Plan,
+    /// The code of the right-hand side
+    Clif,
+}
+
+/// `twinc test`
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// `.twin` files with models
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Write the snapshots instead of comparing
+    #[arg(long)]
+    pub accept: bool,
+}
+
 /// `twinc sim`
 #[derive(Debug, Args)]
 pub struct SimArgs {
@@ -170,6 +224,29 @@ pub struct SimArgs {
     /// Keep the run in a new folder below this one
     #[arg(long, value_name = "FOLDER")]
     pub runs: Option<PathBuf>,
+    /// Use the plain library functions, for bit-for-bit equality with the interpreter
+    #[arg(long)]
+    pub strict_math: bool,
+}
+
+/// `twinc calibrate`
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// The file, and which of its studies if there are several
+    #[arg(value_name = "FILE[:STUDY]")]
+    pub file: String,
+    /// Number of starts; short for --set fit.starts=N
+    #[arg(long, value_name = "N")]
+    pub starts: Option<u64>,
+    /// Seed of the starts; short for --set fit.seed=N
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Set a quantity or a setting, such as k=0.3 or fit.tolerance=1e-9
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_assignment)]
+    pub set: Vec<Assignment>,
+    /// Below which folder the run is kept
+    #[arg(long, value_name = "FOLDER", default_value = "runs")]
+    pub runs: PathBuf,
     /// Use the plain library functions, for bit-for-bit equality with the interpreter
     #[arg(long)]
     pub strict_math: bool,
