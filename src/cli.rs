@@ -21,7 +21,7 @@ mod interrupt;
 mod machine;
 mod new;
 mod progress;
-mod render;
+pub mod render;
 mod run_folder;
 mod target;
 

@@ -84,6 +84,8 @@ pub fn check(target: &Target, strict: bool) -> Result<Checked, Failure> {
 fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked {
     let mut diagnostics = Diagnostics::default();
     let module = hir::load(&mut sources, root, None, &files::FsLoader, strict, &mut diagnostics);
+    crate::flat::check(&module, &mut diagnostics);
+    diagnostics.sort();
     Checked { sources, root, diagnostics, module }
 }
 
