@@ -29,7 +29,7 @@ pub struct FitSettings {
     /// the size of each state, into [`super::Experiment::tolerance`]. Default none.
     pub atol: Option<f64>,
     /// Formula of the integration. Default Rodas5P: a search visits stiff corners of the bounds however tame the model
-    /// is at its declared values (STAT5: 5.8 CPU seconds per 100 starts against 11 with auto, 2026-11).
+    /// is at its declared values (STAT5, 2026-11: half the time of auto, which fails there now and then).
     pub method: Method,
     /// Most steps of one integration; more is a failed evaluation. Default 20 000.
     pub max_steps: u64,

@@ -155,7 +155,7 @@ impl Watch for Clock {
 }
 
 /// Seeds 1 to 5 of 100 uniform starts: each finds the optimum, at least 8 % of all do, and a seed takes less than 20
-/// CPU seconds. Measured 2026-11 on a 2-core machine: 84 of 500, 5.6 to 6.4 CPU seconds.
+/// CPU seconds. Measured 2026-11 on a 2-core machine: 84 of 500, 3.4 to 3.9 CPU seconds a seed.
 #[test]
 #[ignore = "500 fits with an optimised build: cargo test --release --test main stat5_multistart -- --ignored --nocapture"]
 fn stat5_multistart_finds_the_published_optimum() {
