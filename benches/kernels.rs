@@ -5,13 +5,18 @@
 //! times the Rust function or compile time grows faster than size^1.1. Ratios are of the fastest of many interleaved
 //! rounds, which a busy machine disturbs least.
 
+#[path = "../tests/jit/models.rs"]
+mod models;
+
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
-use twinc::expr::{Dag, Leaf, NodeId, Wrt, gradients};
+use twinc::expr::{Dag, Leaf, NodeId};
+use twinc::flat::FlatModel;
 use twinc::jit::math::SliceFunction;
-use twinc::jit::{Compiler, Plan, PlanOptions};
+use twinc::jit::{Compiler, Kernels, Needs, Options, Plan, PlanOptions};
 use twinc::system::{At, Work};
 
 const LARGEST_RATIO: f64 = 1.3;
@@ -192,69 +197,35 @@ fn pollution_ratio(compiler: &Compiler) -> f64 {
     ours / theirs
 }
 
-/// A chain of reversible reactions and saturating steps: n species, n − 1 rates.
-fn chain_graph(dag: &mut Dag, n: u32) -> Vec<NodeId> {
-    let x: Vec<NodeId> = (0..n).map(|i| dag.leaf(Leaf::State(i))).collect();
-    let mut rates = Vec::with_capacity(n as usize);
-    for i in 0..n - 1 {
-        let (forward, half) = (dag.leaf(Leaf::Param(2 * i)), dag.leaf(Leaf::Param(2 * i + 1)));
-        let from = x[i as usize];
-        let top = dag.mul(forward, from);
-        let bottom = dag.add(half, from);
-        rates.push(dag.div(top, bottom));
-    }
-    (0..n as usize)
-        .map(|i| {
-            let mut terms = Vec::new();
-            if i > 0 {
-                terms.push((1.0, rates[i - 1]));
-            }
-            if i + 1 < n as usize {
-                terms.push((-1.0, rates[i]));
-            }
-            dag.sum(&terms)
-        })
-        .collect()
-}
-
-/// Seconds from the chain's equations to machine code of its right-hand side and Jacobian: the fastest of five.
-fn chain_time(compiler: &Compiler, n: u32) -> f64 {
-    let mut best = [f64::INFINITY; 4];
+/// Seconds from equations to machine code of all that `needs` says, derivatives included: the fastest of five.
+fn compile_time(model: &Arc<FlatModel>, needs: Needs, what: &str) -> f64 {
+    let mut best = f64::INFINITY;
+    let mut detail = String::new();
     for _ in 0..5 {
-        let mut dag = Dag::new();
-        let rows = chain_graph(&mut dag, n);
         let begin = Instant::now();
-        let gradients: Vec<NodeId> =
-            gradients(&mut dag, &rows, Wrt::States).into_iter().flatten().map(|(_, node)| node).collect();
-        let differentiated = begin.elapsed().as_secs_f64();
-        let begin = Instant::now();
-        let options = PlanOptions::default();
-        let plans = [Plan::new(&dag, &rows, &options), Plan::new(&dag, &gradients, &options)];
-        let planned = begin.elapsed().as_secs_f64();
-        let begin = Instant::now();
-        black_box(compiler.compile(&plans).expect("the kernels compile"));
-        let compiled = begin.elapsed().as_secs_f64();
-        let total = differentiated + planned + compiled;
-        if total < best[3] {
-            best = [differentiated, planned, compiled, total];
+        let kernels = Kernels::compile(model.clone(), &Options::default()).expect("the kernels compile");
+        kernels.prepare(needs).expect("the kernels compile");
+        let total = begin.elapsed().as_secs_f64();
+        if total < best {
+            best = total;
+            let timings = kernels.timings();
+            let plan: f64 = timings.iter().map(|t| t.plan.as_secs_f64() * 1e3).sum();
+            let compile: f64 = timings.iter().map(|t| t.compile.as_secs_f64() * 1e3).sum();
+            detail = format!("differentiate and plan {plan:.2}, compile {compile:.2}");
         }
     }
-    let [differentiated, planned, compiled, total] = best.map(|seconds| seconds * 1e3);
-    println!(
-        "chain of {n} species, rhs and jacobian: {total:.2} ms (differentiate {differentiated:.2}, plan {planned:.2}, \
-         compile {compiled:.2})"
-    );
-    best[3]
+    println!("{what}, {} states: {:.2} ms ({detail})", model.states.len(), best * 1e3);
+    best
 }
 
 /// Nanoseconds a reaction of one evaluation of the chain's right-hand side, by chunk size.
 fn chain_run(compiler: &Compiler, n: u32) {
-    let mut dag = Dag::new();
-    let rows = chain_graph(&mut dag, n);
+    let model = models::chain(n);
+    let rows: Vec<NodeId> = model.states.iter().map(|s| s.rhs).collect();
     let (x, p) = (vec![0.5; n as usize], vec![1.5; 2 * n as usize]);
     let mut dx = vec![0.0; n as usize];
     for chunk_size in [125, 250, 500, 1_000, 2_000] {
-        let plan = Plan::new(&dag, &rows, &PlanOptions { chunk_size, ..PlanOptions::default() });
+        let plan = Plan::new(&model.dag, &rows, &PlanOptions { chunk_size, ..PlanOptions::default() });
         let begin = Instant::now();
         let kernel = compiler.compile(&[plan]).expect("the kernel compiles").remove(0);
         let compiled = begin.elapsed().as_secs_f64() * 1e3;
@@ -297,15 +268,41 @@ fn slice_times() {
     }
 }
 
+/// Nanoseconds of one call of a slice routine on few elements.
+fn short_slice_times() {
+    for function in SliceFunction::ALL {
+        let mut line = format!("{} of", function.name());
+        for len in [1, 2, 3, 4, 5, 8, 12, 16] {
+            let mut values = [0.5; 16];
+            let mut best = f64::INFINITY;
+            for _ in 0..200 {
+                let begin = Instant::now();
+                for _ in 0..500 {
+                    values[..len].fill(0.7);
+                    function.apply_slice(black_box(&mut values[..len]));
+                }
+                best = best.min(begin.elapsed().as_secs_f64() / 500.0 * 1e9);
+            }
+            line += &format!(" {len}: {best:.1} ns,");
+        }
+        println!("{line}");
+    }
+}
+
 fn main() -> ExitCode {
     let check = std::env::args().any(|a| a == "--check");
     let compiler = Compiler::new().expect("this machine has a back end");
     let ratio = (0..3).map(|_| pollution_ratio(&compiler)).fold(f64::INFINITY, f64::min);
-    let times: Vec<f64> = [100, 1_000, 10_000].into_iter().map(|n| chain_time(&compiler, n)).collect();
+    let all = Needs::SIMULATION | Needs::STIFF | Needs::SENSITIVITIES;
+    compile_time(&models::rich(), all, "small model, all of sensitivities");
+    compile_time(&models::chain(1_000), all, "chain, all of sensitivities");
+    let stiff = Needs::SIMULATION | Needs::STIFF;
+    let times = [100, 1_000, 10_000].map(|n| compile_time(&models::chain(n), stiff, "chain, all of stiff simulation"));
     let exponent = (times[2] / times[1]).log10();
     println!("growth from 1,000 to 10,000 species: size^{exponent:.2}");
     chain_run(&compiler, 10_000);
     slice_times();
+    short_slice_times();
     if check && ratio > LARGEST_RATIO {
         eprintln!("the kernel costs {ratio:.2} times the Rust function; at most {LARGEST_RATIO} is allowed");
         return ExitCode::FAILURE;

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 use twinc::integrate::{Direction, Forcing, Integrator, Method, Options, Problem, Sample, Start, Tolerance};
-use twinc::linalg::{CscPattern, ShiftedLu};
+use twinc::linalg::{CscPattern, LinearSolver, ShiftedLu};
 use twinc::system::System;
 use twinc::system::closure::ClosureSystem;
 
@@ -42,9 +42,9 @@ fn scattered(n: usize, per_column: usize) -> (CscPattern, Vec<f64>) {
 }
 
 fn linear_solvers() {
-    println!("{:>6} {:>10} {:>8} {:>12} {:>12}", "order", "per column", "fill", "dense us", "sparse us");
-    for n in [8, 16, 24, 32, 48, 64, 96, 128, 256] {
-        for per_column in [3, 6, 12] {
+    println!("{:>6} {:>10} {:>8} {:>12} {:>12} {:>8}", "order", "per column", "fill", "dense us", "sparse us", "work");
+    for n in [8, 12, 16, 24, 32, 48, 64, 96, 128, 256] {
+        for per_column in [2, 3, 6] {
             let (pattern, values) = scattered(n, per_column);
             let time = |mut lu: ShiftedLu| {
                 let mut b = vec![1.0; n];
@@ -57,9 +57,16 @@ fn linear_solvers() {
                 })
             };
             let dense = time(ShiftedLu::dense(&pattern));
-            let sparse = ShiftedLu::sparse(&pattern).map_or(f64::NAN, time);
+            let lu = ShiftedLu::sparse(&pattern).expect("memory");
+            let share = match lu.solver() {
+                LinearSolver::Sparse(lu) => {
+                    (lu.operations() + 8 * lu.fill()) as f64 / (n * n * n / 3 + 8 * n * n) as f64
+                }
+                LinearSolver::Dense(_) => f64::NAN,
+            };
+            let sparse = time(lu);
             let fill = pattern.nnz() as f64 / (n * n) as f64;
-            println!("{n:>6} {per_column:>10} {fill:>8.3} {dense:>12.2} {sparse:>12.2}");
+            println!("{n:>6} {per_column:>10} {fill:>8.3} {dense:>12.2} {sparse:>12.2} {share:>8.3}");
         }
     }
 }
@@ -103,7 +110,7 @@ fn brusselator(cells: usize) -> (ClosureSystem, Vec<f64>) {
         near.flat_map(move |j| [(u, 2 * j), (v, 2 * j + 1)]).chain([(u, u), (u, v), (v, u), (v, v)])
     });
     let pattern = CscPattern::from_entries(n, n, entries);
-    let jac_pattern = pattern.clone();
+    let (jac_pattern, along_pattern) = (pattern.clone(), pattern.clone());
     let system = ClosureSystem::new(n, 0, move |at, dx| {
         let y = at.x;
         for i in 0..cells {
@@ -129,6 +136,18 @@ fn brusselator(cells: usize) -> (ClosureSystem, Vec<f64>) {
             for (r, c, value) in block {
                 if let Some(k) = jac_pattern.position(2 * i + r, 2 * i + c) {
                     values[k] = value;
+                }
+            }
+        }
+    })
+    .jacobian_along(move |at, dx, _, jac, _| {
+        jac.fill(0.0);
+        for i in 0..cells {
+            let (u, v, du, dv) = (at.x[2 * i], at.x[2 * i + 1], dx[2 * i], dx[2 * i + 1]);
+            let (a, b) = (2.0 * (u * dv + v * du), 2.0 * u * du);
+            for (r, c, value) in [(0, 0, a), (0, 1, b), (1, 0, -a), (1, 1, -b)] {
+                if let Some(k) = along_pattern.position(2 * i + r, 2 * i + c) {
+                    jac[k] = value;
                 }
             }
         }
@@ -217,7 +236,9 @@ fn main() {
         "problem", "method", "rtol", "error", "steps", "rej", "us"
     );
     let robertson = robertson();
-    let (brusselator, y0) = brusselator(200);
+    let (large, y0) = brusselator(200);
+    let (small, small_y0) = brusselator(4);
+    let starts: Vec<Direction> = (0..8).map(Direction::start_value).collect();
     let lotka_volterra = lotka_volterra();
     let p = [0.04, 3e7, 1e4];
     let directions: Vec<Direction> =
@@ -246,12 +267,22 @@ fn main() {
         },
         Case {
             name: "Brusselator, 200 cells",
-            system: &brusselator,
+            system: &large,
             x0: &y0,
             p: &[],
             t1: 10.0,
             atol: 1.0,
             directions: &[],
+            methods: &stiff,
+        },
+        Case {
+            name: "Brusselator, 4 cells, 8 sens.",
+            system: &small,
+            x0: &small_y0,
+            p: &[],
+            t1: 10.0,
+            atol: 1.0,
+            directions: &starts,
             methods: &stiff,
         },
         Case {

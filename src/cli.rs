@@ -25,7 +25,7 @@ mod machine;
 mod new;
 mod prepare;
 mod progress;
-mod render;
+pub mod render;
 mod run_folder;
 mod sim;
 mod sim_run;

@@ -12,7 +12,7 @@ mod lower;
 mod network;
 
 pub use crate::hir::model::Noise;
-pub use flatten::{Variation, flatten};
+pub use flatten::{Variation, check, flatten};
 
 use crate::expr::{Dag, NodeId};
 use crate::source::Span;

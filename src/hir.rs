@@ -5,18 +5,24 @@
 //! in. Families (`h(i) for i in 1 .. 4`) stay families here; [`crate::flat`] unrolls them.
 
 mod check_units;
+mod circles;
 mod clauses;
 mod constants;
 pub mod expr;
 mod imports;
 mod lints;
 mod lower;
+mod lower_dist;
+mod lower_event;
 mod lower_expr;
+mod lower_fn;
 mod lower_reaction;
 mod lower_study;
 pub mod model;
+mod models;
 pub mod settings;
 pub mod study;
+mod unknown;
 
 pub(crate) use check_units::is_amount;
 pub(crate) use constants::{Applied, apply as applied};

@@ -6,14 +6,18 @@
 
 pub mod ast;
 mod convert;
+mod convert_expr;
 mod expr_text;
+mod extent;
 mod grammar;
 mod layout;
 mod lex;
 mod mistakes;
 mod print;
+mod reading;
 mod same;
 mod suggest;
+mod unclosed;
 mod unit_text;
 pub mod words;
 

@@ -40,14 +40,3 @@ impl Table {
         self.header.iter().position(|h| h == name)
     }
 }
-
-/// An initial value problem of `reference/ivp`.
-pub fn problem(path: &Path) -> serde_json::Value {
-    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// A number of such a file, kept there as text with all its digits.
-pub fn number(value: &serde_json::Value) -> f64 {
-    value.as_str().and_then(|s| s.parse().ok()).expect("a number as text")
-}

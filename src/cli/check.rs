@@ -7,7 +7,7 @@ use super::target::Target;
 use super::{files, fix, render, simulation};
 use crate::calibrate::bind;
 use crate::diag::Diagnostics;
-use crate::flat::{Variation, flatten};
+use crate::flat::{self, Variation, flatten};
 use crate::hir::{self, Study};
 use crate::source::{SourceFile, SourceId, SourceMap};
 use serde_json::{Value, json};
@@ -92,11 +92,9 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
             simulation::check(simulate, &mut diagnostics);
         }
     }
-    // Equations, events, conservation and data make sense only where names and units do.
+    flat::check(&module, &mut diagnostics);
+    // Data make sense only where names, units and equations do.
     if !diagnostics.has_errors() {
-        for model in &module.models {
-            flatten(model, &Variation::default(), &mut diagnostics);
-        }
         let file = sources.get(root).name.clone();
         for study in &module.studies {
             check_study(study, &file, &mut sources, &mut diagnostics);

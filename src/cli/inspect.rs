@@ -51,7 +51,7 @@ pub fn run(args: &InspectArgs, console: &mut Console, sources: &mut SourceMap) -
         for timing in kernels.timings() {
             console.say(format!(
                 "  {}: plan {:.3} ms, compile {:.3} ms, {} values, {} functions",
-                timing.part.name(),
+                timing.parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", "),
                 timing.plan.as_secs_f64() * 1e3,
                 timing.compile.as_secs_f64() * 1e3,
                 timing.n_values,

@@ -10,10 +10,12 @@ use crate::syntax::ast::AssignOp;
 use super::{Conserved, FlatEvent, FlatModel};
 
 /// Checks every declared law of `model`; what does not hold is E0502, what cannot be shown E0503.
-pub(super) fn prove(model: &mut FlatModel, diagnostics: &mut Diagnostics) {
+///
+/// `rates` are the nodes by which reactions enter the derivatives, with the number of the reaction.
+pub(super) fn prove(model: &mut FlatModel, rates: &[(NodeId, usize)], diagnostics: &mut Diagnostics) {
     let laws = model.conserved.clone();
     for law in &laws {
-        flow(model, law, diagnostics);
+        flow(model, law, rates, diagnostics);
         for k in 0..model.events.len() {
             let event = model.events[k].clone();
             if !event.jumps.is_empty() {
@@ -24,27 +26,37 @@ pub(super) fn prove(model: &mut FlatModel, diagnostics: &mut Diagnostics) {
 }
 
 /// The law along the solution: Σ ∂e/∂x · f + ∂e/∂t = 0.
-fn flow(model: &mut FlatModel, law: &Conserved, diagnostics: &mut Diagnostics) {
+fn flow(model: &mut FlatModel, law: &Conserved, rates: &[(NodeId, usize)], diagnostics: &mut Diagnostics) {
     let rhs: Vec<NodeId> = model.states.iter().map(|s| s.rhs).collect();
     let derivative = diff::directional(&mut model.dag, &[law.node], |leaf| match leaf {
         Leaf::State(k) => Some(rhs[k as usize]),
         Leaf::Time => Some(Dag::ONE),
         Leaf::Param(_) | Leaf::Input(_) | Leaf::Disturbance(_) | Leaf::Direction(_) | Leaf::DirectionTime => None,
     })[0];
-    let rates: HashMap<NodeId, usize> = model.reactions.iter().enumerate().map(|(k, r)| (r.rate, k)).collect();
-    let mut opaque: Vec<NodeId> = rates.keys().copied().collect();
+    // A rate that is a number times a node may enter as that node.
+    let mut known: HashMap<NodeId, (usize, f64)> = HashMap::new();
+    for (node, k) in rates {
+        known.entry(*node).or_insert((*k, 1.0));
+        if let Some((factor, inner)) = model.dag.as_scaled(*node) {
+            known.entry(inner).or_insert((*k, factor));
+        }
+    }
+    let mut opaque: Vec<NodeId> = known.keys().copied().collect();
     opaque.sort_unstable();
     match prove_zero(&model.dag, derivative, &opaque) {
         Proof::Zero => {}
         Proof::NonZero { residual } => {
             let mut d = Diagnostic::new(Code("E0502"), law.span, format!("`{}` is not conserved", law.text)).at("declared here");
             for term in &residual {
-                let Some(reaction) = term.factors.iter().find_map(|(node, _)| rates.get(node)).map(|k| &model.reactions[*k]) else { continue };
+                let found = term.factors.iter().find_map(|(node, _)| known.get(node));
+                let Some((reaction, scale)) = found.and_then(|(k, scale)| Some((model.reactions.get(*k)?, *scale))) else {
+                    continue;
+                };
                 if d.labels.len() > 4 || d.labels.iter().any(|l| l.span == reaction.span) {
                     continue;
                 }
                 let text = if term.factors.len() == 1 {
-                    format!("`{}` changes it by {}", reaction.name, term.coefficient)
+                    format!("`{}` changes it by {}", reaction.name, term.coefficient / scale)
                 } else {
                     format!("`{}` changes it", reaction.name)
                 };

@@ -5,9 +5,11 @@
 //! known in advance. `mod(time, period)` against such a value repeats with the period. Everything else is found as a
 //! root while integrating. min, max and abs are continuous and need neither.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use crate::diag::{Code, Diagnostic};
 use crate::expr::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, UnaryOp};
+use crate::hir::{ExprKind, Function};
 use crate::system::{Event, Trigger};
 
 use super::FlatEvent;
@@ -25,33 +27,40 @@ const ON_PARAM: u8 = 8;
 pub(super) struct Triggers {
     pub times: Vec<NodeId>,
     pub roots: Vec<NodeId>,
+    places: HashMap<(bool, NodeId), usize>,
 }
 
 impl Triggers {
     /// The position of a time.
     pub fn time(&mut self, node: NodeId) -> usize {
-        position(&mut self.times, node)
+        position(&mut self.times, &mut self.places, (false, node))
     }
 
     /// The position of a root function.
     pub fn root(&mut self, node: NodeId) -> usize {
-        position(&mut self.roots, node)
+        position(&mut self.roots, &mut self.places, (true, node))
     }
 }
 
-fn position(list: &mut Vec<NodeId>, node: NodeId) -> usize {
-    list.iter().position(|n| *n == node).unwrap_or_else(|| {
-        list.push(node);
+fn position(list: &mut Vec<NodeId>, places: &mut HashMap<(bool, NodeId), usize>, key: (bool, NodeId)) -> usize {
+    *places.entry(key).or_insert_with(|| {
+        list.push(key.1);
         list.len() - 1
     })
 }
 
 /// Dependency bits of every node.
 pub(super) fn dependencies(dag: &Dag) -> Vec<u8> {
-    let mut bits = vec![0u8; dag.len()];
-    for k in 0..dag.len() {
+    let mut bits = Vec::new();
+    extend_dependencies(dag, &mut bits);
+    bits
+}
+
+/// Dependency bits of the nodes that `bits` does not cover yet; operands stand before what is made of them.
+pub(super) fn extend_dependencies(dag: &Dag, bits: &mut Vec<u8>) {
+    for k in bits.len()..dag.len() {
         let id = NodeId(k as u32);
-        bits[k] = match dag.node(id) {
+        let own = match dag.node(id) {
             Node::Leaf(Leaf::Time) => ON_TIME,
             Node::Leaf(Leaf::State(_)) => ON_STATE,
             Node::Leaf(Leaf::Input(_) | Leaf::Disturbance(_)) => ON_FORCING,
@@ -69,8 +78,8 @@ pub(super) fn dependencies(dag: &Dag) -> Vec<u8> {
                 all
             }
         };
+        bits.push(own);
     }
-    bits
 }
 
 /// True where the node is a function of parameters only.
@@ -127,6 +136,12 @@ impl Builder<'_> {
         events
     }
 
+    /// What `node` depends on, as bits.
+    pub(super) fn bits_of(&mut self, node: NodeId) -> u8 {
+        extend_dependencies(&self.dag, &mut self.bits);
+        self.bits[node.0 as usize]
+    }
+
     fn triggers_of(&mut self, condition: NodeId, triggers: &mut Triggers) -> Vec<Trigger> {
         match self.dag.node(condition) {
             Node::Compare(_, a, b) => {
@@ -134,23 +149,11 @@ impl Builder<'_> {
                 if let Some(periodic) = self.periodic(a, b, triggers).or_else(|| self.periodic(b, a, triggers)) {
                     return vec![periodic];
                 }
-                match self.crossing_time(g) {
-                    Some(Crossing::At(time)) => vec![Trigger::At { time_idx: triggers.time(time) }],
-                    Some(Crossing::Never) => Vec::new(),
-                    None => vec![Trigger::Crossing { root_idx: triggers.root(g) }],
-                }
+                self.crossing(g, triggers)
             }
-            Node::Binary(BinaryOp::Mod, a, period) => {
-                self.repeats(a, period, Dag::ZERO, triggers).into_iter().collect()
-            }
-            Node::Unary(UnaryOp::Floor | UnaryOp::Ceil, a) => {
-                self.repeats(a, Dag::ONE, Dag::ZERO, triggers).into_iter().collect()
-            }
-            Node::Unary(UnaryOp::Sign, a) => match self.crossing_time(a) {
-                Some(Crossing::At(time)) => vec![Trigger::At { time_idx: triggers.time(time) }],
-                Some(Crossing::Never) => Vec::new(),
-                None => vec![Trigger::Crossing { root_idx: triggers.root(a) }],
-            },
+            Node::Binary(BinaryOp::Mod, a, period) => self.repetition(condition, a, period, triggers),
+            Node::Unary(UnaryOp::Floor | UnaryOp::Ceil, a) => self.repetition(condition, a, Dag::ONE, triggers),
+            Node::Unary(UnaryOp::Sign, a) => self.crossing(a, triggers),
             Node::Const(_)
             | Node::Leaf(_)
             | Node::Unary(..)
@@ -161,19 +164,62 @@ impl Builder<'_> {
         }
     }
 
+    /// Where `g` changes its sign.
+    fn crossing(&mut self, g: NodeId, triggers: &mut Triggers) -> Vec<Trigger> {
+        match self.crossing_time(g) {
+            Some(Crossing::At(time)) => vec![Trigger::At { time_idx: triggers.time(time) }],
+            Some(Crossing::Never) => Vec::new(),
+            None => vec![Trigger::Crossing { root_idx: triggers.root(g) }],
+        }
+    }
+
     /// `mod(affine in time, period)` against a fixed level.
     fn periodic(&mut self, modulo: NodeId, level: NodeId, triggers: &mut Triggers) -> Option<Trigger> {
         let Node::Binary(BinaryOp::Mod, a, period) = self.dag.node(modulo) else { return None };
-        let bits = dependencies(&self.dag);
-        is_fixed(bits[level.0 as usize]).then_some(())?;
+        is_fixed(self.bits_of(level)).then_some(())?;
         self.repeats(a, period, level, triggers)
+    }
+
+    /// Where `mod(a, period)` or `floor(a)` jumps; W0107 where that is not known in advance.
+    fn repetition(&mut self, jump: NodeId, a: NodeId, period: NodeId, triggers: &mut Triggers) -> Vec<Trigger> {
+        if is_fixed(self.bits_of(a)) && is_fixed(self.bits_of(period)) {
+            return Vec::new();
+        }
+        match self.repeats(a, period, Dag::ZERO, triggers) {
+            Some(trigger) => vec![trigger],
+            None => {
+                self.jumps_unseen(jump);
+                Vec::new()
+            }
+        }
+    }
+
+    fn jumps_unseen(&mut self, node: NodeId) {
+        let wanted = match self.dag.node(node) {
+            Node::Unary(UnaryOp::Floor, _) => Function::Floor,
+            Node::Unary(UnaryOp::Ceil, _) => Function::Ceil,
+            _ => Function::Mod,
+        };
+        // The graph does not know where its nodes are written; the first such call that is not constant is shown.
+        let model = self.model;
+        let call = model.exprs.iter().find(|e| match &e.kind {
+            ExprKind::Call(function, args) => {
+                *function == wanted && args.iter().any(|a| matches!(model.expr(*a).kind, ExprKind::Symbol { .. }))
+            }
+            _ => false,
+        });
+        let Some(span) = call.map(|e| e.span).or(model.span) else { return };
+        self.diagnostics.push(
+            Diagnostic::new(Code("W0107"), span, format!("`{}` jumps here, and the solver is not told when", wanted.name()))
+                .at("jumps as its argument moves")
+                .help("let an event (`when`, `every`) change a `discrete` quantity instead"),
+        );
     }
 
     /// The times at which `a − level` is a multiple of `period`, `a` affine in time.
     fn repeats(&mut self, a: NodeId, period: NodeId, level: NodeId, triggers: &mut Triggers) -> Option<Trigger> {
-        let bits = dependencies(&self.dag);
-        is_fixed(bits[period.0 as usize]).then_some(())?;
-        let (slope, intercept) = affine(&mut self.dag, &bits, a)?;
+        is_fixed(self.bits_of(period)).then_some(())?;
+        let (slope, intercept) = self.affine(a)?;
         if slope == Dag::ZERO {
             return None;
         }
@@ -181,21 +227,101 @@ impl Builder<'_> {
         let from = self.dag.div(shifted, slope);
         let every = self.dag.div(period, slope);
         let every = self.dag.unary(UnaryOp::Abs, every);
+        let from = self.at_or_before_start(from, every);
         Some(Trigger::Every { from_idx: triggers.time(from), period_idx: triggers.time(every), until_idx: None })
+    }
+
+    /// `from` moved back by whole periods to the start or before it. Times are evaluated with `t` at the start.
+    fn at_or_before_start(&mut self, from: NodeId, every: NodeId) -> NodeId {
+        let start = self.dag.leaf(Leaf::Time);
+        let ahead = self.dag.sub(from, start);
+        let periods = self.dag.div(ahead, every);
+        let periods = self.dag.unary(UnaryOp::Ceil, periods);
+        let back = self.dag.mul(periods, every);
+        let moved = self.dag.sub(from, back);
+        let is_ahead = self.dag.compare(Compare::Lt, start, from);
+        self.dag.select(is_ahead, moved, from)
     }
 
     /// When `g` changes its sign, if that depends on time and parameters alone.
     pub(super) fn crossing_time(&mut self, g: NodeId) -> Option<Crossing> {
-        let bits = dependencies(&self.dag);
-        if is_fixed(bits[g.0 as usize]) {
+        if is_fixed(self.bits_of(g)) {
             return Some(Crossing::Never);
         }
-        let (slope, intercept) = affine(&mut self.dag, &bits, g)?;
+        let (slope, intercept) = self.affine(g)?;
         if slope == Dag::ZERO {
             return Some(Crossing::Never);
         }
         let minus = self.dag.neg(intercept);
         Some(Crossing::At(self.dag.div(minus, slope)))
+    }
+
+    /// `node = slope · time + intercept` with a slope and an intercept of parameters only.
+    fn affine(&mut self, node: NodeId) -> Option<(NodeId, NodeId)> {
+        if self.bits_of(node) & (ON_STATE | ON_FORCING) != 0 {
+            return None;
+        }
+        let (mut moving, mut stack) = (HashSet::from([node]), vec![node]);
+        while let Some(id) = stack.pop() {
+            if !is_fixed(self.bits_of(id)) {
+                self.dag.for_each_operand(id, |e| {
+                    if moving.insert(e) {
+                        stack.push(e);
+                    }
+                });
+            }
+        }
+        // In ascending order operands come first, so that a long chain of definitions needs no stack.
+        let mut order: Vec<NodeId> = moving.into_iter().collect();
+        order.sort_unstable();
+        let mut found: HashMap<NodeId, Option<(NodeId, NodeId)>> = HashMap::new();
+        for id in order {
+            let form = self.affine_node(id, &found);
+            found.insert(id, form);
+        }
+        found.get(&node).copied().flatten()
+    }
+
+    fn affine_node(
+        &mut self,
+        id: NodeId,
+        found: &HashMap<NodeId, Option<(NodeId, NodeId)>>,
+    ) -> Option<(NodeId, NodeId)> {
+        if is_fixed(self.bits_of(id)) {
+            return Some((Dag::ZERO, id));
+        }
+        let of = |e: NodeId| found.get(&e).copied().flatten();
+        match self.dag.node(id) {
+            Node::Leaf(Leaf::Time) => Some((Dag::ONE, Dag::ZERO)),
+            Node::Sum(sum) => {
+                let terms = self.dag.terms(sum).to_vec();
+                let (mut slopes, mut intercepts) = (Vec::new(), Vec::new());
+                for term in terms {
+                    let (s, i) = of(term.node)?;
+                    slopes.push((term.coefficient, s));
+                    intercepts.push((term.coefficient, i));
+                }
+                Some((self.dag.sum(&slopes), self.dag.sum(&intercepts)))
+            }
+            Node::Binary(BinaryOp::Mul, a, b) => {
+                let (fixed, moving) = if is_fixed(self.bits_of(a)) { (a, b) } else { (b, a) };
+                is_fixed(self.bits_of(fixed)).then_some(())?;
+                let (s, i) = of(moving)?;
+                Some((self.dag.mul(fixed, s), self.dag.mul(fixed, i)))
+            }
+            Node::Binary(BinaryOp::Div, a, b) => {
+                is_fixed(self.bits_of(b)).then_some(())?;
+                let (s, i) = of(a)?;
+                Some((self.dag.div(s, b), self.dag.div(i, b)))
+            }
+            Node::Const(_)
+            | Node::Leaf(_)
+            | Node::Unary(..)
+            | Node::Binary(..)
+            | Node::PowI(..)
+            | Node::Compare(..)
+            | Node::Select { .. } => None,
+        }
     }
 }
 
@@ -205,46 +331,4 @@ pub(super) enum Crossing {
     At(NodeId),
     /// It does not depend on time.
     Never,
-}
-
-/// `node = slope · time + intercept` with a slope and an intercept of parameters only.
-fn affine(dag: &mut Dag, bits: &[u8], node: NodeId) -> Option<(NodeId, NodeId)> {
-    let own = bits.get(node.0 as usize).copied().unwrap_or(ON_STATE);
-    if is_fixed(own) {
-        return Some((Dag::ZERO, node));
-    }
-    if own & (ON_STATE | ON_FORCING) != 0 {
-        return None;
-    }
-    match dag.node(node) {
-        Node::Leaf(Leaf::Time) => Some((Dag::ONE, Dag::ZERO)),
-        Node::Sum(sum) => {
-            let terms = dag.terms(sum).to_vec();
-            let (mut slopes, mut intercepts) = (Vec::new(), Vec::new());
-            for term in terms {
-                let (s, i) = affine(dag, bits, term.node)?;
-                slopes.push((term.coefficient, s));
-                intercepts.push((term.coefficient, i));
-            }
-            Some((dag.sum(&slopes), dag.sum(&intercepts)))
-        }
-        Node::Binary(BinaryOp::Mul, a, b) => {
-            let (fixed, moving) = if is_fixed(bits[a.0 as usize]) { (a, b) } else { (b, a) };
-            is_fixed(bits[fixed.0 as usize]).then_some(())?;
-            let (s, i) = affine(dag, bits, moving)?;
-            Some((dag.mul(fixed, s), dag.mul(fixed, i)))
-        }
-        Node::Binary(BinaryOp::Div, a, b) => {
-            is_fixed(bits[b.0 as usize]).then_some(())?;
-            let (s, i) = affine(dag, bits, a)?;
-            Some((dag.div(s, b), dag.div(i, b)))
-        }
-        Node::Const(_)
-        | Node::Leaf(_)
-        | Node::Unary(..)
-        | Node::Binary(..)
-        | Node::PowI(..)
-        | Node::Compare(..)
-        | Node::Select { .. } => None,
-    }
 }

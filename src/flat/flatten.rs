@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::{Dag, Leaf, NodeId};
+use crate::expr::{Compare, Dag, Leaf, NodeId};
 use crate::hir::model::{Assign, Dist, DistKind, EventDef, When};
-use crate::hir::study::Start;
-use crate::hir::{ExprId, Model, Symbol, SymbolId, SymbolKind};
+use crate::hir::study::{Experiment, Start};
+use crate::hir::{ExprId, Model, Module, Symbol, SymbolId, SymbolKind};
 use crate::syntax::ast::AssignOp;
 use crate::system::{Event, Trigger};
 
@@ -32,10 +32,41 @@ pub fn flatten(model: &Model, variation: &Variation<'_>, diagnostics: &mut Diagn
     let before = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     let mut builder = Builder::new(model, diagnostics);
     let flat = builder.flatten(variation);
+    let rates = std::mem::take(&mut builder.rates);
     let mut flat = flat?;
-    conserve::prove(&mut flat, diagnostics);
+    conserve::prove(&mut flat, &rates, diagnostics);
     let after = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     (before == after).then_some(flat)
+}
+
+/// What flattening finds in each model of `module` and in each run of its studies; what has errors already is left out.
+pub fn check(module: &Module, diagnostics: &mut Diagnostics) {
+    let mut list: Vec<Diagnostic> = Vec::new();
+    let mut add = |model: &Model, variation: &Variation<'_>| {
+        let mut own = Diagnostics::default();
+        flatten(model, variation, &mut own);
+        list.extend(own);
+    };
+    for model in module.models.iter().filter(|m| !m.is_faulty) {
+        add(model, &Variation::default());
+    }
+    for study in module.studies.iter().filter(|s| !s.model.is_faulty) {
+        let alone = Experiment::default();
+        let runs = if study.experiments.is_empty() { std::slice::from_ref(&alone) } else { &study.experiments[..] };
+        for run in runs {
+            let starts: Vec<Start> = study.starts.iter().chain(&run.starts).cloned().collect();
+            let events: Vec<EventDef> = study.events.iter().chain(&run.events).cloned().collect();
+            if !starts.is_empty() || !events.is_empty() {
+                add(&study.model, &Variation { starts: &starts, events: &events });
+            }
+        }
+    }
+    // Variants and experiments share what they are made of.
+    for d in list {
+        if !diagnostics.iter().any(|known| *known == d) {
+            diagnostics.push(d);
+        }
+    }
 }
 
 impl Builder<'_> {
@@ -45,10 +76,11 @@ impl Builder<'_> {
         self.places(&events)?;
         self.derivatives = vec![DerivativeSource::None; self.counts.states as usize];
         let values = self.replaced(variation.starts)?;
-        let reactions = self.network();
+        // Equations first: a volume's derivative dilutes what reactions move in it.
         let has_odes = self.odes();
-        let reactions = reactions?;
+        let reactions = self.network();
         has_odes?;
+        let reactions = reactions?;
         self.complete()?;
 
         let mut flat = FlatModel {
@@ -314,6 +346,10 @@ impl Builder<'_> {
     fn parameter_value(&mut self, value: ExprId, symbol: &Symbol) -> Option<f64> {
         let node = self.settle(value, Moment::Start)?;
         let found = self.dag.as_const(node);
+        if let Some(found) = found.filter(|v| !v.is_finite()) {
+            self.not_finite(value, &format!("the value of `{}`", symbol.name), found);
+            return None;
+        }
         if found.is_none() {
             self.diagnostics.push(
                 Diagnostic::new(
@@ -393,7 +429,14 @@ impl Builder<'_> {
                 for offset in 0..self.layouts[id.0 as usize].len() {
                     let node = self.define(Definition::Algebra(id, offset as u32, Moment::Running));
                     match node.map(|n| self.dag.as_const(n)) {
-                        Some(Some(_)) => {}
+                        Some(Some(value)) if value.is_finite() => {}
+                        Some(Some(value)) => {
+                            if let Some(expr) = symbol.value {
+                                self.not_finite(expr, &format!("the constant `{}`", symbol.name), value);
+                            }
+                            is_good = false;
+                            break;
+                        }
                         Some(None) => {
                             self.diagnostics.push(
                                 Diagnostic::new(
@@ -473,18 +516,54 @@ impl Builder<'_> {
                 None => is_good = false,
             }
         }
-        let rhs: Vec<NodeId> = flat.states.iter().map(|s| s.rhs).collect();
-        flat.events.extend(self.discontinuities(&rhs, &mut triggers));
+        self.simultaneous(&flat.events).then_some(())?;
+        // Conditions inside of a `when` are breakpoints too, so that it is looked at where they change.
+        let mut watched: Vec<NodeId> = flat.states.iter().map(|s| s.rhs).collect();
+        watched.extend(&triggers.roots);
+        flat.events.extend(self.discontinuities(&watched, &mut triggers));
         flat.times = triggers.times;
         flat.roots = triggers.roots;
         is_good.then_some(())
     }
 
+    /// E0505 where two events at the very same time assign one state in ways that conflict.
+    fn simultaneous(&mut self, events: &[FlatEvent]) -> bool {
+        let mut first: HashMap<(usize, u32), (AssignOp, &FlatEvent)> = HashMap::new();
+        let mut is_good = true;
+        for event in events {
+            let Trigger::At { time_idx } = event.event.trigger else { continue };
+            for jump in &event.jumps {
+                match first.get(&(time_idx, jump.state)) {
+                    Some((op, other))
+                        if other.span != event.span && (*op != jump.op || jump.op == AssignOp::Set) && is_good =>
+                    {
+                        let title = format!("`{}` is assigned by two events at one instant", self.state_name(jump.state));
+                        self.diagnostics.push(
+                            Diagnostic::new(Code("E0505"), event.span, title)
+                                .at("this event")
+                                .label(other.span, "happens at the same time")
+                                .help("at one instant `+=` and `-=` add up and `*=` multiply: write one `:=`, or move one event"),
+                        );
+                        is_good = false;
+                    }
+                    Some(_) => {}
+                    None => {
+                        first.insert((time_idx, jump.state), (jump.op, event));
+                    }
+                }
+            }
+        }
+        is_good
+    }
+
     /// A time that depends on parameters and constants only.
     fn fixed_time(&mut self, expr: ExprId) -> Option<NodeId> {
         let node = self.settle(expr, Moment::Running)?;
-        let bits = dependencies(&self.dag);
-        if is_fixed(bits[node.0 as usize]) {
+        if is_fixed(self.bits_of(node)) {
+            if let Some(value) = self.dag.as_const(node).filter(|v| !v.is_finite()) {
+                self.not_finite(expr, "the time of an event", value);
+                return None;
+            }
             return Some(node);
         }
         self.diagnostics.push(
@@ -499,6 +578,11 @@ impl Builder<'_> {
         let mut jumps = Vec::new();
         for assign in &def.assigns {
             self.jump(assign, &mut jumps)?;
+        }
+        for assign in &def.assigns {
+            if self.model.symbol(assign.symbol).kind == SymbolKind::Compartment {
+                self.keep_amounts(assign, &mut jumps)?;
+            }
         }
         let trigger = match &def.when {
             When::At(time) => {
@@ -536,7 +620,10 @@ impl Builder<'_> {
             When::Condition(condition) => {
                 let margin = self.settle_margin(*condition)?;
                 match self.rising_time(margin) {
-                    Some(Crossing::At(time)) => Some(Trigger::At { time_idx: triggers.time(time) }),
+                    Some(Crossing::At(time)) => {
+                        let time = self.after_start(time);
+                        Some(Trigger::At { time_idx: triggers.time(time) })
+                    }
                     Some(Crossing::Never) => None,
                     None => Some(Trigger::Rising { root_idx: triggers.root(margin) }),
                 }
@@ -551,6 +638,15 @@ impl Builder<'_> {
                 span: def.span,
             }]
         }))
+    }
+
+    /// `time` where it is after the start, never otherwise: what is true at the start does not fire. Times are
+    /// evaluated with `t` at the start.
+    fn after_start(&mut self, time: NodeId) -> NodeId {
+        let start = self.dag.leaf(Leaf::Time);
+        let is_ahead = self.dag.compare(Compare::Lt, start, time);
+        let never = self.dag.constant(f64::INFINITY);
+        self.dag.select(is_ahead, time, never)
     }
 
     /// When a margin of parameters and time alone becomes positive.
@@ -574,8 +670,13 @@ impl Builder<'_> {
         let offset = self.settle_member(assign.symbol, &assign.indices)?;
         let value = self.settle(assign.value, Moment::Running)?;
         let state = self.layouts[assign.symbol.0 as usize].first + offset;
+        let family = |op| match op {
+            AssignOp::Add | AssignOp::Subtract => 0,
+            AssignOp::Multiply => 1,
+            AssignOp::Set => 2,
+        };
         if let Some(first) = jumps.iter().find(|j| j.state == state)
-            && (first.op != assign.op || assign.op == AssignOp::Set)
+            && (family(first.op) != family(assign.op) || assign.op == AssignOp::Set)
         {
             let name = &self.model.symbol(assign.symbol).name;
             self.diagnostics.push(
@@ -590,15 +691,15 @@ impl Builder<'_> {
             return None;
         }
         jumps.push(Jump { state, op: assign.op, value });
-        if self.model.symbol(assign.symbol).kind == SymbolKind::Compartment {
-            self.keep_amounts(assign, state, value, jumps)?;
-        }
         Some(())
     }
 
-    /// A volume set by an event keeps amounts: concentrations change by V/V₊.
-    fn keep_amounts(&mut self, assign: &Assign, volume: u32, value: NodeId, jumps: &mut Vec<Jump>) -> Option<()> {
-        let before = self.dag.leaf(Leaf::State(volume));
+    /// A volume set by an event keeps amounts: concentrations change by V/V₊. One that the event sets itself has
+    /// the value that it is set to.
+    fn keep_amounts(&mut self, assign: &Assign, jumps: &mut Vec<Jump>) -> Option<()> {
+        let offset = self.settle_member(assign.symbol, &assign.indices)?;
+        let value = self.settle(assign.value, Moment::Running)?;
+        let before = self.dag.leaf(Leaf::State(self.layouts[assign.symbol.0 as usize].first + offset));
         let after = match assign.op {
             AssignOp::Set => value,
             AssignOp::Add => self.dag.add(before, value),
@@ -607,18 +708,31 @@ impl Builder<'_> {
         };
         let factor = self.dag.div(before, after);
         let model = self.model;
+        let assigned: HashMap<u32, AssignOp> = jumps.iter().map(|j| (j.state, j.op)).collect();
         for (id, symbol) in model.symbols() {
             let SymbolKind::Species { compartment: Some(own), .. } = symbol.kind else { continue };
-            if own != assign.symbol || self.is_amount(id) {
+            let layout = &self.layouts[id.0 as usize];
+            if own != assign.symbol || self.is_amount(id) || !matches!(layout.home, Home::State { .. }) {
                 continue;
             }
-            let layout = self.layouts[id.0 as usize].clone();
-            if matches!(layout.home, Home::State { .. }) {
-                jumps.extend((0..layout.len() as u32).map(|k| Jump {
-                    state: layout.first + k,
-                    op: AssignOp::Multiply,
-                    value: factor,
-                }));
+            for state in layout.first..layout.first + layout.len() as u32 {
+                match assigned.get(&state) {
+                    None => jumps.push(Jump { state, op: AssignOp::Multiply, value: factor }),
+                    Some(AssignOp::Set) => {}
+                    Some(AssignOp::Add | AssignOp::Subtract | AssignOp::Multiply) => {
+                        let (name, volume) = (&symbol.name, &model.symbol(assign.symbol).name);
+                        self.diagnostics.push(
+                            Diagnostic::new(
+                                Code("E0505"),
+                                assign.span,
+                                format!("this event changes `{name}` and the volume `{volume}` it is dissolved in"),
+                            )
+                            .at("a new volume keeps amounts, so it changes the concentration too")
+                            .help(format!("write the concentration after the event: `{name} := ..`")),
+                        );
+                        return None;
+                    }
+                }
             }
         }
         Some(())

@@ -4,12 +4,12 @@
 //! ([`Stop::Need`]); [`Builder::settle`] then lowers that one first, with a list instead of recursion, so that a
 //! chain of 10,000 definitions needs no stack and a circle is found.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp};
 use crate::hir::{ExprId, ExprKind, IndexId, Model, SymbolId};
-use crate::limits::{MAX_DAG_NODES, MAX_FAMILY};
+use crate::limits::{MAX_DAG_NODES, MAX_FAMILY, MAX_UNROLLED_STEPS};
 
 use super::layout::{Counts, Home, Layout, member_name};
 
@@ -55,8 +55,16 @@ pub(super) struct Builder<'a> {
     pub starts: HashMap<(SymbolId, u32), ExprId>,
     /// Where the derivative of each state is defined.
     pub derivatives: Vec<DerivativeSource>,
+    /// The rate of each direction as it enters the derivatives, with the number of its reaction.
+    pub rates: Vec<(NodeId, usize)>,
+    /// Members of all families of reactions.
+    pub n_reactions: usize,
+    /// Dependency bits of the nodes so far.
+    pub bits: Vec<u8>,
     memo: HashMap<(ExprId, Moment), NodeId>,
     has_index: Vec<bool>,
+    /// Nodes visited.
+    n_steps: usize,
 }
 
 /// Where a derivative comes from.
@@ -67,6 +75,8 @@ pub(super) enum DerivativeSource {
     None,
     /// Equation number, with the values of its bound indices.
     Ode(usize, Vec<i64>),
+    /// Reactions decide it, and they are being collected.
+    Pending,
     /// Collected by the network: Σ coefficient · node.
     Network(Vec<(f64, NodeId)>),
 }
@@ -89,8 +99,12 @@ impl<'a> Builder<'a> {
             known: HashMap::new(),
             starts: HashMap::new(),
             derivatives: Vec::new(),
+            rates: Vec::new(),
+            n_reactions: 0,
+            bits: Vec::new(),
             memo: HashMap::new(),
             has_index,
+            n_steps: 0,
         }
     }
 
@@ -112,34 +126,55 @@ impl<'a> Builder<'a> {
         if let Some(node) = self.known.get(&wanted) {
             return Some(*node);
         }
-        let outer = self.indices.clone();
+        // Definitions set the indices of their own families; whoever asks may be amid one of them.
+        let mut outer: Vec<(IndexId, Option<i64>)> = Vec::new();
+        let result = self.define_all(wanted, &mut outer);
+        for (index, value) in outer.into_iter().rev() {
+            self.indices[index.0 as usize] = value;
+        }
+        result
+    }
+
+    fn define_all(&mut self, wanted: Definition, outer: &mut Vec<(IndexId, Option<i64>)>) -> Option<NodeId> {
         let mut open = vec![wanted];
+        let mut is_open: HashSet<Definition> = HashSet::from([wanted]);
+        self.save_indices(wanted, outer);
         while let Some(&definition) = open.last() {
-            if self.known.contains_key(&definition) {
-                open.pop();
-                continue;
-            }
-            match self.definition(definition) {
+            let node = match self.known.get(&definition) {
+                Some(node) => Ok(*node),
+                None => self.definition(definition),
+            };
+            match node {
                 Ok(node) => {
                     self.known.insert(definition, node);
+                    is_open.remove(&definition);
                     open.pop();
                 }
                 Err(Stop::Need(next)) => {
-                    if open.contains(&next) {
+                    if !is_open.insert(next) {
                         self.circle(&open, next);
-                        self.indices = outer;
                         return None;
                     }
+                    self.save_indices(next, outer);
                     open.push(next);
                 }
-                Err(Stop::Failed) => {
-                    self.indices = outer;
-                    return None;
-                }
+                Err(Stop::Failed) => return None,
             }
         }
-        self.indices = outer;
         self.known.get(&wanted).copied()
+    }
+
+    /// Notes the values of the indices that lowering `definition` sets.
+    fn save_indices(&self, definition: Definition, outer: &mut Vec<(IndexId, Option<i64>)>) {
+        let model = self.model;
+        let ranges = match definition {
+            Definition::Algebra(symbol, ..) | Definition::Start(symbol, _) => &model.symbol(symbol).ranges,
+            Definition::Derivative(state) => match &self.derivatives[state as usize] {
+                DerivativeSource::Ode(k, _) => &model.odes[*k].ranges,
+                DerivativeSource::None | DerivativeSource::Pending | DerivativeSource::Network(_) => return,
+            },
+        };
+        outer.extend(ranges.iter().map(|r| (r.index, self.indices[r.index.0 as usize])));
     }
 
     fn circle(&mut self, open: &[Definition], next: Definition) {
@@ -149,7 +184,7 @@ impl<'a> Builder<'a> {
             Definition::Algebra(symbol, ..) | Definition::Start(symbol, _) => self.model.symbol(symbol).span,
             Definition::Derivative(state) => match &self.derivatives[state as usize] {
                 DerivativeSource::Ode(k, _) => self.model.odes[*k].span,
-                DerivativeSource::None | DerivativeSource::Network(_) => match self.model.span {
+                DerivativeSource::None | DerivativeSource::Pending | DerivativeSource::Network(_) => match self.model.span {
                     Some(span) => span,
                     None => return,
                 },
@@ -174,7 +209,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn state_name(&self, state: u32) -> String {
+    pub(super) fn state_name(&self, state: u32) -> String {
         for ((_, symbol), layout) in self.model.symbols().zip(&self.layouts) {
             let n = layout.len() as u32;
             if matches!(layout.home, Home::State { .. }) && (layout.first..layout.first + n).contains(&state) {
@@ -206,6 +241,7 @@ impl<'a> Builder<'a> {
             }
             Definition::Derivative(state) => match self.derivatives[state as usize].clone() {
                 DerivativeSource::None => Ok(Dag::ZERO),
+                DerivativeSource::Pending => Err(Stop::Failed),
                 DerivativeSource::Network(terms) => Ok(self.dag.sum(&terms)),
                 DerivativeSource::Ode(k, values) => {
                     let ode = &self.model.odes[k];
@@ -234,15 +270,31 @@ impl<'a> Builder<'a> {
     /// The value of an expression that must be constant: numbers, constants, bound indices.
     pub(super) fn constant(&mut self, expr: ExprId, what: &str) -> Option<f64> {
         let node = self.settle(expr, Moment::Running)?;
-        let value = self.dag.as_const(node);
-        if value.is_none() {
-            self.diagnostics.push(
-                Diagnostic::new(Code("E0407"), self.model.expr(expr).span, format!("{what} must be a constant"))
-                    .at("depends on what may change")
-                    .help("use numbers and `const`s only"),
-            );
+        match self.dag.as_const(node) {
+            Some(value) if value.is_finite() => Some(value),
+            Some(value) => {
+                self.not_finite(expr, what, value);
+                None
+            }
+            None => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0407"), self.model.expr(expr).span, format!("{what} must be a constant"))
+                        .at("depends on what may change")
+                        .help("use numbers and `const`s only"),
+                );
+                None
+            }
         }
-        value
+    }
+
+    /// E0702 for a constant that is infinite or not a number.
+    pub(super) fn not_finite(&mut self, expr: ExprId, what: &str, value: f64) {
+        let shown = if value.is_nan() { "not a number".to_string() } else { format!("infinite ({value})") };
+        self.diagnostics.push(
+            Diagnostic::new(Code("E0702"), self.model.expr(expr).span, format!("{what} is {shown}"))
+                .at("no finite number comes out")
+                .help("look for a division by zero, or a root or logarithm of what is not positive"),
+        );
     }
 
     /// The value of an index expression.
@@ -303,6 +355,16 @@ impl<'a> Builder<'a> {
         if is_shared && let Some(node) = self.memo.get(&(id, moment)) {
             return Ok(*node);
         }
+        self.n_steps += 1;
+        if self.n_steps >= MAX_UNROLLED_STEPS {
+            let span = self.model.expr(id).span;
+            if self.n_steps == MAX_UNROLLED_STEPS {
+                let title = format!("the families and sums of this model take more than {MAX_UNROLLED_STEPS} steps to unroll");
+                let help = "make the index ranges smaller, or name inner sums with `let`";
+                self.diagnostics.push(Diagnostic::new(Code("E0114"), span, title).at("here the limit is reached").help(help));
+            }
+            return Err(Stop::Failed);
+        }
         if self.dag.len() >= MAX_DAG_NODES {
             let span = self.model.expr(id).span;
             self.diagnostics.push(
@@ -339,6 +401,19 @@ impl<'a> Builder<'a> {
             ExprKind::Derivative { symbol, indices } => {
                 let offset = self.member(*symbol, indices)?;
                 let state = self.layouts[symbol.0 as usize].first + offset;
+                if matches!(self.derivatives[state as usize], DerivativeSource::Pending) {
+                    let name = &model.symbol(*symbol).name;
+                    self.diagnostics.push(
+                        Diagnostic::new(
+                            Code("E0207"),
+                            model.expr(id).span,
+                            format!("`{name}'` follows from the reactions, and here a reaction follows from it"),
+                        )
+                        .at("stands in a rate or a volume")
+                        .help("write the rate with states and parameters only"),
+                    );
+                    return Err(Stop::Failed);
+                }
                 self.look_up(Definition::Derivative(state))
             }
             ExprKind::Sum(terms) => {
@@ -394,8 +469,17 @@ impl<'a> Builder<'a> {
             }
             ExprKind::SumOver { index, from, to, condition, body } => {
                 let (low, high) = (self.integer(*from)?, self.integer(*to)?);
-                if (high.saturating_sub(low)) as usize >= MAX_FAMILY && high > low {
-                    self.diagnostics.push(super::layout::too_large(model.expr(id).span, (high - low) as usize));
+                if high > low && (high - low) as usize >= MAX_FAMILY {
+                    let n = (high - low) as usize + 1;
+                    self.diagnostics.push(
+                        Diagnostic::new(
+                            Code("E0408"),
+                            model.expr(id).span,
+                            format!("this sum has {n} terms, more than {MAX_FAMILY}"),
+                        )
+                        .at("too many terms")
+                        .help("make its range smaller"),
+                    );
                     return Err(Stop::Failed);
                 }
                 let saved = self.indices[index.0 as usize];
@@ -420,7 +504,19 @@ impl<'a> Builder<'a> {
                 let at = self.indices[index.0 as usize].and_then(|i| usize::try_from(i - first).ok());
                 match at.and_then(|k| list.get(k)) {
                     Some(e) => self.node(*e, moment),
-                    None => Err(Stop::Failed),
+                    None => {
+                        let at = self.indices[index.0 as usize].unwrap_or_default();
+                        let n = list.len();
+                        self.diagnostics.push(
+                            Diagnostic::new(
+                                Code("E0406"),
+                                model.expr(id).span,
+                                format!("{n} values are given, and member {at} has none"),
+                            )
+                            .at("one value for each member"),
+                        );
+                        Err(Stop::Failed)
+                    }
                 }
             }
             ExprKind::Convert { factor, offset, operand } => {

@@ -4,12 +4,13 @@
 //! concentration c is stored, in a compartment of volume V, `dc/dt = (amount rate)/V − c V'/V`; where the rate is a
 //! concentration of the same compartment the volume cancels and is not computed at all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::diag::{Code, Diagnostic};
 use crate::expr::{Leaf, NodeId};
 use crate::hir::model::{Direction, RateBasis, Reaction, Term};
 use crate::hir::{SymbolId, SymbolKind};
+use crate::limits::MAX_FAMILY;
 use crate::source::Span;
 
 use super::layout::{Home, member_name, tuples};
@@ -33,15 +34,17 @@ impl Builder<'_> {
         let model = self.model;
         let mut list = Vec::new();
         let mut moved: HashMap<u32, Vec<(f64, NodeId)>> = HashMap::new();
-        let mut first_use: HashMap<SymbolId, Span> = HashMap::new();
         let mut is_good = true;
+        let used = self.reacting()?;
         for reaction in &model.reactions {
             let Some(shape) = self.shape(&reaction.ranges) else {
                 is_good = false;
                 continue;
             };
-            for term in reaction.reactants.iter().chain(&reaction.products) {
-                first_use.entry(term.symbol).or_insert(term.span);
+            self.n_reactions = self.n_reactions.saturating_add(shape.iter().map(|(a, b)| (b - a + 1) as usize).product());
+            if self.n_reactions > MAX_FAMILY {
+                self.diagnostics.push(super::layout::too_large(reaction.span, self.n_reactions));
+                return None;
             }
             for values in tuples(&shape) {
                 for (range, value) in reaction.ranges.iter().zip(&values) {
@@ -54,33 +57,60 @@ impl Builder<'_> {
                 }
             }
         }
-        for (symbol, span) in &first_use {
-            let SymbolKind::Species { is_fixed: false, .. } = model.symbol(*symbol).kind else { continue };
-            if let Some(ode) = model.odes.iter().find(|o| o.symbol == *symbol) {
-                let name = &model.symbol(*symbol).name;
-                self.diagnostics.push(
-                    Diagnostic::new(
-                        Code("E0404"),
-                        ode.span,
-                        format!("`{name}` takes part in a reaction and has an equation `{name}'` too"),
-                    )
-                    .at("its own equation")
-                    .label(*span, "moved by this reaction")
-                    .help(format!("write the flow as a reaction: `feed: 0 -> {name} rate ..`")),
-                );
-                is_good = false;
-            }
-        }
         if !is_good {
             return None;
         }
-        let used: HashSet<SymbolId> = first_use.into_keys().collect();
-        for (id, symbol) in model.symbols() {
-            if used.contains(&id) && matches!(symbol.kind, SymbolKind::Species { is_fixed: false, .. }) {
-                self.collect(id, &mut moved)?;
-            }
+        for id in used {
+            self.collect(id, &mut moved)?;
         }
         Some(list)
+    }
+
+    /// The species whose derivatives the network decides: those that react, and concentrations in a volume that
+    /// changes, which dilute. Their derivatives are pending from here on. E0404 for one that has an equation too.
+    fn reacting(&mut self) -> Option<Vec<SymbolId>> {
+        let model = self.model;
+        let mut first_use: HashMap<SymbolId, Span> = HashMap::new();
+        for reaction in &model.reactions {
+            for term in reaction.reactants.iter().chain(&reaction.products) {
+                first_use.entry(term.symbol).or_insert(term.span);
+            }
+        }
+        let mut equations: HashMap<SymbolId, Span> = HashMap::new();
+        for ode in &model.odes {
+            equations.entry(ode.symbol).or_insert(ode.span);
+        }
+        let mut list = Vec::new();
+        let mut is_good = true;
+        for (id, symbol) in model.symbols() {
+            let SymbolKind::Species { is_fixed: false, compartment } = symbol.kind else { continue };
+            match (first_use.get(&id), equations.get(&id)) {
+                (Some(used), Some(equation)) => {
+                    let name = &symbol.name;
+                    self.diagnostics.push(
+                        Diagnostic::new(
+                            Code("E0404"),
+                            *equation,
+                            format!("`{name}` takes part in a reaction and has an equation `{name}'` too"),
+                        )
+                        .at("its own equation")
+                        .label(*used, "moved by this reaction")
+                        .help(format!("write the flow as a reaction: `feed: 0 -> {name} rate ..`")),
+                    );
+                    is_good = false;
+                }
+                (Some(_), None) => list.push(id),
+                (None, None) if !self.is_amount(id) && compartment.is_some_and(|v| equations.contains_key(&v)) => {
+                    list.push(id);
+                }
+                (None, None | Some(_)) => {}
+            }
+        }
+        for id in &list {
+            let (first, n) = (self.layouts[id.0 as usize].first as usize, self.layouts[id.0 as usize].len());
+            self.derivatives[first..first + n].fill(DerivativeSource::Pending);
+        }
+        is_good.then_some(list)
     }
 
     /// Puts the collected terms of a species' members in place, with the dilution of a changing volume.
@@ -91,9 +121,10 @@ impl Builder<'_> {
             let mut terms = moved.remove(&(first + offset)).unwrap_or_default();
             if let SymbolKind::Species { compartment: Some(volume), .. } = self.model.symbol(id).kind
                 && !self.is_amount(id)
-                && self.model.odes.iter().any(|o| o.symbol == volume)
+                && matches!(self.layouts[volume.0 as usize].home, Home::State { .. })
+                && let v_state = self.layouts[volume.0 as usize].first
+                && matches!(self.derivatives[v_state as usize], DerivativeSource::Ode(..))
             {
-                let v_state = self.layouts[volume.0 as usize].first;
                 let dv = self.define(super::lower::Definition::Derivative(v_state))?;
                 let v = self.dag.leaf(Leaf::State(v_state));
                 let c = self.dag.leaf(Leaf::State(first + offset));
@@ -151,6 +182,7 @@ impl Builder<'_> {
             };
             let Some(direction) = direction else { continue };
             let (rate, constant) = self.rate(direction, side)?;
+            self.rates.push((rate, list.len()));
             let place = self.place(direction, side, reaction);
             for change in &changes {
                 if change.net == 0.0 {

@@ -1,6 +1,6 @@
 //! From a root text to all texts that it imports, the names each declares at file level, and the unit table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::limits::MAX_IMPORTS;
@@ -11,7 +11,7 @@ use crate::syntax::words;
 use crate::units::Units;
 
 use super::Module;
-use super::lower;
+use super::models;
 
 /// The standard library, compiled in: name and text.
 pub(super) const STDLIB: &[(&str, &str)] = &[
@@ -49,6 +49,8 @@ pub(super) struct FileScope {
     pub uses: HashMap<String, (FileIdx, String)>,
     /// Texts all of whose names are imported.
     pub whole: Vec<FileIdx>,
+    /// Names in statements that could not be read: that they are not declared is no further mistake.
+    pub unread: HashSet<String>,
 }
 
 /// All texts of a run.
@@ -121,7 +123,7 @@ pub fn load(
         let text = sources.get(id).text.clone();
         crate::syntax::parse(id, &text, diagnostics)
     });
-    lower::module(&files, sources, root_file, additions.as_ref(), strict, diagnostics)
+    models::module(&files, sources, root_file, additions.as_ref(), strict, diagnostics)
 }
 
 struct Reader<'a> {
@@ -140,7 +142,8 @@ impl Reader<'_> {
         let (name, text) = (file.name.clone(), file.text.clone());
         self.open.push(name.clone());
         let ast = crate::syntax::parse(id, &text, self.diagnostics);
-        let mut scope = FileScope { ast, items: HashMap::new(), uses: HashMap::new(), whole: Vec::new() };
+        let unread = ast.unread.iter().map(|n| n.text.clone()).collect();
+        let mut scope = FileScope { ast, items: HashMap::new(), uses: HashMap::new(), whole: Vec::new(), unread };
         let statements = std::mem::take(&mut scope.ast.statements);
         for statement in &statements {
             if let StatementKind::Directive(directive) = &statement.kind
@@ -201,8 +204,15 @@ impl Reader<'_> {
             let name = &path.segments[path.segments.len() - 1].text;
             let items = &self.files.list[other].items;
             if items.contains_key(name) {
-                scope.uses.insert(name.clone(), (other, name.clone()));
-            } else {
+                let known = scope.uses.insert(name.clone(), (other, name.clone()));
+                if known.is_some_and(|(before, _)| before != other) {
+                    self.diagnostics.push(
+                        Diagnostic::new(Code("E0202"), subject.span, format!("`{name}` is imported from two places"))
+                            .at("again here")
+                            .help("import it once"),
+                    );
+                }
+            } else if !self.files.list[other].unread.contains(name) {
                 let mut d =
                     Diagnostic::new(Code("E0203"), subject.span, format!("there is no `{name}` in what `use` names"))
                         .at("not declared there");
@@ -266,7 +276,7 @@ impl Reader<'_> {
         if let Some(known) = self.files.by_name.get(&file.name) {
             return *known;
         }
-        if self.files.list.len() >= MAX_IMPORTS {
+        if self.files.list.len() + self.open.len() >= MAX_IMPORTS {
             self.diagnostics.push(
                 Diagnostic::new(Code("E0204"), span, format!("more than {MAX_IMPORTS} files are imported"))
                     .at("one too many"),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::Compare;
 
-use super::constants::constant;
+use super::constants::Constants;
 use super::expr::ExprKind;
 use super::model::{DistKind, Model, SymbolKind};
 
@@ -19,15 +19,16 @@ pub(super) fn check(model: &Model, diagnostics: &mut Diagnostics) {
             _ => None,
         })
         .collect();
+    let mut constants = Constants::default();
     for (id, symbol) in model.symbols() {
-        if symbol.kind == SymbolKind::Param && !used.contains(&id.0) {
+        if symbol.kind == SymbolKind::Param && !model.is_faulty && !used.contains(&id.0) {
             diagnostics.push(
                 Diagnostic::new(Code("W0101"), symbol.span, format!("the parameter `{}` is never used", symbol.name))
                     .at("changing it changes nothing")
                     .help("remove it, or use it in an equation"),
             );
         }
-        let value = |e: Option<super::ExprId>| e.and_then(|e| constant(model, e));
+        let mut value = |e: Option<super::ExprId>| e.and_then(|e| constants.value(model, e));
         let (start, low, high) = (value(symbol.value), value(symbol.low), value(symbol.high));
         if let (Some(low), Some(high)) = (low, high)
             && low > high
@@ -46,10 +47,12 @@ pub(super) fn check(model: &Model, diagnostics: &mut Diagnostics) {
             && (low.is_some_and(|low| start < low) || high.is_some_and(|high| start > high))
         {
             let shown = |e: Option<f64>| e.map(|e| e.to_string()).unwrap_or_default();
+            // A variant gives another value at another place than the range.
+            let at = symbol.value.map_or(symbol.span, |e| model.expr(e).span);
             diagnostics.push(
                 Diagnostic::new(
                     Code("W0102"),
-                    symbol.span,
+                    at,
                     format!("`{}` is {start}, outside of its range {} .. {}", symbol.name, shown(low), shown(high)),
                 )
                 .at("its own range excludes its value"),
@@ -59,8 +62,7 @@ pub(super) fn check(model: &Model, diagnostics: &mut Diagnostics) {
     }
     for expr in &model.exprs {
         if let ExprKind::Compare(op @ (Compare::Eq | Compare::Ne), a, b) = &expr.kind {
-            let is_index = |e: &super::ExprId| matches!(model.expr(*e).kind, ExprKind::Index(_));
-            if !is_index(a) && !is_index(b) {
+            if is_real(model, *a) || is_real(model, *b) {
                 let sign = if *op == Compare::Eq { "==" } else { "!=" };
                 diagnostics.push(
                     Diagnostic::new(Code("W0104"), expr.span, format!("two real numbers are compared with `{sign}`"))
@@ -72,10 +74,23 @@ pub(super) fn check(model: &Model, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// True where the value depends on more than numbers, constants and indices, which are compared exactly.
+fn is_real(model: &Model, expr: super::ExprId) -> bool {
+    let mut stack = vec![expr];
+    while let Some(id) = stack.pop() {
+        match &model.expr(id).kind {
+            ExprKind::Time | ExprKind::Derivative { .. } => return true,
+            ExprKind::Symbol { symbol, .. } if model.symbol(*symbol).kind != SymbolKind::Const => return true,
+            kind => kind.for_each_operand(|e| stack.push(e)),
+        }
+    }
+    false
+}
+
 /// W0103: less than half of a prior's mass lies inside the bounds.
 fn prior_mass(
     symbol: &super::Symbol,
-    value: impl Fn(Option<super::ExprId>) -> Option<f64>,
+    mut value: impl FnMut(Option<super::ExprId>) -> Option<f64>,
     low: Option<f64>,
     high: Option<f64>,
     diagnostics: &mut Diagnostics,

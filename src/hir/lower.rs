@@ -1,22 +1,20 @@
 //! Statements of a model to [`Model`]: first every name, then every value and equation, then units.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{SourceMap, Span};
-use crate::syntax::ast::{self, ClauseKind, ClauseWord, Directive, Flag, StatementKind, Value};
+use crate::syntax::ast::{self, ClauseKind, Directive, Flag, StatementKind, Value};
 use crate::syntax::words::Context;
 use crate::units::Unit;
 
 use super::clauses::{Allowed, Clauses, Entry, entries};
 use super::constants::constant;
 use super::expr::{ExprId, ExprKind};
-use super::imports::{Files, Item, unknown_word};
+use super::imports::{Files, unknown_word};
 use super::lower_expr::{Local, text};
-use super::model::{
-    Assign, Conserved, Dist, DistKind, EventDef, Expect, Model, Ode, Range, Safe, Symbol, SymbolId, SymbolKind, When,
-};
-use super::{Module, Study, check_units, lints};
+use super::model::{Conserved, Model, Ode, Range, Symbol, SymbolId, SymbolKind};
+use super::unknown::Unknown;
 
 /// Whether names of the model are visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,16 +34,34 @@ pub(super) struct Lower<'a> {
     pub locals: Vec<(String, Local)>,
     pub imported: HashMap<(usize, String), Option<SymbolId>>,
     pub expanding: Vec<(usize, String)>,
+    /// Nothing but functions and constants of a file are checked, for themselves.
+    pub is_file_level: bool,
     pub depth: usize,
-    pub is_too_large: bool,
+    /// Nodes made for bodies of functions.
+    pub n_expanded: usize,
     pub unit_cache: HashMap<String, Option<Unit>>,
-    /// Where the body of an expanded function was called.
-    pub call_sites: HashMap<ExprId, Span>,
     pub reaction_names: HashMap<String, Span>,
+    pub unsettled: Unsettled,
+    /// How many expressions stand above one another at most, below each of the arena.
+    heights: Vec<u32>,
 }
 
-/// A model before its units are checked, with the places where functions were expanded.
-type Unchecked = (Model, HashMap<ExprId, Span>);
+/// What lowering found and leaves to the stages after it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unsettled {
+    /// Where the body of an expanded function was called.
+    pub call_sites: HashMap<ExprId, Span>,
+    /// Names that nothing declares.
+    pub unknown: Vec<Unknown>,
+    /// Names whose written unit could not be read: they fit everything.
+    pub untyped: HashSet<SymbolId>,
+    /// The unit of time could not be read.
+    pub is_time_untyped: bool,
+    /// Expressions passed a limit; nothing further is checked.
+    pub is_too_large: bool,
+    /// There are errors already, so that what cannot be inferred is no further mistake.
+    pub is_quiet: bool,
+}
 
 /// What [`Lower::enter_file`] saves.
 pub(super) type Saved = (usize, Place);
@@ -68,11 +84,13 @@ impl<'a> Lower<'a> {
             locals: Vec::new(),
             imported: HashMap::new(),
             expanding: Vec::new(),
+            is_file_level: false,
             depth: 0,
-            is_too_large: false,
+            n_expanded: 0,
             unit_cache: HashMap::new(),
-            call_sites: HashMap::new(),
             reaction_names: HashMap::new(),
+            unsettled: Unsettled::default(),
+            heights: Vec::new(),
         }
     }
 
@@ -91,185 +109,20 @@ impl<'a> Lower<'a> {
     pub(super) fn leave_file(&mut self, saved: Saved) {
         (self.file, self.place) = saved;
     }
-}
 
-/// All models and studies of the root text.
-pub(super) fn module(
-    files: &Files,
-    sources: &SourceMap,
-    root: usize,
-    additions: Option<&ast::File>,
-    strict: bool,
-    diagnostics: &mut Diagnostics,
-) -> Module {
-    let mut models = Models { files, sources, strict, cache: HashMap::new(), open: Vec::new(), inferred: Vec::new() };
-    let mut module = Module::default();
-    let statements = &files.list[root].ast.statements;
-    for statement in statements {
-        if let StatementKind::Directive(directive) = &statement.kind
-            && directive.word.text == "model"
-            && let Some(name) = subject_name(directive)
-            && let Some(model) = models.get(root, &name.text, diagnostics)
-        {
-            module.models.push(model.clone());
-        }
-    }
-    for statement in statements {
-        if let StatementKind::Directive(directive) = &statement.kind
-            && directive.word.text == "study"
-            && let Some(study) = models.study(root, directive, statement.span, additions, diagnostics)
-        {
-            if let Some(first) = module.studies.iter().find(|s: &&Study| s.name == study.name) {
-                diagnostics.push(
-                    Diagnostic::new(Code("E0202"), study.span, format!("the study `{}` is declared twice", study.name))
-                        .at("again here")
-                        .label(first.span, "first here"),
-                );
-            }
-            module.studies.push(study);
-        }
-    }
-    module.inferred = models.inferred;
-    module
-}
-
-/// Models by file and name, lowered once.
-pub(super) struct Models<'a> {
-    pub files: &'a Files,
-    pub sources: &'a SourceMap,
-    strict: bool,
-    cache: HashMap<(usize, String), Option<Model>>,
-    open: Vec<(usize, String)>,
-    inferred: Vec<super::InferredUnit>,
-}
-
-impl Models<'_> {
-    /// The model that `name` means in `file`, or `None` where it has errors or is not there.
-    pub fn get(&mut self, file: usize, name: &str, diagnostics: &mut Diagnostics) -> Option<&Model> {
-        let (file, name, item) = self.files.find(file, name)?;
-        let Item::Model(statement) = item else { return None };
-        let key = (file, name);
-        if !self.cache.contains_key(&key) {
-            if self.open.contains(&key) {
-                return None;
-            }
-            self.open.push(key.clone());
-            let model = self.lower(file, statement, diagnostics);
-            self.open.pop();
-            self.cache.insert(key.clone(), model);
-        }
-        self.cache.get(&key).and_then(Option::as_ref)
+    /// The model and what is left to do about it.
+    pub(super) fn finish(self) -> (Model, Unsettled) {
+        (self.model, self.unsettled)
     }
 
-    fn lower(&mut self, file: usize, statement: usize, diagnostics: &mut Diagnostics) -> Option<Model> {
-        let (mut model, call_sites) = self.unchecked(file, statement, diagnostics)?;
-        check_units::check(&mut model, &call_sites, self.strict, &mut self.inferred, diagnostics);
-        lints::check(&model, diagnostics);
-        Some(model)
-    }
-
-    /// A model with names resolved and units not yet checked.
-    fn unchecked(&mut self, file: usize, statement: usize, diagnostics: &mut Diagnostics) -> Option<Unchecked> {
-        let files = self.files;
-        let statement = &files.list[file].ast.statements[statement];
-        let StatementKind::Directive(directive) = &statement.kind else { return None };
-        let name = subject_name(directive)?;
-        let init = directive.clauses.iter().find_map(|c| match &c.kind {
-            ClauseKind::Init(value) => Some(value),
-            _ => None,
-        });
-        if let Some(init) = init {
-            return self.variant(file, directive, name, init, diagnostics);
+    /// How many expressions stand above one another in `id`.
+    pub(super) fn height(&mut self, id: ExprId) -> usize {
+        for k in self.heights.len()..self.model.exprs.len() {
+            let mut highest = 0;
+            self.model.exprs[k].kind.for_each_operand(|e| highest = highest.max(self.heights[e.0 as usize]));
+            self.heights.push(highest + 1);
         }
-        let clauses = Clauses::sort(&directive.clauses, "a model", Allowed::default(), diagnostics);
-        let mut model = Model { name: name.text.clone(), span: Some(name.span), ..Model::default() };
-        model.doc = clauses.doc.map(|d| d.text.clone()).unwrap_or_default();
-        let Some(block) = &directive.block else {
-            diagnostics.push(
-                Diagnostic::new(Code("E0409"), name.span, format!("the model `{}` has no body", name.text))
-                    .at("declared here")
-                    .help(format!("write `model {} {{ .. }}`, or `model {} = Other(..)`", name.text, name.text)),
-            );
-            return None;
-        };
-        let mut lower = Lower::new(files, self.sources, file, model, diagnostics);
-        lower.body(block);
-        Some((lower.model, lower.call_sites))
-    }
-
-    /// `model A = B(alpha = 1.05)`: the same model with other values. It is lowered again and not copied, since a
-    /// constant may stand in an exponent or an index range and so change units and families.
-    fn variant(
-        &mut self,
-        file: usize,
-        directive: &Directive,
-        name: &ast::Name,
-        init: &Value,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Unchecked> {
-        let (base_name, span, args): (_, _, &[ast::Arg]) = match init {
-            Value::Expr(ast::Expr { kind: ast::ExprKind::Call { function, args }, span }) => {
-                (text(function), *span, args)
-            }
-            Value::Expr(ast::Expr { kind: ast::ExprKind::Path(path), span }) => (text(path), *span, &[]),
-            Value::Expr(_) | Value::List(..) => {
-                diagnostics.push(
-                    Diagnostic::new(Code("E0205"), init.span(), "a model is not made from this")
-                        .at("expected `Other(name = value)`"),
-                );
-                return None;
-            }
-        };
-        if let Some(block) = &directive.block {
-            diagnostics.push(
-                Diagnostic::new(
-                    Code("E0107"),
-                    block.span,
-                    format!("`{}` is made from `{base_name}` and has no body of its own", name.text),
-                )
-                .at("remove this block")
-                .help("write what differs between the parentheses"),
-            );
-        }
-        let Some((base_file, base, Item::Model(base_statement))) = self.files.find(file, &base_name) else {
-            diagnostics.push(self.no_model(file, &base_name, span));
-            return None;
-        };
-        if self.open.contains(&(base_file, base)) {
-            diagnostics.push(
-                Diagnostic::new(Code("E0207"), span, format!("`{}` is made from itself", name.text))
-                    .at("closes the circle"),
-            );
-            return None;
-        }
-        // Errors of the base are reported once, for the base.
-        self.get(file, &base_name, diagnostics)?;
-        let (mut model, call_sites) = self.unchecked(base_file, base_statement, diagnostics)?;
-        model.base = Some(base_name.clone());
-        model.name = name.text.clone();
-        model.span = Some(name.span);
-        // What the base asserts of its own values says nothing of others.
-        model.expects.clear();
-        let mut lower = Lower::new(self.files, self.sources, file, model, diagnostics);
-        lower.call_sites = call_sites;
-        for arg in args {
-            lower.override_value(arg, &base_name);
-        }
-        Some((lower.model, lower.call_sites))
-    }
-
-    /// A model that is not there.
-    pub fn no_model(&self, file: usize, name: &str, span: Span) -> Diagnostic {
-        let known: Vec<&str> = self
-            .files
-            .visible(file)
-            .filter(|n| matches!(self.files.find(file, n), Some((_, _, Item::Model(_)))))
-            .collect();
-        let d = Diagnostic::new(Code("E0201"), span, format!("there is no model `{name}`")).at("not known here");
-        match crate::syntax::suggest(name, known.iter().copied()) {
-            Some(near) => d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), span, near),
-            None => d.help("declare it in this file, or bring it in with `use`"),
-        }
+        self.heights[id.0 as usize] as usize
     }
 }
 
@@ -290,7 +143,7 @@ struct Pending<'a> {
 }
 
 impl Lower<'_> {
-    fn body(&mut self, block: &ast::Block) {
+    pub(super) fn body(&mut self, block: &ast::Block) {
         let mut pending = Vec::new();
         for statement in &block.statements {
             if let StatementKind::Directive(directive) = &statement.kind {
@@ -410,15 +263,15 @@ impl Lower<'_> {
     }
 
     /// A constant that is not among the model's own names.
-    pub(super) fn declare_value(
-        &mut self,
-        entry: &Entry<'_>,
-        kind: SymbolKind,
-        _is_imported: bool,
-    ) -> Option<SymbolId> {
+    pub(super) fn declare_value(&mut self, entry: &Entry<'_>, kind: SymbolKind) -> SymbolId {
         let id = self.push_symbol(&entry.name.text, entry.name.span, kind);
         self.define(id, entry);
-        Some(id)
+        id
+    }
+
+    /// True inside of a function that is being expanded into a model.
+    pub(super) fn is_expanding(&self) -> bool {
+        !self.expanding.is_empty() && !self.is_file_level
     }
 
     pub(super) fn range(&mut self, family: &ast::Family) -> Range {
@@ -483,6 +336,9 @@ impl Lower<'_> {
         let symbol = &mut self.model.symbols[id.0 as usize];
         symbol.is_unit_written = unit.is_some();
         symbol.unit = unit;
+        if clauses.unit.is_some() && !symbol.is_unit_written {
+            self.unsettled.untyped.insert(id);
+        }
         symbol.doc = clauses.doc.map(|d| d.text.clone()).unwrap_or_default();
         symbol.value = value;
         symbol.low = low;
@@ -495,7 +351,7 @@ impl Lower<'_> {
     }
 
     /// A value, or for a family of one index a list with a value for each member.
-    fn family_value(&mut self, value: &Value, ranges: &[Range]) -> ExprId {
+    pub(super) fn family_value(&mut self, value: &Value, ranges: &[Range]) -> ExprId {
         match (value, ranges) {
             (Value::List(values, span), [range]) => {
                 let list: Vec<ExprId> = values.iter().map(|v| self.value(v)).collect();
@@ -517,109 +373,6 @@ impl Lower<'_> {
             }
             _ => self.value(value),
         }
-    }
-
-    /// `observe y = e ~ Normal(sd = 5)`: the number is the parameter `y.sd`.
-    fn anonymous_spread(&mut self, id: SymbolId, entry: &Entry<'_>) {
-        let Some(dist) = self.model.symbol(id).dist.clone() else { return };
-        let Some(spread) = dist.args[1] else { return };
-        if !matches!(self.model.expr(spread).kind, ExprKind::Number { .. }) {
-            return;
-        }
-        let name = format!("{}.{}", entry.name.text, dist.kind.arguments()[1]);
-        let param = self.push_symbol(&name, self.model.expr(spread).span, SymbolKind::Param);
-        self.model.names.insert(name, param);
-        self.model.symbols[param.0 as usize].value = Some(spread);
-        let reference = self.model.add(ExprKind::Symbol { symbol: param, indices: Vec::new() }, dist.span);
-        if let Some(dist) = &mut self.model.symbols[id.0 as usize].dist {
-            dist.args[1] = Some(reference);
-        }
-    }
-
-    /// `Normal(mean = 1, sd = 2)`; for an observable one positional argument is the spread.
-    pub(super) fn distribution(&mut self, ast: &ast::Expr, is_observable: bool) -> Option<Dist> {
-        const KINDS: &[(&str, DistKind)] = &[
-            ("Normal", DistKind::Normal),
-            ("LogNormal", DistKind::LogNormal),
-            ("Uniform", DistKind::Uniform),
-            ("LogUniform", DistKind::LogUniform),
-            ("Laplace", DistKind::Laplace),
-        ];
-        let ast::ExprKind::Call { function, args } = &ast.kind else {
-            self.report(
-                Diagnostic::new(Code("E0609"), ast.span, "`~` is followed by a distribution")
-                    .at("this is none")
-                    .help("write for example `~ Normal(sd = 2)` or `~ Uniform(0, 1)`"),
-            );
-            return None;
-        };
-        let name = text(function);
-        let Some((_, kind)) = KINDS.iter().find(|(n, _)| *n == name) else {
-            let mut d = Diagnostic::new(Code("E0609"), function.span, format!("there is no distribution `{name}`"))
-                .at("not known");
-            let names = KINDS.iter().map(|(n, _)| *n);
-            d = match crate::syntax::suggest(&name, names.clone()) {
-                Some(near) => {
-                    d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), function.span, near)
-                }
-                None => d.help(format!("distributions are {}", names.collect::<Vec<_>>().join(", "))),
-            };
-            self.report(d);
-            return None;
-        };
-        if is_observable && kind.noise().is_none() {
-            self.report(
-                Diagnostic::new(Code("E0609"), ast.span, format!("`{name}` cannot be the error of an observable"))
-                    .at("expected Normal, LogNormal or Laplace"),
-            );
-            return None;
-        }
-        let names = kind.arguments();
-        let mut slots = [None, None];
-        for (k, arg) in args.iter().enumerate() {
-            let value = self.value(&arg.value);
-            let slot = match &arg.name {
-                Some(given) => names.iter().position(|n| *n == given.text),
-                None if args.len() == 1 => Some(1).filter(|_| is_observable).or(Some(k)),
-                None => Some(k).filter(|k| *k < 2),
-            };
-            match slot {
-                Some(slot) if slots[slot].is_none() => slots[slot] = Some(value),
-                Some(_) | None => {
-                    let span = arg.name.as_ref().map_or(arg.value.span(), |n| n.span);
-                    self.report(
-                        Diagnostic::new(
-                            Code("E0609"),
-                            span,
-                            format!("`{name}` takes `{}` and `{}`", names[0], names[1]),
-                        )
-                        .at("not one of them"),
-                    );
-                    return None;
-                }
-            }
-        }
-        if is_observable && slots[0].is_some() {
-            self.report(
-                Diagnostic::new(
-                    Code("E0609"),
-                    ast.span,
-                    format!("the {} of an observable is its own expression", names[0]),
-                )
-                .at("given again")
-                .help(format!("write `~ {name}({} = ..)`", names[1])),
-            );
-            return None;
-        }
-        let needs_low = matches!(kind, DistKind::Uniform | DistKind::LogUniform);
-        if slots[1].is_none() || (needs_low && slots[0].is_none()) {
-            let missing = if slots[1].is_none() { names[1] } else { names[0] };
-            self.report(
-                Diagnostic::new(Code("E0609"), ast.span, format!("`{name}` needs its `{missing}`")).at("missing here"),
-            );
-            return None;
-        }
-        Some(Dist { kind: *kind, args: slots, span: ast.span })
     }
 
     /// Everything that is not a declaration.
@@ -736,7 +489,10 @@ impl Lower<'_> {
         let clauses =
             Clauses::sort(&directive.clauses, "`time`", Allowed { unit: true, ..Allowed::default() }, self.diagnostics);
         match clauses.unit {
-            Some(unit) if self.model.time_unit.is_none() => self.model.time_unit = self.unit(unit),
+            Some(unit) if self.model.time_unit.is_none() => {
+                self.model.time_unit = self.unit(unit);
+                self.unsettled.is_time_untyped |= self.model.time_unit.is_none();
+            }
             Some(_) => {
                 self.report(Diagnostic::new(Code("E0202"), span, "the unit of time is given twice").at("again here"))
             }
@@ -748,215 +504,6 @@ impl Lower<'_> {
         }
     }
 
-    fn safe(&mut self, directive: &Directive, span: Span) {
-        match (&directive.label, directive.subjects.as_slice()) {
-            (Some(label), [condition]) => {
-                let condition = self.expr(condition);
-                self.model.safe.push(Safe { name: label.text.clone(), condition, span: label.span });
-            }
-            _ => self.report(
-                Diagnostic::new(Code("E0101"), span, "`safe` needs a name and a condition")
-                    .at("this statement")
-                    .help("write `safe hot: T <= 140 [degC]`"),
-            ),
-        }
-    }
-
-    /// `at`, `every`, `when` with their assignments.
-    pub(super) fn event(&mut self, directive: &Directive, span: Span) -> Option<EventDef> {
-        let word = directive.word.text.as_str();
-        let allowed = Allowed {
-            words: if word == "every" { &[ClauseWord::From, ClauseWord::Until] } else { &[] },
-            ..Allowed::default()
-        };
-        let clauses = Clauses::sort(&directive.clauses, &format!("`{word}`"), allowed, self.diagnostics);
-        let [subject] = directive.subjects.as_slice() else {
-            self.report(
-                Diagnostic::new(
-                    Code("E0101"),
-                    span,
-                    format!("`{word}` needs one {}", if word == "when" { "condition" } else { "time" }),
-                )
-                .at("this event")
-                .help(match word {
-                    "at" => "write `at 30 [h] { x += 1 }`",
-                    "every" => "write `every 6 [h] from 1 [h] { x += 1 }`",
-                    _ => "write `when x > 1 { x := 0 }`",
-                }),
-            );
-            return None;
-        };
-        let subject_id = self.expr(subject);
-        let when = match word {
-            "at" => When::At(subject_id),
-            "every" => When::Every {
-                period: subject_id,
-                from: clauses.word_arg(ClauseWord::From).map(|e| self.expr(e)),
-                until: clauses.word_arg(ClauseWord::Until).map(|e| self.expr(e)),
-            },
-            _ => When::Condition(subject_id),
-        };
-        let Some(block) = &directive.block else {
-            self.report(
-                Diagnostic::new(Code("E0409"), span, format!("`{word}` has no block"))
-                    .at("what happens then?")
-                    .help("write the assignments in `{ .. }`"),
-            );
-            return None;
-        };
-        let mut assigns = Vec::new();
-        for statement in &block.statements {
-            match &statement.kind {
-                StatementKind::Assign(assign) => assigns.extend(self.assign(assign, statement.span)),
-                StatementKind::Setting(setting) => {
-                    let name = &setting.name;
-                    self.report(
-                        Diagnostic::new(
-                            Code("E0506"),
-                            statement.span,
-                            format!("`{}` is set with `=` inside an event", name.text),
-                        )
-                        .at("an event assigns with `:=`")
-                        .help(format!("write `{} := ..`", name.text)),
-                    );
-                }
-                StatementKind::Ode(_)
-                | StatementKind::Bind(_)
-                | StatementKind::Reaction(_)
-                | StatementKind::Directive(_)
-                | StatementKind::Labelled(_) => self.report(
-                    Diagnostic::new(Code("E0506"), statement.span, "an event holds assignments only")
-                        .at("expected `x := ..`, `x += ..`, `x -= ..` or `x *= ..`"),
-                ),
-            }
-        }
-        let head = directive.word.span.to(block.span);
-        let head = Span { end: block.span.start, ..head };
-        let text = self.sources.slice(head).trim_end().to_string();
-        Some(EventDef {
-            when,
-            assigns,
-            text,
-            span: Span { end: head.start + self.sources.slice(head).trim_end().len() as u32, ..head },
-        })
-    }
-
-    fn assign(&mut self, assign: &ast::Assign, span: Span) -> Option<Assign> {
-        let symbol = self.symbol(&assign.target)?;
-        let indices: Vec<ExprId> = assign.indices.iter().map(|e| self.expr(e)).collect();
-        self.check_indices(symbol, indices.len(), &assign.target);
-        let value = self.expr(&assign.value);
-        let target = self.model.symbol(symbol);
-        let is_assignable = matches!(
-            target.kind,
-            SymbolKind::Param
-                | SymbolKind::Species { .. }
-                | SymbolKind::State
-                | SymbolKind::Discrete
-                | SymbolKind::Compartment
-        );
-        if !is_assignable {
-            let (word, declared, name) = (target.kind.word(), target.span, target.name.clone());
-            self.report(
-                Diagnostic::new(
-                    Code("E0506"),
-                    assign.target.span,
-                    format!("`{name}` is a `{word}` and cannot be assigned by an event"),
-                )
-                .at("assigned here")
-                .label(declared, "declared here")
-                .help("events change states, species, compartments, `discrete` quantities and parameters"),
-            );
-            return None;
-        }
-        Some(Assign { symbol, indices, op: assign.op, value, span })
-    }
-
-    /// `expect P(40 [s]) = 3.2 [uM] within 1e-6`
-    fn expect(&mut self, directive: &Directive, span: Span) {
-        let allowed = Allowed { init: true, words: &[ClauseWord::Within], ..Allowed::default() };
-        let clauses = Clauses::sort(&directive.clauses, "`expect`", allowed, self.diagnostics);
-        let tolerance = clauses.word_arg(ClauseWord::Within);
-        let (Some(ast::Expr { kind: ast::ExprKind::Call { function, args }, .. }), Some(value), Some(tolerance)) =
-            (directive.subjects.first(), clauses.init, tolerance)
-        else {
-            self.report(
-                Diagnostic::new(Code("E0101"), span, "`expect` needs a quantity at a time, its value and a tolerance")
-                    .at("this assertion")
-                    .help("write `expect P(40 [s]) = 3.2 [uM] within 1e-6`"),
-            );
-            return;
-        };
-        let Some(symbol) = self.symbol(function) else { return };
-        let n_ranges = self.model.symbol(symbol).ranges.len();
-        let mut values: Vec<ExprId> = args.iter().map(|a| self.value(&a.value)).collect();
-        let Some(time) = values.pop().filter(|_| values.len() == n_ranges) else {
-            self.report(
-                Diagnostic::new(Code("E0206"), function.span, format!("`{}` needs its time", text(function)))
-                    .at("at which time?")
-                    .help(format!("write `{}({}time)`", text(function), if n_ranges > 0 { "index, " } else { "" })),
-            );
-            return;
-        };
-        let expr = self.model.add(ExprKind::Symbol { symbol, indices: values }, function.span);
-        let (value, tolerance) = (self.value(value), self.expr(tolerance));
-        let text = self.sources.slice(span).to_string();
-        self.model.expects.push(Expect { expr, time, value, tolerance, is_relative: false, text, span });
-    }
-
-    /// One `name = value` of `model A = B(..)`.
-    fn override_value(&mut self, arg: &ast::Arg, base: &str) {
-        let Some(name) = &arg.name else {
-            self.report(
-                Diagnostic::new(Code("E0206"), arg.value.span(), format!("what of `{base}` does this value replace?"))
-                    .at("no name")
-                    .help("write `name = value`"),
-            );
-            return;
-        };
-        let Some(id) = self.model.names.get(&name.text).copied() else {
-            let mut d = Diagnostic::new(Code("E0201"), name.span, format!("`{base}` has no `{}`", name.text))
-                .at("not known there");
-            if let Some(near) = crate::syntax::suggest(&name.text, self.model.symbols.iter().map(|s| s.name.as_str())) {
-                d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), name.span, near);
-            }
-            self.report(d);
-            return;
-        };
-        let symbol = self.model.symbol(id);
-        let (kind, symbol_name, declared, had_prior) =
-            (symbol.kind, symbol.name.clone(), symbol.span, symbol.dist.is_some());
-        if matches!(kind, SymbolKind::Let | SymbolKind::Observable) {
-            self.report(
-                Diagnostic::new(
-                    Code("E0205"),
-                    name.span,
-                    format!("`{symbol_name}` is a `{}` and cannot be given a value", kind.word()),
-                )
-                .at("given here")
-                .label(declared, "declared here")
-                .help("parameters, constants, start values and inputs can"),
-            );
-            return;
-        }
-        let saved = self.enter_file(self.file);
-        let value = self.value(&arg.value);
-        self.leave_file(saved);
-        if had_prior && kind == SymbolKind::Param {
-            let mut d = Diagnostic::new(
-                Code("W0106"),
-                name.span,
-                format!("the prior of `{symbol_name}` does not hold for its new value"),
-            )
-            .at("its `~` is dropped here")
-            .label(declared, "the prior stands here");
-            d.severity = crate::diag::Severity::Note;
-            self.report(d);
-        }
-        let symbol = &mut self.model.symbols[id.0 as usize];
-        symbol.value = Some(value);
-        symbol.dist = None;
-    }
 }
 
 /// The `for` clauses among `clauses`.

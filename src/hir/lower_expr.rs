@@ -15,6 +15,7 @@ use super::expr::{ExprId, ExprKind, FUNCTIONS, Function, IndexId};
 use super::imports::{Item, unit_diagnostic};
 use super::lower::{Lower, Place};
 use super::model::{SymbolId, SymbolKind};
+use super::unknown;
 
 /// What a local name stands for.
 #[derive(Debug, Clone, Copy)]
@@ -28,28 +29,34 @@ pub(super) enum Local {
 impl Lower<'_> {
     /// Resolves one expression; what cannot be resolved is reported and becomes [`ExprKind::Error`].
     pub(super) fn expr(&mut self, ast: &ast::Expr) -> ExprId {
-        if self.depth >= MAX_LOWERING_DEPTH || self.model.exprs.len() >= MAX_EXPANDED_NODES {
-            if !self.is_too_large {
-                self.is_too_large = true;
-                self.report(
-                    Diagnostic::new(
-                        Code("E0113"),
-                        ast.span,
-                        "this expression is too large after its functions are expanded",
-                    )
-                    .at("here the limit is reached")
-                    .help("name parts of it with `let`, so that they are computed once"),
-                );
-            }
-            return self.model.add(ExprKind::Error, ast.span);
+        self.n_expanded += usize::from(!self.expanding.is_empty());
+        if self.depth >= MAX_LOWERING_DEPTH || self.n_expanded > MAX_EXPANDED_NODES {
+            return self.too_large(ast.span);
         }
         self.depth += 1;
         let kind = self.expr_kind(ast);
         self.depth -= 1;
         match kind {
-            Lowered::Kind(kind) => self.model.add(kind, ast.span),
+            Lowered::Kind(kind) => {
+                let id = self.model.add(kind, ast.span);
+                // Arguments of functions are shared, so an expression may be higher than the text is deep.
+                if self.height(id) > MAX_LOWERING_DEPTH { self.too_large(ast.span) } else { id }
+            }
             Lowered::Id(id) => id,
         }
+    }
+
+    /// E0113, once; a model that is too large is not looked at further.
+    fn too_large(&mut self, span: Span) -> ExprId {
+        if !self.unsettled.is_too_large {
+            self.unsettled.is_too_large = true;
+            self.report(
+                Diagnostic::new(Code("E0113"), span, "this expression is too large after its functions are expanded")
+                    .at("here the limit is reached")
+                    .help("name parts of it with `let`, so that they are computed once"),
+            );
+        }
+        self.model.add(ExprKind::Error, span)
     }
 
     /// The expression of a value that must not be a list.
@@ -68,9 +75,11 @@ impl Lower<'_> {
 
     fn expr_kind(&mut self, ast: &ast::Expr) -> Lowered {
         Lowered::Kind(match &ast.kind {
-            ast::ExprKind::Quantity { value, unit } => {
-                ExprKind::Number { value: *value, unit: unit.as_ref().and_then(|text| self.unit(text)) }
-            }
+            ast::ExprKind::Quantity { value, unit: None } => ExprKind::Number { value: *value, unit: None },
+            ast::ExprKind::Quantity { value, unit: Some(text) } => match self.unit(text) {
+                Some(unit) => ExprKind::Number { value: *value, unit: Some(unit) },
+                None => ExprKind::Error,
+            },
             ast::ExprKind::Text(text) => {
                 self.report(
                     Diagnostic::new(
@@ -238,35 +247,20 @@ impl Lower<'_> {
     }
 
     fn unknown_name(&mut self, name: &str, span: Span) {
-        let mut candidates: Vec<&str> = Vec::new();
-        if self.place == Place::Model {
-            candidates.extend(self.model.symbols.iter().map(|s| s.name.as_str()));
+        // What a function's own text names is checked once, where the function stands.
+        if self.is_expanding() || self.files.list[self.file].unread.contains(name) {
+            return;
         }
-        candidates.extend(self.locals.iter().map(|(n, _)| n.as_str()));
-        candidates.extend(self.files.visible(self.file));
-        candidates.push("time");
-        candidates.sort_unstable();
-        let mut d = Diagnostic::new(Code("E0201"), span, format!("`{name}` is not declared")).at("not known here");
-        if let Some(near) = suggest(name, candidates.into_iter()) {
-            let what = self
-                .model
-                .names
-                .get(near)
-                .map(|id| {
-                    let symbol = self.model.symbol(*id);
-                    let line = self.sources.get(symbol.span.source).line_column(symbol.span.start).0;
-                    format!(" ({}, line {line})", symbol.kind.word())
-                })
-                .unwrap_or_default();
-            d = d.help(format!("did you mean `{near}`?{what}")).fix(format!("use `{near}`"), span, near);
-        } else {
-            d = d.help(format!("declare it, for example `param {name} = 1`"));
-        }
-        self.report(d);
+        let (model, locals, files, file, place) = (&self.model, &self.locals, self.files, self.file, self.place);
+        unknown::note(&mut self.unsettled.unknown, name, span, || {
+            let own = model.symbols.iter().filter(|_| place == Place::Model).map(|s| s.name.as_str());
+            let bound = locals.iter().map(|(n, _)| n.as_str());
+            unknown::nearest(name, own.chain(bound).chain(files.visible(file)).chain(["time"]))
+        });
     }
 
     /// A constant of the file level becomes a constant of the model that uses it.
-    fn file_const(&mut self, file: usize, name: &str, statement: usize, entry: usize) -> Option<SymbolId> {
+    pub(super) fn file_const(&mut self, file: usize, name: &str, statement: usize, entry: usize) -> Option<SymbolId> {
         if let Some(known) = self.imported.get(&(file, name.to_string())).copied() {
             if known.is_none() {
                 let span = self.files.list[file].items.get(name).map(|(_, span)| *span)?;
@@ -279,13 +273,15 @@ impl Lower<'_> {
         }
         self.imported.insert((file, name.to_string()), None);
         let saved = self.enter_file(file);
+        let locals = std::mem::take(&mut self.locals);
         let ast::StatementKind::Directive(directive) = &self.files.list[file].ast.statements[statement].kind else {
             return None;
         };
         let mut ignored = crate::diag::Diagnostics::default();
         let span = self.files.list[file].ast.statements[statement].span;
         let list = clauses::entries(directive, span, &mut ignored);
-        let id = list.get(entry).and_then(|entry| self.declare_value(entry, SymbolKind::Const, true));
+        let id = list.get(entry).map(|entry| self.declare_value(entry, SymbolKind::Const));
+        self.locals = locals;
         self.leave_file(saved);
         self.imported.insert((file, name.to_string()), id);
         id
@@ -304,7 +300,10 @@ impl Lower<'_> {
             return Lowered::Kind(ExprKind::Symbol { symbol, indices });
         }
         if let Some((file, original, Item::Fn(statement))) = self.files.find(self.file, &name) {
-            return self.expand(ast, file, &original, statement, args);
+            return match self.expand(ast, file, &original, statement, args) {
+                Some(id) => Lowered::Id(id),
+                None => Lowered::Kind(ExprKind::Error),
+            };
         }
         if let Some((_, builtin, n_args)) = FUNCTIONS.iter().find(|(n, _, _)| *n == name) {
             return Lowered::Kind(self.builtin(ast, *builtin, *n_args, args));
@@ -385,111 +384,6 @@ impl Lower<'_> {
         let condition = arg.condition.as_ref().map(|c| self.expr(c));
         self.locals.pop();
         ExprKind::SumOver { index, from, to, condition, body }
-    }
-
-    /// Expands a user function: its parameters stand for the lowered arguments.
-    fn expand(&mut self, ast: &ast::Expr, file: usize, name: &str, statement: usize, args: &[ast::Arg]) -> Lowered {
-        let files = self.files;
-        let ast::StatementKind::Directive(directive) = &files.list[file].ast.statements[statement].kind else {
-            return Lowered::Kind(ExprKind::Error);
-        };
-        let Some(ast::Expr { kind: ast::ExprKind::Call { function: head, args: params }, .. }) =
-            directive.subjects.first()
-        else {
-            return Lowered::Kind(ExprKind::Error);
-        };
-        let body = directive.clauses.iter().find_map(|c| match &c.kind {
-            ast::ClauseKind::Init(Value::Expr(e)) => Some(e),
-            _ => None,
-        });
-        let Some(body) = body else {
-            self.report(
-                Diagnostic::new(Code("E0101"), head.span, format!("the function `{name}` has no body"))
-                    .at("declared here")
-                    .help(format!("write `fn {name}(a) = expression`")),
-            );
-            return Lowered::Kind(ExprKind::Error);
-        };
-        if self.expanding.iter().any(|(f, n)| *f == file && n == name) {
-            self.report(
-                Diagnostic::new(Code("E0207"), ast.span, format!("the function `{name}` calls itself")).at("this call"),
-            );
-            return Lowered::Kind(ExprKind::Error);
-        }
-        let names: Vec<&str> = params
-            .iter()
-            .map(|p| match (&p.name, &p.value) {
-                (Some(n), _) => n.text.as_str(),
-                (None, Value::Expr(ast::Expr { kind: ast::ExprKind::Path(path), .. })) => {
-                    path.segments[0].text.as_str()
-                }
-                _ => "",
-            })
-            .collect();
-        let mut bound: Vec<Option<ExprId>> = vec![None; names.len()];
-        let mut is_wrong = args.len() > names.len();
-        for (k, arg) in args.iter().enumerate() {
-            let value = self.value(&arg.value);
-            let slot = match &arg.name {
-                None => Some(k).filter(|k| *k < names.len()),
-                Some(given) => {
-                    let at = names.iter().position(|n| *n == given.text);
-                    if at.is_none() {
-                        let mut d = Diagnostic::new(
-                            Code("E0206"),
-                            given.span,
-                            format!("`{name}` has no argument `{}`", given.text),
-                        )
-                        .at("not known");
-                        if let Some(near) = suggest(&given.text, names.iter().copied()) {
-                            d = d.help(format!("did you mean `{near}`?")).fix(
-                                format!("use `{near}`"),
-                                given.span,
-                                near,
-                            );
-                        }
-                        self.report(d);
-                        return Lowered::Kind(ExprKind::Error);
-                    }
-                    at
-                }
-            };
-            match slot {
-                Some(slot) if bound[slot].is_none() => bound[slot] = Some(value),
-                Some(_) | None => is_wrong = true,
-            }
-        }
-        // A parameter written `n = 2` in the head has that default, taken in the library's own scope.
-        for (slot, param) in bound.iter_mut().zip(params) {
-            if slot.is_none() && param.name.is_some() {
-                let saved = self.enter_file(file);
-                let locals = std::mem::take(&mut self.locals);
-                *slot = Some(self.value(&param.value));
-                self.locals = locals;
-                self.leave_file(saved);
-            }
-        }
-        if is_wrong || bound.iter().any(Option::is_none) {
-            self.report(
-                Diagnostic::new(
-                    Code("E0206"),
-                    ast.span,
-                    format!("`{name}` takes ({}), and {} are given", names.join(", "), args.len()),
-                )
-                .at("this call"),
-            );
-            return Lowered::Kind(ExprKind::Error);
-        }
-        let locals = names.iter().zip(bound).filter_map(|(n, e)| e.map(|e| (n.to_string(), Local::Expr(e)))).collect();
-        let saved_locals = std::mem::replace(&mut self.locals, locals);
-        let saved = self.enter_file(file);
-        self.expanding.push((file, name.to_string()));
-        let id = self.expr(body);
-        self.expanding.pop();
-        self.leave_file(saved);
-        self.locals = saved_locals;
-        self.call_sites.entry(id).or_insert(ast.span);
-        Lowered::Id(id)
     }
 
     /// E0405 / E0205 where a family is used without indices, or a plain name with them.

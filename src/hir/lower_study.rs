@@ -1,5 +1,7 @@
 //! Statements of a study to [`Study`]: names and units of the model it runs, data bindings, estimates, settings.
 
+use std::collections::HashMap;
+
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
 use crate::syntax::ast::{self, BindSource, ClauseWord, Directive, Flag, StatementKind, Value};
@@ -11,10 +13,12 @@ use super::clauses::{Allowed, Clauses};
 use super::constants::constant;
 use super::expr::{ExprId, ExprKind};
 use super::imports::unknown_word;
-use super::lower::{Lower, Models, subject_name};
+use super::lower::{Lower, subject_name};
 use super::lower_expr::text;
+use super::models::Models;
 use super::model::{EventDef, SymbolId, SymbolKind};
 use super::settings::{Setting, SettingValue, Settings};
+use super::unknown;
 use super::study::{BindTarget, Binding, DataSet, Estimate, Experiment, Prior, Simulate, Start, Study, Sweep};
 
 impl Models<'_> {
@@ -56,7 +60,6 @@ impl Models<'_> {
             return None;
         };
         let model_name = text(path);
-        let errors = diagnostics.has_errors();
         let Some(model) = self.get(file, &model_name, diagnostics).cloned() else {
             if !matches!(self.files.find(file, &model_name), Some((_, _, super::imports::Item::Model(_)))) {
                 let d = self.no_model(file, &model_name, of.span);
@@ -64,10 +67,6 @@ impl Models<'_> {
             }
             return None;
         };
-        if errors {
-            // What the study says of a model with errors would only repeat them.
-            return None;
-        }
         let mut study = Study {
             name: name.text.clone(),
             doc: clauses.doc.map(|d| d.text.clone()).unwrap_or_default(),
@@ -82,13 +81,16 @@ impl Models<'_> {
             sweeps: Vec::new(),
             report: Settings::default(),
         };
-        let mut lower = Lower::new(self.files, self.sources, file, model, diagnostics);
+        let mut found = Diagnostics::default();
+        let mut lower = Lower::new(self.files, self.sources, file, model, &mut found);
         let mut own = Experiment::default();
         if let Some(block) = &directive.block {
             for statement in &block.statements {
                 lower.study_statement(statement, &mut study, &mut own);
             }
         }
+        lower.each_start_once(&study.starts);
+        // What a command line adds may replace a start value.
         for statement in additions.iter().flat_map(|f| &f.statements) {
             if let StatementKind::Directive(added) = &statement.kind
                 && subject_name(added).is_some_and(|n| n.text == study.name)
@@ -101,7 +103,11 @@ impl Models<'_> {
         if !own.data.is_empty() {
             study.experiments.insert(0, own);
         }
-        study.model = std::mem::take(&mut lower.model);
+        let (model, mut unsettled) = lower.finish();
+        study.model = model;
+        unknown::report(&mut study.model, &mut unsettled, self.sources, &mut found);
+        study.model.is_faulty |= found.has_errors();
+        diagnostics.extend(found);
         Some(study)
     }
 }
@@ -195,12 +201,28 @@ impl Lower<'_> {
                 }
             }
         }
+        self.each_start_once(&experiment.starts);
         Some(experiment)
+    }
+
+    fn each_start_once(&mut self, starts: &[Start]) {
+        let mut first: HashMap<(SymbolId, Vec<Option<u64>>), Span> = HashMap::new();
+        for start in starts {
+            let indices = start.indices.iter().map(|e| constant(&self.model, *e).map(f64::to_bits)).collect();
+            if let Some(first) = first.insert((start.symbol, indices), start.span) {
+                let name = self.model.symbol(start.symbol).name.clone();
+                self.report(
+                    Diagnostic::new(Code("E0202"), start.span, format!("`{name}` has two start values"))
+                        .at("again here")
+                        .label(first, "first here"),
+                );
+            }
+        }
     }
 
     fn study_event(&mut self, directive: &Directive, span: Span) -> Option<EventDef> {
         let event = self.event(directive, span)?;
-        Some(Additions::new(&mut self.model, &self.call_sites, self.diagnostics).event(event))
+        Some(Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).event(event))
     }
 
     /// `start S = 20 [uM]`
@@ -247,8 +269,20 @@ impl Lower<'_> {
             return None;
         }
         let value = self.value(value);
-        let value = Additions::new(&mut self.model, &self.call_sites, self.diagnostics).in_unit_of(symbol, value);
+        let value = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).in_unit_of(symbol, value);
         Some(Start { symbol, indices, value, span })
+    }
+
+    /// E0205 where the symbol is of a kind that `what` is not for.
+    fn is_kind(&mut self, symbol: SymbolId, span: Span, what: &str, is_good: impl Fn(SymbolKind) -> bool) -> bool {
+        let found = self.model.symbol(symbol);
+        if is_good(found.kind) {
+            return true;
+        }
+        let d = Diagnostic::new(Code("E0205"), span, format!("`{}` is a `{}` and cannot be {what}", found.name, found.kind.word()));
+        let d = d.at("named here").label(found.span, "declared here");
+        self.report(d);
+        false
     }
 
     /// A name with the indices of a family member.
@@ -386,6 +420,11 @@ impl Lower<'_> {
         name: &str,
         span: Span,
     ) -> Option<(f64, f64)> {
+        if let (Some(unit), None, true) = (&unit, slot, self.model.is_unitless) {
+            let d = Diagnostic::new(Code("E0301"), span, format!("the column has unit {unit}, but `{name}` has none"));
+            self.report(d.at(format!("[{unit}]")).help("give the model its units, or remove this one"));
+            return None;
+        }
         let (Some(unit), Some(slot)) = (unit, slot) else { return Some((times.map_or(1.0, |(v, _)| v), 0.0)) };
         if let Some((value, by)) = times {
             let product = unit.without_offset().mul(&by);
@@ -414,8 +453,7 @@ impl Lower<'_> {
                 )
                 .at(format!("[{unit}]"));
                 let ratio = slot.without_offset().div(&unit.without_offset());
-                let is_molar = ratio.dimension().exponents().iter().all(|(b, _)| matches!(&*b.0, "mol" | "kg"))
-                    && !ratio.is_dimensionless();
+                let is_molar = super::check_units::is_molar_mass(&ratio);
                 d = if is_molar {
                     d.note("one is an amount and the other a mass: a molar mass is missing")
                         .help(format!("write the molar mass, as in `{name} <- .. [{unit}] times 180.16 [g/mol]`"))
@@ -514,14 +552,14 @@ impl Lower<'_> {
     /// A constant in the unit of a symbol.
     fn constant_in(&mut self, symbol: SymbolId, ast: &ast::Expr) -> Option<f64> {
         let expr = self.expr(ast);
-        let expr = Additions::new(&mut self.model, &self.call_sites, self.diagnostics).in_unit_of(symbol, expr);
+        let expr = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).in_unit_of(symbol, expr);
         self.known_constant(expr, ast.span)
     }
 
     /// A constant in the unit of time.
     fn constant_time(&mut self, ast: &ast::Expr) -> Option<f64> {
         let expr = self.expr(ast);
-        let expr = Additions::new(&mut self.model, &self.call_sites, self.diagnostics).in_time(expr);
+        let expr = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).in_time(expr);
         self.known_constant(expr, ast.span)
     }
 
@@ -537,7 +575,7 @@ impl Lower<'_> {
 
     fn prior(&mut self, symbol: SymbolId, ast: &ast::Expr) -> Option<Prior> {
         let dist = self.distribution(ast, false)?;
-        let dist = Additions::new(&mut self.model, &self.call_sites, self.diagnostics).dist(symbol, dist);
+        let dist = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).dist(symbol, dist);
         let mut args = [None, None];
         for (slot, arg) in args.iter_mut().zip(dist.args) {
             if let Some(expr) = arg {
@@ -630,7 +668,11 @@ impl Lower<'_> {
                     "step" => self.simulate_step(inner, statement.span, simulate),
                     "hold" => {
                         for subject in &inner.subjects {
-                            if let Some((symbol, _)) = self.quantity(subject) {
+                            if let Some((symbol, _)) = self.quantity(subject)
+                                && self.is_kind(symbol, subject.span, "held over a step", |kind| {
+                                    matches!(kind, SymbolKind::Disturbance | SymbolKind::Let | SymbolKind::Input)
+                                })
+                            {
                                 simulate.hold.push((symbol, subject.span));
                             }
                         }
@@ -702,6 +744,10 @@ impl Lower<'_> {
             clauses: bind.clauses.clone(),
         };
         let target = self.binding(&named, span)?;
+        if let BindTarget::Symbol(symbol) = target.target {
+            let is_forced = |kind| matches!(kind, SymbolKind::Input | SymbolKind::Disturbance);
+            self.is_kind(symbol, bind.target.span, "read from a file over time", is_forced).then_some(())?;
+        }
         let time = Binding {
             target: BindTarget::Time,
             name: "time".to_string(),
@@ -727,7 +773,19 @@ impl Lower<'_> {
             );
             return None;
         };
-        let (symbol, _) = self.quantity(subject)?;
+        let (symbol, indices) = self.quantity(subject)?;
+        let is_swept = |kind| {
+            !matches!(kind, SymbolKind::Const | SymbolKind::Let | SymbolKind::Observable)
+        };
+        self.is_kind(symbol, subject.span, "swept", is_swept).then_some(())?;
+        if !indices.is_empty() {
+            self.report(
+                Diagnostic::new(Code("E0901"), subject.span, "a sweep of one member of a family is not supported by this version")
+                    .at("a member")
+                    .help("let the member start from a parameter, and sweep that"),
+            );
+            return None;
+        }
         let settings = self.method_settings(&Directive { subjects: Vec::new(), ..directive.clone() });
         const TABLE: &[super::settings::SettingSpec] = &[super::settings::SettingSpec {
             name: "points",

@@ -335,6 +335,8 @@ pub struct Model {
     pub time_unit: Option<Unit>,
     /// True where no unit stands anywhere in the model: nothing is checked.
     pub is_unitless: bool,
+    /// True where errors were reported: what follows is only for looking at, not for compiling.
+    pub is_faulty: bool,
     /// All names.
     pub symbols: Vec<Symbol>,
     /// Names to symbols.

@@ -250,9 +250,7 @@ impl Rodas5p {
                 if field.segment.is_sloped && dt != 0.0 {
                     field.add_linear(&self.forcing_jac, &self.forcing_par, dt, &z[n..], s_part);
                 }
-                for block in s_part.chunks_exact_mut(n.max(1)) {
-                    self.lu.solve(block);
-                }
+                self.lu.solve_rows(s_part, field.m);
                 field.statistics.solves += field.m as u64;
             }
         }

@@ -8,8 +8,8 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F64, I8, I64};
 use cranelift_codegen::ir::{
-    AbiParam, Block, ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, Signature, UserExternalName,
-    UserFuncName, Value,
+    AbiParam, Block, ExtFuncData, ExternalName, FuncRef, Function, InstBuilder, MemFlagsData, Signature,
+    UserExternalName, Value,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -91,17 +91,7 @@ pub fn compile_chunk(
 ) -> Result<Compiled, CompileError> {
     let Buffers { context, builder } = buffers;
     context.clear();
-    context.func.signature = chunk_signature(isa);
-    context.func.name = UserFuncName::testcase("chunk");
-    let mut builder = FunctionBuilder::new(&mut context.func, builder);
-    let block = builder.create_block();
-    builder.append_block_params_for_function_params(block);
-    builder.switch_to_block(block);
-    builder.seal_block(block);
-    let mut emitter = Emitter::new(plan, chunk, imports, isa, builder, block);
-    plan.steps[chunk.steps.clone()].iter().for_each(|step| emitter.step(step));
-    emitter.builder.ins().return_(&[]);
-    emitter.builder.finalize(isa.frontend_config());
+    build(plan, chunk, imports, isa, &mut context.func, builder);
     let compiled = context.compile(isa, &mut ControlPlane::default());
     compiled.map_err(|e| CompileError::Backend(format!("{:?}", e.inner)))?;
     let Some(compiled) = context.compiled_code() else {
@@ -118,10 +108,22 @@ pub fn compile_chunk(
 
 /// The IR of one chunk as text, for people.
 pub fn chunk_text(plan: &Plan, chunk: &Chunk, imports: &[Import], isa: &dyn TargetIsa) -> String {
-    let mut context = Context::new();
-    let mut buffer = FunctionBuilderContext::new();
-    context.func.signature = chunk_signature(isa);
-    let mut builder = FunctionBuilder::new(&mut context.func, &mut buffer);
+    let mut function = Function::new();
+    build(plan, chunk, imports, isa, &mut function, &mut FunctionBuilderContext::new());
+    function.display().to_string()
+}
+
+/// Writes the chunk into an empty function.
+fn build(
+    plan: &Plan,
+    chunk: &Chunk,
+    imports: &[Import],
+    isa: &dyn TargetIsa,
+    function: &mut Function,
+    buffer: &mut FunctionBuilderContext,
+) {
+    function.signature = chunk_signature(isa);
+    let mut builder = FunctionBuilder::new(function, buffer);
     let block = builder.create_block();
     builder.append_block_params_for_function_params(block);
     builder.switch_to_block(block);
@@ -130,7 +132,6 @@ pub fn chunk_text(plan: &Plan, chunk: &Chunk, imports: &[Import], isa: &dyn Targ
     plan.steps[chunk.steps.clone()].iter().for_each(|step| emitter.step(step));
     emitter.builder.ins().return_(&[]);
     emitter.builder.finalize(isa.frontend_config());
-    context.func.display().to_string()
 }
 
 /// A value inside its chunk.

@@ -185,33 +185,35 @@ impl Line {
     }
 
     fn bound(&mut self, expr: &Expr) {
-        self.operand(expr, InfixOp::Add.precedence(), false);
+        self.operand(expr, InfixOp::Add.precedence(), true);
     }
 
     /// The upper end of a range, where a clause may also begin.
     fn last_bound(&mut self, expr: &Expr) {
-        match clash(expr) {
-            Some(name) => self.push(&format!("`{name}`")),
-            None => self.bound(expr),
+        self.guarded(expr, InfixOp::Add.precedence(), true);
+    }
+
+    /// What a word speaks of; `is_safe` where a lone name cannot be read as a clause.
+    pub fn subject(&mut self, expr: &Expr, is_first: bool, is_safe: bool) {
+        let is_lone = matches!(&expr.kind, ExprKind::Path(path) if path.segments.len() == 1);
+        if !is_first || (is_lone && is_safe) {
+            self.expr(expr);
+        } else {
+            self.guarded(expr, 0, true);
         }
     }
 
-    /// What a word speaks of; `is_first` where it could be read as a clause, `is_last` where no clause follows.
-    pub fn subject(&mut self, expr: &Expr, is_first: bool, is_last: bool) {
-        let first = clash_at_start(expr).filter(|_| is_first);
-        match (first, clash(expr)) {
-            (Some(_), Some(name)) if !is_last => self.push(&format!("`{name}`")),
-            (Some(name), None) => {
-                // The first name of a longer expression is all that must be told from a clause.
-                let before = self.piece.len();
-                let pieces = self.done.len();
-                self.expr(expr);
-                let piece = if self.done.len() > pieces { &mut self.done[pieces].1 } else { &mut self.piece };
-                if piece.get(before..).is_some_and(|text| text.starts_with(name)) {
-                    piece.replace_range(before..before + name.len(), &format!("`{name}`"));
-                }
-            }
-            _ => self.expr(expr),
+    /// An expression that stands where a clause may begin: a first name that reads as one gets backticks.
+    fn guarded(&mut self, expr: &Expr, floor: u8, is_last: bool) {
+        let before = self.piece.len();
+        let n_pieces = self.done.len();
+        self.operand(expr, floor, is_last);
+        let Some(name) = clash_at_start(expr) else {
+            return;
+        };
+        let piece = if self.done.len() > n_pieces { &mut self.done[n_pieces].1 } else { &mut self.piece };
+        if piece.get(before..).is_some_and(|text| text.starts_with(name)) {
+            piece.replace_range(before..before + name.len(), &format!("`{name}`"));
         }
     }
 
@@ -414,7 +416,9 @@ impl Line {
         for (i, expr) in exprs.iter().enumerate() {
             if i > 0 {
                 self.push(",");
-                self.break_point(3);
+                if matches!(expr.kind, ExprKind::Path(_) | ExprKind::Call { .. }) {
+                    self.break_point(3);
+                }
                 self.push(" ");
             }
             self.expr(expr);
@@ -439,14 +443,6 @@ pub(super) fn rank(kind: &ClauseKind) -> u8 {
 
 fn is_clause_start(name: &str) -> bool {
     ClauseWord::find(name).is_some() || Flag::find(name).is_some() || name == "for"
-}
-
-/// A lone name that reads as a clause where clauses may stand.
-fn clash(expr: &Expr) -> Option<&str> {
-    match &expr.kind {
-        ExprKind::Path(path) if path.segments.len() == 1 => clash_at_start(expr),
-        _ => None,
-    }
 }
 
 /// The first name of an expression, if it reads as a clause.

@@ -248,23 +248,29 @@ fn directive_line(line: &mut Line, directive: &Directive) {
         line.push(&name_text(&label.text));
         line.push(":");
     }
+    let has_init = directive.clauses.iter().any(|c| matches!(c.kind, ClauseKind::Init(_)));
     // A clause that starts with a sign cannot be the value of a clause word before it.
     let first = directive.clauses.iter().map(|c| rank(&c.kind)).min();
     let is_safe = first.is_none_or(|rank| rank <= 4);
     for (i, subject) in directive.subjects.iter().enumerate() {
         line.push(if i == 0 { " " } else { "," });
         if i > 0 {
-            line.break_point(1);
+            // A line must not begin like a statement: `x' = ...`, `param {`.
+            let is_last = i + 1 == directive.subjects.len();
+            let may_lead =
+                matches!(subject.kind, ExprKind::Path(_)) && !(is_last && (has_init || directive.block.is_some()));
+            if may_lead {
+                line.break_point(1);
+            }
             line.push(" ");
         }
         line.subject(subject, i == 0, is_safe);
     }
     let is_bare = directive.subjects.is_empty() && directive.indices.is_empty();
     let has_unit = directive.clauses.iter().any(|c| matches!(c.kind, ClauseKind::Unit(_)));
-    let has_init = directive.clauses.iter().any(|c| matches!(c.kind, ClauseKind::Init(_)));
     // `name = value` would read as a setting, so a value that must not come first keeps its place.
-    let may_sort = !(is_bare && has_init && !has_unit) && !directive.subjects.last().is_some_and(ends_bare_expr);
-    line.clauses(&directive.clauses, may_sort);
+    let keeps_order = (is_bare && has_init && !has_unit) || directive.subjects.last().is_some_and(ends_bare_expr);
+    line.clauses(&directive.clauses, !keeps_order);
 }
 
 /// True where a bracket put behind would be read as the unit of a number.

@@ -14,10 +14,10 @@ fn plan_of_a_rich_right_hand_side() {
 #[test]
 fn plan_in_several_chunks_names_its_slots() {
     let mut dag = Dag::new();
-    let x: Vec<NodeId> = (0..3).map(|k| dag.leaf(Leaf::State(k))).collect();
+    let x: Vec<NodeId> = (0..4).map(|k| dag.leaf(Leaf::State(k))).collect();
     let product = dag.mul(x[0], x[1]);
     let exps: Vec<NodeId> = x.iter().map(|&x| dag.unary(UnaryOp::Exp, x)).collect();
-    let sum = dag.sum(&[(1.0, exps[0]), (1.0, exps[1]), (-2.0, exps[2]), (1.0, product)]);
+    let sum = dag.sum(&[(1.0, exps[0]), (1.0, exps[1]), (-2.0, exps[2]), (1.0, product), (1.0, exps[3])]);
     let outer = dag.unary(UnaryOp::Exp, sum);
     let wave = dag.unary(UnaryOp::Exp, product);
     let last = dag.sum(&[(1.0, outer), (1.0, wave), (1.0, product)]);

@@ -61,7 +61,6 @@ pub fn expr() -> BoxedStrategy<Expr> {
         (number(), prop::option::of(unit())).prop_map(|(value, unit)| at(ExprKind::Quantity { value, unit })),
         path().prop_map(|p| at(ExprKind::Path(p))),
         path().prop_map(|p| at(ExprKind::Derivative { target: p, indices: vec![] })),
-        Just(at(ExprKind::Text("a text".to_string()))),
     ];
     leaf.prop_recursive(5, 40, 3, |inner| {
         let arg = (prop::option::of(name()), inner.clone(), prop::option::of(family(inner.clone())))
@@ -122,7 +121,9 @@ fn clauses(has_unit: bool) -> impl Strategy<Value = Vec<Clause>> {
             let shape = twinc::syntax::words::Shape::of(&kind);
             let is_new = list.iter().all(|c| twinc::syntax::words::Shape::of(&c.kind) != shape);
             let is_unit = matches!(kind, ClauseKind::Unit(_));
-            if is_new && (has_unit || !is_unit) {
+            // `when a = b` is a mistake for `==`.
+            let is_condition = matches!(kind, ClauseKind::Word(ClauseWord::When, _));
+            if is_new && !is_condition && (has_unit || !is_unit) {
                 list.push(Clause { kind, span: AT });
             }
         }
@@ -131,7 +132,7 @@ fn clauses(has_unit: bool) -> impl Strategy<Value = Vec<Clause>> {
 }
 
 fn term() -> impl Strategy<Value = Term> {
-    let coefficient = prop_oneof![Just(1.0), Just(2.0), number()];
+    let coefficient = prop_oneof![Just(1.0), Just(2.0), number().prop_filter("not zero", |x| *x > 0.0)];
     (coefficient, path(), prop::collection::vec(expr(), 0..2)).prop_map(|(coefficient, species, indices)| Term {
         coefficient,
         species,
@@ -148,7 +149,7 @@ fn subject() -> impl Strategy<Value = Expr> {
 }
 
 fn directive(block: impl Strategy<Value = Option<Block>>) -> impl Strategy<Value = StatementKind> {
-    let word = prop::sample::select(&["param", "foo", "observe", "expect", "to", "rate", "when"][..]);
+    let word = prop::sample::select(&["param", "foo", "observe", "expect", "to", "rate"][..]);
     let subjects = prop::collection::vec(subject(), 1..3);
     let plain = (prop::option::of(name()), subjects, clauses(false));
     (word, plain, unit(), any::<bool>(), block).prop_map(|(word, (label, subjects, clauses), unit, has_unit, block)| {
@@ -158,7 +159,9 @@ fn directive(block: impl Strategy<Value = Option<Block>>) -> impl Strategy<Value
         if has_unit && ends_in_name {
             clauses.insert(0, Clause { kind: ClauseKind::Unit(unit), span: AT });
         }
-        let word = Name { text: word.to_string(), span: AT };
+        // Words that declare take a name, and their blocks hold entries.
+        let is_name = matches!(subjects.first().map(|s| &s.kind), Some(ExprKind::Path(_)));
+        let word = Name { text: if is_name && block.is_none() { word } else { "foo" }.to_string(), span: AT };
         StatementKind::Directive(Directive { word, indices: vec![], label, subjects, clauses, block })
     })
 }
@@ -173,9 +176,15 @@ fn entry() -> impl Strategy<Value = StatementKind> {
     )
 }
 
+fn without_value(mut clauses: Vec<Clause>) -> Vec<Clause> {
+    clauses.retain(|c| !matches!(c.kind, ClauseKind::Init(_)));
+    clauses
+}
+
 fn setting() -> impl Strategy<Value = StatementKind> {
-    (name(), value(), clauses(false))
-        .prop_map(|(name, value, clauses)| StatementKind::Setting(Setting { name, value, clauses }))
+    (name(), value(), clauses(false)).prop_map(|(name, value, clauses)| {
+        StatementKind::Setting(Setting { name, value, clauses: without_value(clauses) })
+    })
 }
 
 fn simple() -> impl Strategy<Value = StatementKind> {
@@ -205,8 +214,9 @@ fn simple() -> impl Strategy<Value = StatementKind> {
             StatementKind::Reaction(Reaction { label, reactants, products, is_reversible, arrow: AT, clauses })
         },
     );
-    let labelled = (name(), expr(), clauses(false))
-        .prop_map(|(label, expr, clauses)| StatementKind::Labelled(Labelled { label, expr, clauses }));
+    let labelled = (name(), expr(), clauses(false)).prop_map(|(label, expr, clauses)| {
+        StatementKind::Labelled(Labelled { label, expr, clauses: without_value(clauses) })
+    });
     prop_oneof![ode, assign, bind, reaction, labelled, setting(), directive(Just(None))]
 }
 

@@ -1,0 +1,102 @@
+//! Inferred units, written down once the equations over them are solved.
+
+use super::*;
+
+impl Checker<'_> {
+    /// Writes down what the equations say about unknown units.
+    pub(super) fn conclude(&mut self, is_strict: bool, inferred: &mut Vec<InferredUnit>) {
+        let used = self.used_symbols();
+        let mut unsolved = Vec::new();
+        for k in 0..self.model.symbols.len() {
+            if self.model.symbols[k].unit.is_some() {
+                continue;
+            }
+            let symbol = &self.model.symbols[k];
+            match self.solver.solution(k as u32) {
+                Some(unit) => {
+                    if !symbol.name.contains('.')
+                        && symbol.span.source == self.model.span.map_or(symbol.span.source, |s| s.source)
+                    {
+                        inferred.push(InferredUnit {
+                            name: format!("{}.{}", self.model.name, symbol.name),
+                            unit: unit.to_string(),
+                            span: symbol.span,
+                        });
+                    }
+                    self.model.symbols[k].unit = Some(unit);
+                }
+                None => {
+                    let is_used = used.contains(&(k as u32));
+                    if (is_used || is_strict) && !self.unsettled.untyped.contains(&SymbolId(k as u32)) {
+                        unsolved.push((k, is_used));
+                    }
+                }
+            }
+        }
+        // Units that hang on one unknown are one mistake: the first is reported and then taken as known.
+        for (k, is_used) in unsolved {
+            if self.unsettled.is_quiet || self.solver.solution(k as u32).is_some() {
+                continue;
+            }
+            let candidates = self.solver.candidates(k as u32);
+            let symbol = &self.model.symbols[k];
+            let (name, word) = (&symbol.name, symbol.kind.word());
+            let code = if is_used { "E0304" } else { "E0305" };
+            let d = Diagnostic::new(Code(code), symbol.span, format!("the unit of `{name}` cannot be inferred"));
+            self.diagnostics.push(match candidates {
+                Some((one, other)) => d
+                    .at(format!("[{one}] in one equation, [{other}] in another"))
+                    .help(format!("write the one that its value is in: `{word} {name} [{one}]` or `{word} {name} [{other}]`")),
+                None => d
+                    .at(if is_used { "any unit would fit" } else { "no equation says" })
+                    .help(format!("write it: `{word} {name} [unit]`, or `[1]` for a pure number")),
+            });
+            self.solver.equate(&Form::unknown(k as u32), &Form::known(Unit::one()));
+        }
+        if self.model.time_unit.is_none() {
+            self.model.time_unit = self.solver.solution(Self::TIME);
+            if self.model.time_unit.is_none()
+                && let Some(span) = self.model.span
+                && !self.model.odes.is_empty()
+                && !self.unsettled.is_quiet
+                && !self.unsettled.is_time_untyped
+            {
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code("E0304"),
+                        span,
+                        format!("the unit of time of `{}` cannot be inferred", self.model.name),
+                    )
+                    .at("this model has units but no `time`")
+                    .help("write for example `time [s]`"),
+                );
+            }
+        }
+    }
+
+    /// Symbols that stand in an expression or have an equation.
+    pub(super) fn used_symbols(&self) -> std::collections::HashSet<u32> {
+        let mut used: std::collections::HashSet<u32> = self
+            .model
+            .exprs
+            .iter()
+            .filter_map(|e| match &e.kind {
+                ExprKind::Symbol { symbol, .. } | ExprKind::Derivative { symbol, .. } => Some(symbol.0),
+                _ => None,
+            })
+            .collect();
+        used.extend(self.model.odes.iter().map(|o| o.symbol.0));
+        used
+    }
+
+    /// `--strict` and no unit anywhere.
+    pub(super) fn demand_units(&mut self) {
+        if let Some(span) = self.model.span {
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0305"), span, format!("the model `{}` has no units", self.model.name))
+                    .at("strict checking needs them")
+                    .help("write `time [s]` and a unit behind each name, `[1]` for pure numbers"),
+            );
+        }
+    }
+}
