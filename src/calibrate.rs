@@ -27,4 +27,4 @@ pub use likelihood::{Evaluator, Prediction, Problem};
 pub use multistart::{MultiStart, StartRecord, Watch};
 pub use parameter::{Parameter, Scale};
 pub use sampling::Sampling;
-pub use settings::{FitSettings, SETTINGS, Setting, SettingKind};
+pub use settings::{FitSettings, SETTINGS};

@@ -13,7 +13,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{Env, Interpreter};
 use crate::flat::{Distribution, FlatModel, Variation, flatten};
 use crate::hir::model::{DistKind, SymbolKind};
-use crate::hir::settings::{SettingKind as Kind, SettingSpec, Settings};
+use crate::hir::settings::Settings;
 use crate::hir::study::{Estimate, Prior};
 use crate::hir::{Study, SymbolId};
 use crate::integrate::{Forcing, Method, Signal, Tolerance};
@@ -23,7 +23,7 @@ use crate::system::System;
 use super::experiment::{Experiment, Link, Measurement, Target};
 use super::parameter::{Parameter, Scale};
 use super::sampling::Sampling;
-use super::settings::{FitSettings, SETTINGS, SettingKind};
+use super::settings::{FitSettings, SETTINGS};
 
 pub use rows::read_forcing;
 
@@ -315,27 +315,6 @@ fn distribution(prior: Prior, declared: f64) -> Distribution {
     }
 }
 
-/// The table of `fit trust_region` for the checker.
-pub fn setting_specs() -> Vec<SettingSpec> {
-    SETTINGS
-        .iter()
-        .map(|setting| SettingSpec {
-            name: setting.name,
-            kind: match setting.kind {
-                SettingKind::Integer(low, high) => {
-                    Kind::Integer(i64::try_from(low).unwrap_or(i64::MAX), i64::try_from(high).unwrap_or(i64::MAX))
-                }
-                SettingKind::Number(low, high) => Kind::Number(low, high),
-                SettingKind::Bool => Kind::Truth,
-                SettingKind::Choice(words) => Kind::Choice(words),
-            },
-            unit: setting.unit,
-            default: setting.default,
-            doc: setting.doc,
-        })
-        .collect()
-}
-
 /// Checks the `fit` block of a study.
 pub fn check_fit(study: &Study, diagnostics: &mut Diagnostics) {
     if let Some((method, span)) = &study.fit.method
@@ -347,7 +326,7 @@ pub fn check_fit(study: &Study, diagnostics: &mut Diagnostics) {
                 .help("write `fit trust_region { ... }`"),
         );
     }
-    study.fit.check("fit trust_region", &setting_specs(), diagnostics);
+    study.fit.check("fit trust_region", SETTINGS, diagnostics);
 }
 
 /// The settings of a checked `fit` block; what is not written keeps its default.

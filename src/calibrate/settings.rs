@@ -1,5 +1,6 @@
 //! The settings of a fit, and the table by which a checker knows them.
 
+use crate::hir::settings::{SettingKind, SettingSpec};
 use crate::integrate::Method;
 
 use super::sampling::Sampling;
@@ -56,116 +57,88 @@ impl Default for FitSettings {
     }
 }
 
-/// What a setting takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum SettingKind {
-    /// A whole number within the ends.
-    Integer(u64, u64),
-    /// A number, exclusively within the ends.
-    Number(f64, f64),
-    /// `true` or `false`.
-    Bool,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-}
-
-/// A row of a settings table.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Setting {
-    /// As it is written.
-    pub name: &'static str,
-    /// What it takes.
-    pub kind: SettingKind,
-    /// Its unit for people; empty for pure numbers.
-    pub unit: &'static str,
-    /// Its default in words.
-    pub default: &'static str,
-    /// One sentence.
-    pub doc: &'static str,
-}
-
 /// The settings of `fit trust_region { ... }`, in the order of [`FitSettings`].
-pub const SETTINGS: &[Setting] = &[
-    Setting {
+pub const SETTINGS: &[SettingSpec] = &[
+    SettingSpec {
         name: "starts",
         kind: SettingKind::Integer(1, 1_000_000),
         unit: "",
         default: "20",
         doc: "number of starting points",
     },
-    Setting {
+    SettingSpec {
         name: "tolerance",
-        kind: SettingKind::Number(0.0, 1.0),
+        kind: SettingKind::Number(1e-15, 0.1),
         unit: "",
         default: "1e-8",
         doc: "relative change of the objective below which a start has converged",
     },
-    Setting {
+    SettingSpec {
         name: "max_iterations",
         kind: SettingKind::Integer(1, 1_000_000),
         unit: "",
         default: "300",
         doc: "most iterations of one start",
     },
-    Setting {
+    SettingSpec {
         name: "seed",
-        kind: SettingKind::Integer(0, u64::MAX),
+        kind: SettingKind::Integer(0, i64::MAX),
         unit: "",
         default: "1",
         doc: "seed of the starting points",
     },
-    Setting {
+    SettingSpec {
         name: "sampling",
         kind: SettingKind::Choice(&["uniform", "halton"]),
         unit: "",
         default: "uniform",
         doc: "how starting points are drawn on the search scale",
     },
-    Setting {
+    SettingSpec {
         name: "nominal",
-        kind: SettingKind::Bool,
+        kind: SettingKind::Truth,
         unit: "",
         default: "false",
         doc: "whether the first starting point is the declared values",
     },
-    Setting {
+    SettingSpec {
         name: "priors",
-        kind: SettingKind::Bool,
+        kind: SettingKind::Truth,
         unit: "",
         default: "true",
         doc: "whether `~` of estimated parameters counts in the objective",
     },
-    Setting {
+    SettingSpec {
         name: "rtol",
-        kind: SettingKind::Number(0.0, 1.0),
+        kind: SettingKind::Number(1e-14, 0.1),
         unit: "",
         default: "1e-7",
         doc: "relative tolerance of the integration",
     },
-    Setting {
+    SettingSpec {
         name: "atol",
-        kind: SettingKind::Number(0.0, f64::INFINITY),
+        kind: SettingKind::Number(1e-300, f64::INFINITY),
         unit: "of each state",
         default: "rtol times the size of each state",
         doc: "absolute tolerance of the integration",
     },
-    Setting {
+    SettingSpec {
         name: "method",
         kind: SettingKind::Choice(&["auto", "tsit5", "rodas5p"]),
         unit: "",
         default: "rodas5p",
         doc: "formula of the integration",
     },
-    Setting {
+    SettingSpec {
         name: "max_steps",
-        kind: SettingKind::Integer(1, u64::MAX),
+        kind: SettingKind::Integer(1, i64::MAX),
         unit: "",
         default: "20000",
         doc: "most steps of one integration",
     },
-    Setting {
+    SettingSpec {
         name: "level",
-        kind: SettingKind::Number(0.0, 1.0),
+        kind: SettingKind::Number(0.01, 0.9999),
         unit: "",
         default: "0.95",
         doc: "level of confidence intervals",
