@@ -543,6 +543,117 @@ fn an_interrupted_fit_keeps_its_finished_starts() {
     assert!(folder.join("report.html").is_file());
 }
 
+/// The files of a run that two runs of the same recipe have in common, byte by byte.
+const COMPARED: [&str; 8] = [
+    "result.json",
+    "starts.jsonl",
+    "trajectory.csv",
+    "predictions.csv",
+    "report.html",
+    "plots/fit.svg",
+    "plots/waterfall.svg",
+    "plots/residuals.svg",
+];
+
+fn compared(folder: &Path) -> [Vec<u8>; 8] {
+    COMPARED.map(|name| fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}")))
+}
+
+/// What a kill leaves: some starts, a half line, a manifest that says "running", no results.
+fn cut_down(folder: &Path, n_starts: usize) {
+    let starts = fs::read_to_string(folder.join("starts.jsonl")).expect("starts");
+    let mut kept: Vec<&str> = starts.lines().rev().take(n_starts).collect();
+    kept.push("{\"index\":0,\"sta");
+    fs::write(folder.join("starts.jsonl"), kept.join("\n")).expect("a file");
+    for name in COMPARED.iter().filter(|name| **name != "starts.jsonl") {
+        fs::remove_file(folder.join(name)).expect("a file to remove");
+    }
+    let manifest = fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
+    fs::write(folder.join("manifest.json"), manifest.replace("\"finished\"", "\"running\"")).expect("a file");
+}
+
+#[test]
+fn a_resumed_fit_ends_with_the_bytes_of_an_uninterrupted_one() {
+    let room = fit_room(6);
+    room.run(&["calibrate", "fit.twin", "--seed", "7", "--set", "fit.tolerance=1e-7"]).ends(0);
+    let folder = run_folder(&room, "Fit");
+    let whole = compared(&folder);
+    let path = folder.strip_prefix(room.path()).expect("a path in the room").display().to_string();
+    for n_starts in [0, 3, 6] {
+        cut_down(&folder, n_starts);
+        room.run(&["calibrate", "--resume", &path])
+            .ends(0)
+            .says(&format!("{n_starts} of 6 starts were finished before"));
+        assert!(compared(&folder) == whole, "{n_starts} starts were kept");
+    }
+    assert_eq!(fs::read_dir(room.path().join("runs/Fit")).map(Iterator::count).ok(), Some(1));
+    let manifest = fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    assert_eq!(manifest["state"], "finished");
+    assert_eq!(manifest["resumed"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn a_run_of_other_sources_is_not_resumed() {
+    let room = fit_room(2);
+    room.run(&["calibrate", "fit.twin"]).ends(0);
+    let folder = run_folder(&room, "Fit").display().to_string();
+    let before = compared(Path::new(&folder));
+    fs::write(room.path().join("data.csv"), DECAY_DATA.replace("0,2", "0,2.1")).expect("a file");
+    fs::write(room.path().join("fit.twin"), fit_study(3)).expect("a file");
+    room.run(&["calibrate", "--resume", &folder])
+        .ends(2)
+        .says("E0804")
+        .says("the source `data.csv` has changed")
+        .says("the setting `starts` was \"2\" and is \"3\"");
+    assert!(compared(Path::new(&folder)) == before, "nothing was touched");
+    room.run(&["calibrate", "--resume", "runs"]).ends(2).says("E0801").says("manifest.json");
+    room.run(&["calibrate", "fit.twin", "--resume", &folder]).ends(2);
+    room.run(&["calibrate"]).ends(2).prints_nothing();
+}
+
+#[test]
+fn report_settings_are_checked_and_obeyed() {
+    let room = fit_room(2);
+    let with = |setting: &str| {
+        let text = fit_study(2).replace("}\n}\n", &format!("}}\n  report {{ {setting} }}\n}}\n"));
+        assert!(text.contains("report {"), "{text}");
+        fs::write(room.path().join("fit.twin"), text).expect("a file");
+    };
+    for (setting, code, words) in [
+        ("identifiabilty = true", "E0603", "did you mean `identifiability`?"),
+        ("identifiability = 3", "E0602", "`true` or `false`"),
+        ("profiles = true", "E0901", "not supported by this version"),
+        ("identifiability = true log", "E0107", "log"),
+    ] {
+        with(setting);
+        room.run(&["check", "fit.twin"]).ends(1).says(code).says(words);
+        room.run(&["calibrate", "fit.twin"]).ends(1).says(code);
+    }
+    assert!(!room.path().join("runs").exists());
+    with("identifiability = false; profiles = false");
+    room.run(&["check", "fit.twin"]).ends(0);
+    room.run(&["calibrate", "fit.twin", "--runs", "without"]).ends(0);
+    room.run(&["calibrate", "fit.twin", "--runs", "with", "--set", "report.identifiability=true"]).ends(0);
+    let has_section = |below: &str| {
+        let folder = fs::read_dir(room.path().join(below).join("Fit")).expect("runs").flatten().next().expect("a run");
+        fs::read_to_string(folder.path().join("report.html")).expect("a report").contains("<h2>Identifiability</h2>")
+    };
+    assert_eq!((has_section("without"), has_section("with")), (false, true));
+}
+
+#[test]
+fn settings_with_units_or_clauses_are_refused() {
+    let room = fit_room(2);
+    for (setting, words) in [("atol = 1e-6 [uM]", "without a unit"), ("starts = 3 weight 2", "weight")] {
+        fs::write(room.path().join("fit.twin"), fit_study(2).replace("starts = 2", setting)).expect("a file");
+        room.run(&["check", "fit.twin"]).ends(1).says(words);
+    }
+    fs::write(room.path().join("fit.twin"), fit_study(2).replace("trust_region {", "trust_region weight 2 {"))
+        .expect("a file");
+    room.run(&["check", "fit.twin"]).ends(1).says("E0107");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_fills_up_in_a_run_loses_no_estimate() {

@@ -233,8 +233,11 @@ pub struct SimArgs {
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
     /// The file, and which of its studies if there are several
-    #[arg(value_name = "FILE[:STUDY]")]
-    pub file: String,
+    #[arg(value_name = "FILE[:STUDY]", required_unless_present = "resume")]
+    pub file: Option<String>,
+    /// Go on with a run that was interrupted or killed; file and flags come from its manifest
+    #[arg(long, value_name = "RUN_FOLDER", conflicts_with_all = ["file", "starts", "seed", "set", "runs", "strict_math"])]
+    pub resume: Option<PathBuf>,
     /// Number of starts; short for --set fit.starts=N
     #[arg(long, value_name = "N")]
     pub starts: Option<u64>,

@@ -7,8 +7,8 @@ use super::failure::{Exit, Failure};
 use super::fit_report;
 use super::fit_run::{self, Fit};
 use super::prepare::{self, Extras};
-use super::run_folder::{Recipe, RunFolder};
-use super::target::Target;
+use super::run_folder::{Manifest, Recipe, RunFolder};
+use super::target::{Assignment, Target};
 use super::{files, interrupt};
 use crate::calibrate::{Problem, bind};
 use crate::diag::Diagnostics;
@@ -17,6 +17,7 @@ use crate::jit::{Kernels, Needs, Options};
 use crate::source::SourceMap;
 use crate::system::System;
 use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,20 +28,25 @@ use std::time::Instant;
 pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap) -> Result<Exit, Failure> {
     interrupt::catch();
     let begun = Instant::now();
-    let target = Target::parse(&args.file);
+    let earlier = args.resume.as_deref().map(Earlier::read).transpose()?;
+    let asked = match &earlier {
+        Some(earlier) => earlier.asked.clone(),
+        None => Asked::of(args),
+    };
+    let target = Target::parse(&asked.file);
     let mut warnings = Diagnostics::default();
     let opened = prepare::open(&target, sources)?;
     let name = opened.declared.to_calibrate(&target)?;
-    let extras = Extras { simulate: Vec::new(), statements: fit_flags(args) };
+    let extras = Extras { simulate: Vec::new(), statements: fit_flags(&asked) };
     let choice = Choice::Study(name);
-    let study = prepare::study(&target, &opened, &choice, &args.set, &extras, sources, &mut warnings)?;
+    let study = prepare::study(&target, &opened, &choice, &asked.set, &extras, sources, &mut warnings)?;
     let bound = bound(&study, &target, sources, &mut warnings)?;
     let settings = bind::fit_settings(&study.fit);
     console.report(std::mem::take(&mut warnings), sources);
     let checked = begun.elapsed();
 
     let begun = Instant::now();
-    let options = Options { strict_math: args.strict_math };
+    let options = Options { strict_math: asked.strict_math };
     let needs = Needs::SIMULATION | Needs::STIFF | Needs::SENSITIVITIES;
     let kernels = bound
         .models
@@ -62,11 +68,12 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
         .map_err(|error| Failure::new("E0602", format!("`{}`: {error}", study.name)))?;
     console.detail(scales(&problem));
 
-    let mut recipe = Recipe::new("calibrate", &study.name, sources, &args.set);
+    let mut recipe = Recipe::new("calibrate", &study.name, sources, &asked.set);
     recipe.seeds = vec![settings.seed];
+    recipe.asked = asked.to_json();
     let sources_used: Vec<(String, String)> =
         recipe.sources.iter().map(|(name, hash, _)| (name.clone(), hash.clone())).collect();
-    let command = command(args, &target, &study);
+    let command = command(&asked, &target, &study);
     let states: Vec<(String, String)> =
         model.states.iter().map(|s| (s.quantity.name.clone(), s.quantity.unit.clone())).collect();
     let fit = Fit {
@@ -75,6 +82,7 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
         doc: if study.doc.is_empty() { &model.doc } else { &study.doc },
         problem: &problem,
         settings: &settings,
+        has_identifiability: study.report.truth("identifiability").unwrap_or(true),
         param_units: &bound.units,
         param_spans: &bound.spans,
         texts: sources,
@@ -83,8 +91,16 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
         sources: &sources_used,
         command: &command,
     };
-    recipe.settings = settings_in_force(&fit, args);
-    let folder = RunFolder::create(&args.runs, recipe, rayon::current_num_threads())?;
+    recipe.settings = settings_in_force(&fit, &asked);
+    let n_threads = rayon::current_num_threads();
+    let (folder, finished) = match &earlier {
+        None => (RunFolder::create(&args.runs, recipe, n_threads)?, Vec::new()),
+        Some(Earlier { folder, manifest, .. }) => {
+            let folder = RunFolder::reopen(folder, manifest, recipe, n_threads)?;
+            let finished = fit_run::finished_starts(&fit, &folder)?;
+            (folder, finished)
+        }
+    };
     folder.time("check", checked)?;
     folder.time("compile", compiled)?;
     console.say(format!(
@@ -93,9 +109,75 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
         problem.parameters().len(),
         problem.n_measurements(),
         settings.starts,
-        rayon::current_num_threads()
+        n_threads
     ));
-    fit_run::run(&fit, &folder, console)
+    if earlier.is_some() {
+        console.say(format!("{} of {} starts were finished before", finished.len(), settings.starts));
+    }
+    fit_run::run(&fit, finished, &folder, console)
+}
+
+/// What a run was asked for: all that a later `--resume` needs.
+#[derive(Debug, Clone)]
+struct Asked {
+    /// File and perhaps study, as given.
+    file: String,
+    starts: Option<u64>,
+    seed: Option<u64>,
+    set: Vec<Assignment>,
+    strict_math: bool,
+}
+
+impl Asked {
+    fn of(args: &CalibrateArgs) -> Asked {
+        Asked {
+            file: args.file.clone().unwrap_or_default(),
+            starts: args.starts,
+            seed: args.seed,
+            set: args.set.clone(),
+            strict_math: args.strict_math,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let set: Vec<[&str; 2]> = self.set.iter().map(|a| [a.path.as_str(), a.value.as_str()]).collect();
+        json!({
+            "file": self.file, "starts": self.starts, "seed": self.seed, "set": set, "strict_math": self.strict_math,
+        })
+    }
+
+    /// `None` where `value` is not what [`Asked::to_json`] wrote.
+    fn from_json(value: &Value) -> Option<Asked> {
+        let assignment = |pair: &Value| {
+            Some(Assignment { path: pair[0].as_str()?.to_string(), value: pair[1].as_str()?.to_string() })
+        };
+        Some(Asked {
+            file: value["file"].as_str()?.to_string(),
+            starts: value["starts"].as_u64(),
+            seed: value["seed"].as_u64(),
+            set: value["set"].as_array()?.iter().map(assignment).collect::<Option<Vec<Assignment>>>()?,
+            strict_math: value["strict_math"].as_bool()?,
+        })
+    }
+}
+
+/// A run to go on with.
+struct Earlier {
+    folder: PathBuf,
+    manifest: Manifest,
+    asked: Asked,
+}
+
+impl Earlier {
+    fn read(folder: &Path) -> Result<Earlier, Failure> {
+        let manifest = Manifest::read(folder)?;
+        let asked = Asked::from_json(manifest.asked()).filter(|_| manifest.verb() == "calibrate");
+        match asked {
+            Some(asked) => Ok(Earlier { folder: folder.into(), manifest, asked }),
+            None => Err(Failure::new("E0804", format!("`{}` holds no run of `calibrate`", folder.display()))
+                .help("only calibrations can be resumed")),
+        }
+    }
 }
 
 /// Reads the study's data; warnings go to `warnings`.
@@ -107,6 +189,7 @@ fn bound(
 ) -> Result<bind::Bound, Failure> {
     let mut found = Diagnostics::default();
     bind::check_fit(study, &mut found);
+    fit_report::check(&study.report, &mut found);
     let file = target.path.display().to_string();
     match bind::bind(study, &file, &files::FsLoader, sources, &mut found) {
         Some(bound) if !found.has_errors() => {
@@ -117,8 +200,8 @@ fn bound(
     }
 }
 
-fn fit_flags(args: &CalibrateArgs) -> Vec<String> {
-    let flags = [("starts", args.starts.map(|n| n.to_string())), ("seed", args.seed.map(|n| n.to_string()))];
+fn fit_flags(asked: &Asked) -> Vec<String> {
+    let flags = [("starts", asked.starts.map(|n| n.to_string())), ("seed", asked.seed.map(|n| n.to_string()))];
     flags.into_iter().filter_map(|(key, value)| Some(format!("fit {{ {key} = {} }}", value?))).collect()
 }
 
@@ -129,20 +212,20 @@ fn scales(problem: &Problem) -> String {
 }
 
 /// The command that repeats the run, flags in a fixed order.
-fn command(args: &CalibrateArgs, target: &Target, study: &Study) -> String {
+fn command(asked: &Asked, target: &Target, study: &Study) -> String {
     let mut words = vec![format!("twinc calibrate {}:{}", target.path.display(), study.name)];
-    words.extend(args.starts.map(|n| format!("--starts {n}")));
-    words.extend(args.seed.map(|n| format!("--seed {n}")));
-    words.extend(args.set.iter().map(|a| format!("--set '{}={}'", a.path, a.value)));
-    if args.strict_math {
+    words.extend(asked.starts.map(|n| format!("--starts {n}")));
+    words.extend(asked.seed.map(|n| format!("--seed {n}")));
+    words.extend(asked.set.iter().map(|a| format!("--set '{}={}'", a.path, a.value)));
+    if asked.strict_math {
         words.push("--strict-math".into());
     }
     words.join(" ")
 }
 
-fn settings_in_force(fit: &Fit<'_>, args: &CalibrateArgs) -> Value {
+fn settings_in_force(fit: &Fit<'_>, asked: &Asked) -> Value {
     let mut map: Map<String, Value> =
         fit_report::settings(fit).into_iter().map(|(name, value)| (name, json!(value))).collect();
-    map.insert("strict_math".into(), json!(args.strict_math));
+    map.insert("strict_math".into(), json!(asked.strict_math));
     Value::Object(map)
 }

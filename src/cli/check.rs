@@ -4,7 +4,7 @@ use super::args::CheckArgs;
 use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::target::Target;
-use super::{files, fix, render, simulation};
+use super::{files, fit_report, fix, render, simulation};
 use crate::calibrate::bind;
 use crate::diag::Diagnostics;
 use crate::flat::{self, Variation, flatten};
@@ -88,6 +88,7 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
     let module = hir::load(&mut sources, root, None, &files::FsLoader, strict, &mut diagnostics);
     for study in &module.studies {
         bind::check_fit(study, &mut diagnostics);
+        fit_report::check(&study.report, &mut diagnostics);
         if let Some(simulate) = &study.simulate {
             simulation::check(simulate, &mut diagnostics);
         }

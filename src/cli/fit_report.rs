@@ -4,15 +4,53 @@
 use super::fit_run::{Fit, Found};
 use super::machine;
 use crate::calibrate::{Experiment, Prediction, Scale};
-use crate::export::report::{FitCurve, FitReport, NEAR_BEST, ParameterRow, StartRow};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::export::report::{FitCurve, FitReport, Identifiability, NEAR_BEST, ParameterRow, StartRow};
 use crate::export::snapshot::distribution;
 use crate::export::table::{Column, Table, number};
 use crate::flat::Noise;
+use crate::hir::settings::{SettingKind, SettingSpec, Settings};
 use crate::optimize::trust_region::Side;
 use serde_json::{Value, json};
 
 /// Standard deviations on each side that hold 95 % of a normal distribution.
 const NORMAL_95: f64 = 1.959963984540054;
+
+/// The settings of `report { ... }`.
+pub const SETTINGS: &[SettingSpec] = &[
+    SettingSpec {
+        name: "identifiability",
+        kind: SettingKind::Truth,
+        unit: "",
+        default: "true",
+        doc: "whether the report says which estimates the data determine",
+    },
+    SettingSpec {
+        name: "profiles",
+        kind: SettingKind::Truth,
+        unit: "",
+        default: "false",
+        doc: "whether profile likelihoods are computed; not supported by this version",
+    },
+];
+
+/// Checks the `report` block of a study.
+pub fn check(report: &Settings, diagnostics: &mut Diagnostics) {
+    if let Some((name, span)) = &report.method {
+        let title = format!("`report` takes no name, but `{name}` is given");
+        diagnostics.push(Diagnostic::new(Code("E0107"), *span, title).at("remove this"));
+    }
+    report.check("report", SETTINGS, diagnostics);
+    if report.truth("profiles") == Some(true)
+        && let Some(setting) = report.get("profiles")
+    {
+        diagnostics.push(
+            Diagnostic::new(Code("E0901"), setting.key_span, "profile likelihoods are not supported by this version")
+                .at("not supported")
+                .help("remove it; the report has intervals from the Fisher information"),
+        );
+    }
+}
 
 /// One experiment at the best point.
 pub struct Curve {
@@ -174,13 +212,6 @@ pub fn trajectory(fit: &Fit<'_>, curve: &Curve) -> Table {
 
 /// The report's data.
 pub fn report(fit: &Fit<'_>, found: &Found<'_>) -> FitReport {
-    let n = fit.problem.parameters().len();
-    let mut correlations = vec![f64::NAN; n * n];
-    for (a, row) in found.confidence.free.iter().zip(&found.confidence.correlation) {
-        for (b, value) in found.confidence.free.iter().zip(row) {
-            correlations[a * n + b] = *value;
-        }
-    }
     let parameters = fit
         .problem
         .parameters()
@@ -223,7 +254,8 @@ pub fn report(fit: &Fit<'_>, found: &Found<'_>) -> FitReport {
         objective_name: objective_name(fit).into(),
         n_measurements: fit.problem.n_measurements(),
         parameters,
-        correlations,
+        level: fit.settings.level,
+        identifiability: fit.has_identifiability.then(|| identifiability(found)),
         starts,
         fits: found.curves.iter().flat_map(|curve| fit_curves(fit, curve)).collect(),
         remarks: remarks(fit, found),
@@ -232,6 +264,22 @@ pub fn report(fit: &Fit<'_>, found: &Found<'_>) -> FitReport {
         command: fit.command.into(),
         version: env!("CARGO_PKG_VERSION").into(),
     }
+}
+
+/// What the data determine at the best point.
+fn identifiability(found: &Found<'_>) -> Identifiability {
+    let n = found.confidence.intervals.len();
+    let mut correlations = vec![f64::NAN; n * n];
+    for (a, row) in found.confidence.free.iter().zip(&found.confidence.correlation) {
+        for (b, value) in found.confidence.free.iter().zip(row) {
+            correlations[a * n + b] = *value;
+        }
+    }
+    let combinations = found.confidence.unidentifiable.iter().map(|combination| {
+        let names = combination.components.iter().map(|(name, weight)| format!("{weight:+.2} {name}"));
+        names.collect::<Vec<String>>().join(" ")
+    });
+    Identifiability { combinations: combinations.collect(), correlations }
 }
 
 fn fit_curves(fit: &Fit<'_>, curve: &Curve) -> Vec<FitCurve> {
@@ -305,11 +353,6 @@ fn remarks(fit: &Fit<'_>, found: &Found<'_>) -> Vec<String> {
             None => {}
         }
     }
-    for combination in &found.confidence.unidentifiable {
-        let names: Vec<String> =
-            combination.components.iter().map(|(name, weight)| format!("{weight:+.2} {name}")).collect();
-        remarks.push(format!("The data do not determine this combination (on the search scale): {}.", names.join(" ")));
-    }
     let n_best = found.starts.n_at_best(NEAR_BEST);
     if n_best == 1 && found.starts.starts.len() > 1 {
         remarks.push("Only one start reached the best point; more starts may find a better one.".into());
@@ -337,5 +380,6 @@ pub fn settings(fit: &Fit<'_>) -> Vec<(String, String)> {
         ("method".into(), s.method.name().into()),
         ("max_steps".into(), s.max_steps.to_string()),
         ("level".into(), number(s.level)),
+        ("report.identifiability".into(), fit.has_identifiability.to_string()),
     ]
 }

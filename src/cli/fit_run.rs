@@ -36,6 +36,8 @@ pub struct Fit<'a> {
     pub problem: &'a Problem,
     /// How.
     pub settings: &'a FitSettings,
+    /// The report has a section on identifiability.
+    pub has_identifiability: bool,
     /// Units of the estimated parameters.
     pub param_units: &'a [String],
     /// Where each is written to be estimated.
@@ -64,14 +66,47 @@ pub struct Found<'a> {
     pub curves: &'a [Curve],
 }
 
-/// Runs the fit into `folder`.
+/// The starts that an earlier run in `folder` finished. A line that is not whole (the process was killed while it was
+/// written) or does not begin where its start begins is dropped from the file, and its start will be run again.
+///
+/// # Errors
+/// E0801 where the file is there and cannot be read, E0802 where it cannot be written.
+pub fn finished_starts(fit: &Fit<'_>, folder: &RunFolder) -> Result<Vec<StartRecord>, Failure> {
+    let path = folder.path().join("starts.jsonl");
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            let title = format!("`{}` cannot be read: {}", path.display(), super::console::reason(&error));
+            return Err(Failure::new("E0801", title));
+        }
+    };
+    let mut found: Vec<StartRecord> = Vec::new();
+    for line in bytes.split(|&byte| byte == b'\n') {
+        let Ok(record) = serde_json::from_slice::<StartRecord>(line) else { continue };
+        let is_ours = record.index < fit.settings.starts
+            && multistart::start_point(fit.problem, fit.settings, record.index).is_ok_and(|p| p == record.start);
+        if is_ours && found.iter().all(|other| other.index != record.index) {
+            found.push(record);
+        }
+    }
+    folder.write("starts.jsonl", lines(&found).as_bytes())?;
+    Ok(found)
+}
+
+/// Runs the fit into `folder`, without the starts that are `finished`.
 ///
 /// # Errors
 /// A mistake in the problem, E0705 where no start could be evaluated, E0802 where results cannot be written.
-pub fn run(fit: &Fit<'_>, folder: &RunFolder, console: &mut Console) -> Result<Exit, Failure> {
+pub fn run(
+    fit: &Fit<'_>,
+    finished: Vec<StartRecord>,
+    folder: &RunFolder,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
     let flag = interrupt::flag();
-    let watch = Follow::new(fit, folder, console);
-    let found = multistart::run(fit.problem, fit.settings, Vec::new(), &flag, &watch);
+    let watch = Follow::new(fit, &finished, folder, console);
+    let found = multistart::run(fit.problem, fit.settings, finished, &flag, &watch);
     watch.progress.end();
     let starts = found.map_err(|error| Failure::new("E0409", error.to_string()))?;
     if let Some(why) = watch.trouble() {
@@ -79,7 +114,7 @@ pub fn run(fit: &Fit<'_>, folder: &RunFolder, console: &mut Console) -> Result<E
     }
     let is_interrupted = interrupt::is_asked();
     let Some(best) = starts.best() else {
-        let _ = folder.write("starts.jsonl", lines(&starts).as_bytes());
+        let _ = folder.write("starts.jsonl", lines(&starts.starts).as_bytes());
         folder.close(if is_interrupted { State::Interrupted } else { State::Failed })?;
         if is_interrupted {
             console.say(format!("interrupted before a start had finished; see {}", folder.path().display()));
@@ -193,13 +228,13 @@ fn grid(t0: f64, measured: &[f64]) -> Vec<f64> {
     times
 }
 
-fn lines(starts: &MultiStart) -> String {
-    starts.starts.iter().filter_map(|start| Some(format!("{}\n", serde_json::to_string(start).ok()?))).collect()
+fn lines(starts: &[StartRecord]) -> String {
+    starts.iter().filter_map(|start| Some(format!("{}\n", serde_json::to_string(start).ok()?))).collect()
 }
 
 fn write_all(fit: &Fit<'_>, found: &Found<'_>, result: &Value, folder: &RunFolder) -> Result<(), Failure> {
     folder.write("result.json", format!("{result:#}\n").as_bytes())?;
-    folder.write("starts.jsonl", lines(found.starts).as_bytes())?;
+    folder.write("starts.jsonl", lines(&found.starts.starts).as_bytes())?;
     folder.write("predictions.csv", fit_report::predictions(found).as_bytes())?;
     for curve in found.curves {
         let name = match curve.experiment.name.as_str() {
@@ -239,12 +274,16 @@ struct Follow<'a> {
 }
 
 impl<'a> Follow<'a> {
-    fn new(fit: &Fit<'_>, folder: &'a RunFolder, console: &Console) -> Follow<'a> {
+    fn new(fit: &Fit<'_>, finished: &[StartRecord], folder: &'a RunFolder, console: &Console) -> Follow<'a> {
+        let best = finished.iter().map(|record| record.objective).fold(f64::INFINITY, f64::min);
+        let is_best =
+            |record: &&StartRecord| record.objective.is_finite() && record.objective <= best + report::NEAR_BEST;
+        let n_best = finished.iter().filter(is_best).count();
         Follow {
             folder,
             progress: Progress::new(console, "starts", fit.settings.starts),
-            n_done: AtomicUsize::new(0),
-            best: Mutex::new((f64::INFINITY, 0)),
+            n_done: AtomicUsize::new(finished.len()),
+            best: Mutex::new((best, n_best)),
             begun: Mutex::new(HashMap::new()),
             trouble: Mutex::new(None),
         }

@@ -31,6 +31,8 @@ pub struct Recipe {
     pub settings: Value,
     /// Seeds of random numbers.
     pub seeds: Vec<u64>,
+    /// File and flags as given, from which the run can be taken up again; they determine nothing by themselves.
+    pub asked: Value,
 }
 
 impl Recipe {
@@ -44,6 +46,7 @@ impl Recipe {
             assignments: assignments.iter().map(|a| (a.path.clone(), a.value.clone())).collect(),
             settings: Value::Null,
             seeds: Vec::new(),
+            asked: Value::Null,
         }
     }
 
@@ -96,7 +99,9 @@ pub struct RunFolder {
     sink: FsSink,
     recipe: Recipe,
     hash: String,
-    begun: SystemTime,
+    begun: String,
+    /// When the run was taken up again.
+    resumed: Vec<String>,
     clock: Instant,
     machine: Value,
 }
@@ -111,10 +116,35 @@ impl RunFolder {
         let begun = SystemTime::now();
         let hash = recipe.hash();
         let stem = base.join(safe(&recipe.name)).join(format!("{}-{}", stamp(begun), &hash[..8]));
-        let root = make_new(&stem)?;
-        let mut machine = doctor::machine();
-        machine["threads"] = json!(n_threads);
-        let run = RunFolder { sink: FsSink::new(root), recipe, hash, begun, clock: Instant::now(), machine };
+        let sink = FsSink::new(make_new(&stem)?);
+        let (clock, machine) = (Instant::now(), machine(n_threads));
+        let run = RunFolder { sink, recipe, hash, begun: iso(begun), resumed: Vec::new(), clock, machine };
+        run.write_manifest(State::Running)?;
+        Ok(run)
+    }
+
+    /// Opens the folder of an earlier run to go on with it. `recipe` must be the recipe that its manifest states.
+    ///
+    /// # Errors
+    /// E0804 that names what differs; E0802 with the path.
+    pub fn reopen(path: &Path, manifest: &Manifest, recipe: Recipe, n_threads: usize) -> Result<RunFolder, Failure> {
+        let differences = differences(&manifest.document["recipe"], &recipe.to_json());
+        if !differences.is_empty() {
+            let title = format!("`{}` cannot be resumed: {}", path.display(), differences.join("; "));
+            return Err(Failure::new("E0804", title)
+                .help("its finished starts belong to another question; run `calibrate` anew, or undo the change"));
+        }
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        let earlier = manifest.document["resumed"].as_array().into_iter().flatten();
+        let run = RunFolder {
+            sink: FsSink::new(path),
+            hash: recipe.hash(),
+            recipe,
+            begun: text(&manifest.document["begun"]),
+            resumed: earlier.map(text).chain([iso(SystemTime::now())]).collect(),
+            clock: Instant::now(),
+            machine: machine(n_threads),
+        };
         run.write_manifest(State::Running)?;
         Ok(run)
     }
@@ -168,12 +198,98 @@ impl RunFolder {
             "state": state.word(),
             "hash": self.hash,
             "recipe": self.recipe.to_json(),
+            "asked": self.recipe.asked,
             "command": std::env::args().collect::<Vec<_>>(),
             "machine": self.machine,
-            "begun": iso(self.begun),
+            "begun": self.begun,
+            "resumed": self.resumed,
         });
         self.write("manifest.json", format!("{manifest:#}\n").as_bytes())
     }
+}
+
+/// The manifest of an earlier run.
+pub struct Manifest {
+    document: Value,
+}
+
+impl Manifest {
+    /// Reads `manifest.json` of a run folder.
+    ///
+    /// # Errors
+    /// E0801 where there is none, E0804 where it is not one.
+    pub fn read(folder: &Path) -> Result<Manifest, Failure> {
+        let path = folder.join("manifest.json");
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::new("E0801", format!("`{}` cannot be read: {}", path.display(), reason(&error)))
+                .help("name the folder of a run, such as `runs/Fit/20260101-120000-0123abcd`")
+        })?;
+        match serde_json::from_str::<Value>(&text) {
+            Ok(document) if document["recipe"].is_object() => Ok(Manifest { document }),
+            Ok(_) | Err(_) => Err(Failure::new("E0804", format!("`{}` is no manifest of a run", path.display()))
+                .help("name the folder of a run that `twinc` made")),
+        }
+    }
+
+    /// File and flags of the run, as [`Recipe::asked`] gave them.
+    pub fn asked(&self) -> &Value {
+        &self.document["asked"]
+    }
+
+    /// The verb of the run.
+    pub fn verb(&self) -> &str {
+        self.document["recipe"]["verb"].as_str().unwrap_or_default()
+    }
+}
+
+/// What tells two recipes apart, in words: `the source m.twin has changed`.
+fn differences(before: &Value, now: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    for (key, what) in [("verb", "verb"), ("name", "study"), ("version", "version of twinc")] {
+        if before[key] != now[key] {
+            out.push(format!("the {what} was {} and is {}", before[key], now[key]));
+        }
+    }
+    let sources = |recipe: &Value| -> Vec<(String, Value)> {
+        let list = recipe["sources"].as_array().into_iter().flatten();
+        list.map(|s| (s["name"].as_str().unwrap_or_default().to_string(), s["sha256"].clone())).collect()
+    };
+    let (old, new) = (sources(before), sources(now));
+    for (name, hash) in &new {
+        match old.iter().find(|(other, _)| other == name) {
+            None => out.push(format!("the source `{name}` is new")),
+            Some((_, other)) if other != hash => out.push(format!("the source `{name}` has changed")),
+            Some(_) => {}
+        }
+    }
+    let gone = old.iter().filter(|(name, _)| new.iter().all(|(other, _)| other != name));
+    out.extend(gone.map(|(name, _)| format!("the source `{name}` is no longer used")));
+    let none = serde_json::Map::new();
+    let settings = |recipe: &Value| recipe["settings"].as_object().unwrap_or(&none).clone();
+    let (old, new) = (settings(before), settings(now));
+    for (key, value) in &new {
+        if old.get(key) != Some(value) {
+            let was = old.get(key).map_or("not set".to_string(), Value::to_string);
+            out.push(format!("the setting `{key}` was {was} and is {value}"));
+        }
+    }
+    out.extend(old.keys().filter(|key| !new.contains_key(*key)).map(|key| format!("the setting `{key}` is gone")));
+    for (key, what) in [("set", "assignments by `--set`"), ("seeds", "seeds")] {
+        if before[key] != now[key] {
+            out.push(format!("the {what} were {} and are {}", before[key], now[key]));
+        }
+    }
+    if out.is_empty() && before != now {
+        out.push("its manifest was changed by hand".into());
+    }
+    out
+}
+
+/// The machine with the threads in use.
+fn machine(n_threads: usize) -> Value {
+    let mut machine = doctor::machine();
+    machine["threads"] = json!(n_threads);
+    machine
 }
 
 /// Makes `stem`, or `stem-2`, `stem-3`, ... where it is taken; the making itself decides, so two runs never share one.

@@ -19,14 +19,14 @@ use rand::Rng as _;
 pub const SETTINGS: &[SettingSpec] = &[
     SettingSpec {
         name: "rtol",
-        kind: SettingKind::Number(0.0, 1.0),
+        kind: SettingKind::Number(1e-14, 0.1),
         unit: "",
         default: "1e-6",
         doc: "relative tolerance of the integration",
     },
     SettingSpec {
         name: "atol",
-        kind: SettingKind::Number(0.0, f64::MAX),
+        kind: SettingKind::Number(1e-300, f64::INFINITY),
         unit: "of each state",
         default: "rtol times the size of each state",
         doc: "absolute tolerance of the integration",

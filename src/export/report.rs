@@ -27,8 +27,10 @@ pub struct FitReport {
     pub n_measurements: usize,
     /// Estimated quantities, in the order of the study.
     pub parameters: Vec<ParameterRow>,
-    /// Correlations of the estimates on the search scale, row by row, `parameters² `; empty where not computed.
-    pub correlations: Vec<f64>,
+    /// Level of the intervals, between 0 and 1.
+    pub level: f64,
+    /// What the data determine; `None` where it is not asked for.
+    pub identifiability: Option<Identifiability>,
     /// Every start, best first.
     pub starts: Vec<StartRow>,
     /// Data and fitted curves.
@@ -43,6 +45,15 @@ pub struct FitReport {
     pub command: String,
     /// The version of twinc.
     pub version: String,
+}
+
+/// What the data determine and what they do not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Identifiability {
+    /// Directions on the search scale along which the objective does not change, such as `+0.71 k1 -0.71 k2`.
+    pub combinations: Vec<String>,
+    /// Correlations of the estimates on the search scale, row by row, `parameters²`; NaN where not computed.
+    pub correlations: Vec<f64>,
 }
 
 /// One estimated quantity.

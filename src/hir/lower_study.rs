@@ -148,10 +148,12 @@ impl Lower<'_> {
             "at" | "every" | "when" => study.events.extend(self.study_event(directive, span)),
             "estimate" => self.estimate(directive, span, &mut study.estimates),
             "fit" => {
+                self.no_clauses(directive);
                 let settings = self.method_settings(directive);
                 study.fit.extend(settings);
             }
             "report" => {
+                self.no_clauses(directive);
                 let settings = self.method_settings(directive);
                 study.report.extend(settings);
             }
@@ -612,6 +614,7 @@ impl Lower<'_> {
 
     fn setting(&mut self, setting: &ast::Setting) -> Option<Setting> {
         let value_span = setting.value.span();
+        Clauses::sort(&setting.clauses, "a setting", Allowed::default(), self.diagnostics);
         let value = self.setting_value(&setting.value)?;
         Some(Setting { key: setting.name.text.clone(), key_span: setting.name.span, value, value_span })
     }
@@ -648,7 +651,17 @@ impl Lower<'_> {
         }
     }
 
+    /// Blocks of settings take no clauses and at most one name.
+    fn no_clauses(&mut self, directive: &Directive) {
+        let what = format!("`{}`", directive.word.text);
+        Clauses::sort(&directive.clauses, &what, Allowed::default(), self.diagnostics);
+        for subject in directive.subjects.iter().skip(1) {
+            self.report(Diagnostic::new(Code("E0107"), subject.span, format!("{what} takes one name")).at("remove this"));
+        }
+    }
+
     fn simulate(&mut self, directive: &Directive, span: Span, simulate: &mut Simulate) {
+        self.no_clauses(&Directive { subjects: Vec::new(), ..directive.clone() });
         for subject in &directive.subjects {
             self.report(
                 Diagnostic::new(Code("E0107"), subject.span, "`simulate` takes no name")
@@ -831,7 +844,13 @@ impl Lower<'_> {
         }
         let at = |k: usize| {
             let s = if n == 1 { 0.0 } else { k as f64 / (n - 1) as f64 };
-            if is_log { (low.ln() + s * (high.ln() - low.ln())).exp() } else { low + s * (high - low) }
+            match k {
+                // The ends are exact whatever the rounding between them.
+                _ if k == 0 => low,
+                _ if k + 1 == n => high,
+                _ if is_log => (low.ln() + s * (high.ln() - low.ln())).exp(),
+                _ => low + s * (high - low),
+            }
         };
         Some(Sweep { symbol, values: (0..n).map(at).collect(), span })
     }

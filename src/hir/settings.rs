@@ -43,7 +43,7 @@ pub struct Settings {
 /// What a setting may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SettingKind {
-    /// A real number in the inclusive range.
+    /// A real number without a unit in the inclusive range.
     Number(f64, f64),
     /// A whole number in the inclusive range.
     Integer(i64, i64),
@@ -149,7 +149,7 @@ impl Settings {
 
 fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
     let is_good = match (value, kind) {
-        (SettingValue::Number(v, _), SettingKind::Number(low, high)) => *v >= low && *v <= high,
+        (SettingValue::Number(v, None), SettingKind::Number(low, high)) => *v >= low && *v <= high,
         (SettingValue::Number(v, None), SettingKind::Integer(low, high)) => {
             v.fract() == 0.0 && *v >= low as f64 && *v <= high as f64
         }
@@ -167,7 +167,10 @@ fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
         return Ok(());
     }
     Err(match kind {
-        SettingKind::Number(low, high) => format!("a number{}", within(low, high)),
+        SettingKind::Number(low, high) => {
+            let without = if matches!(value, SettingValue::Number(_, Some(_))) { " without a unit" } else { "" };
+            format!("a number{without}{}", within(low, high))
+        }
         SettingKind::Integer(low, high) => format!("a whole number from {low} to {high}"),
         SettingKind::Truth => "`true` or `false`".to_string(),
         SettingKind::Choice(words) => format!("one of {}", words.join(", ")),

@@ -1,6 +1,6 @@
 //! The page itself. Every name that comes from a user is escaped.
 
-use super::{FitReport, NEAR_BEST, ParameterRow, figures};
+use super::{FitReport, Identifiability, NEAR_BEST, ParameterRow, figures};
 use crate::export::plot::{escape, svg};
 use std::fmt::Write;
 
@@ -37,7 +37,9 @@ pub fn html(report: &FitReport) -> String {
     figure(&mut out, "fit", "Line: fitted median. Band: where about 95 % of measurements should lie. Points: data.");
     out.push_str("<h2>Parameters</h2>\n");
     parameters(&mut out, report);
-    correlations(&mut out, report);
+    if let Some(found) = &report.identifiability {
+        identifiability(&mut out, report, found);
+    }
     out.push_str("<h2>Starts</h2>\n");
     figure(
         &mut out,
@@ -80,10 +82,12 @@ fn facts(out: &mut String, report: &FitReport) {
 }
 
 fn parameters(out: &mut String, report: &FitReport) {
-    out.push_str(
+    let _ = write!(
+        out,
         "<div class=\"wide\"><table>\n<thead><tr><th>name</th><th>unit</th><th class=\"n\">estimate</th>\
-         <th class=\"n\">95 % interval</th><th>in the bounds</th><th class=\"n\">bounds</th><th>scale</th><th>prior</th>\
+         <th class=\"n\">{} % interval</th><th>in the bounds</th><th class=\"n\">bounds</th><th>scale</th><th>prior</th>\
          <th>flag</th></tr></thead>\n<tbody>\n",
+        number(100.0 * report.level),
     );
     for row in &report.parameters {
         let interval = match row.interval {
@@ -137,9 +141,23 @@ fn gauge(row: &ParameterRow) -> String {
     out
 }
 
-fn correlations(out: &mut String, report: &FitReport) {
+fn identifiability(out: &mut String, report: &FitReport, found: &Identifiability) {
+    out.push_str("<h2>Identifiability</h2>\n");
+    if found.combinations.is_empty() {
+        out.push_str("<p>The data determine every estimate that is not at a bound, near the optimum.</p>\n");
+    } else {
+        out.push_str("<p>The data do not determine these combinations (on the search scale):</p>\n<ul>\n");
+        for combination in &found.combinations {
+            let _ = writeln!(out, "<li><code>{}</code></li>", escape(combination));
+        }
+        out.push_str("</ul>\n");
+    }
+    correlations(out, report, &found.correlations);
+}
+
+fn correlations(out: &mut String, report: &FitReport, correlations: &[f64]) {
     let n = report.parameters.len();
-    if report.correlations.len() != n * n || !(2..=30).contains(&n) {
+    if correlations.len() != n * n || !(2..=30).contains(&n) {
         return;
     }
     out.push_str(
@@ -152,7 +170,7 @@ fn correlations(out: &mut String, report: &FitReport) {
     for (i, row) in report.parameters.iter().enumerate() {
         let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&row.name));
         for j in 0..n {
-            let value = report.correlations[i * n + j];
+            let value = correlations[i * n + j];
             if value.is_finite() {
                 let color = if value < 0.0 { "213,94,0" } else { "0,114,178" };
                 let strength = value.abs().min(1.0) * 0.55;
