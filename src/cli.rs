@@ -32,13 +32,14 @@ mod sim_run;
 mod simulation;
 mod target;
 mod test;
+mod watch;
 
 pub use files::{FsLoader, FsSink};
 
 use crate::source::SourceMap;
-use args::{Cli, ColorChoice, Verb};
-use clap::{CommandFactory, Parser};
-use config::Config;
+use args::{Cli, ColorChoice, Format, Verb};
+use clap::{CommandFactory, Parser, ValueEnum};
+use config::{Config, Sourced};
 use console::Console;
 use failure::{Exit, Failure};
 use std::process::ExitCode;
@@ -78,7 +79,7 @@ fn run(cli: &Cli) -> Exit {
         Ok(config) => config,
         Err(problem) => {
             let (failure, sources) = *problem;
-            let format = cli.common.format.unwrap_or(args::Format::Human);
+            let format = cli.common.format.unwrap_or(Format::Human);
             let mut console = Console::new(verb, format, color_of(cli.common.color), verbosity);
             console.report(failure.diagnostics, &sources);
             return end(&mut console, failure.exit);
@@ -94,6 +95,11 @@ fn run(cli: &Cli) -> Exit {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(config.threads.value).build_global();
     }
     let mut sources = SourceMap::default();
+    if config.format.value.is_of_models() && !matches!(cli.verb, Verb::Inspect(_)) {
+        let failure = no_such_format(verb, &config);
+        console.report(failure.diagnostics, &sources);
+        return end(&mut console, failure.exit);
+    }
     match dispatch(cli, &config, &mut console, &mut sources) {
         Ok(exit) => end(&mut console, exit),
         Err(failure) => {
@@ -101,6 +107,15 @@ fn run(cli: &Cli) -> Exit {
             end(&mut console, failure.exit)
         }
     }
+}
+
+/// A form of models was asked of a verb that writes no model.
+fn no_such_format(verb: &str, config: &Config) -> Failure {
+    let Sourced { value, origin } = &config.format;
+    let all = Format::value_variants().iter().filter(|format| !format.is_of_models());
+    let names: Vec<&str> = all.map(|format| format.name()).collect();
+    Failure::new("E0804", format!("`{verb}` cannot write `{}` ({origin})", value.name()))
+        .help(format!("`{verb}` takes {}; `inspect` takes latex and dot too", names.join(", ")))
 }
 
 /// Writes the document of a machine format and gives the final exit.

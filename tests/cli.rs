@@ -696,6 +696,132 @@ fn inspect_prints_one_canonical_text() {
     assert_eq!(document["result"]["params"][0]["name"], "k");
 }
 
+const NETWORK: &str = "model Network \"half & half\" {\n  time [s]\n  species { E [uM] = 0.5; S_in [uM] = 10; ES [uM] = 0; P [uM] = 0 \"50 % pure\" }\n  input feed [uM/s] = 0 in 0 .. 1\n  param { kon [1/(uM*s)] = 1; koff [1/s] = 0.5; kcat [1/s] = 3e-7; Ki [uM] = 2 }\n  reaction {\n    bind: E + S_in <-> ES @ kon, koff\n    cat: ES -> E + 2 P @ kcat\n    supply: 0 -> S_in rate feed/(1 + P/Ki)\n  }\n  let frac [1] = S_in/(S_in + Ki)\n  observe y [uM] = if P > 1 [uM] then P else frac^2*P ~ Normal(sd = 0.1)\n}\n";
+
+#[test]
+fn inspect_writes_latex() {
+    let room = Room::new(&[("n.twin", NETWORK), ("decay.twin", DECAY)]);
+    let ended = room.run(&["inspect", "n.twin", "--format", "latex"]);
+    ended.ends(0);
+    insta::assert_snapshot!("inspect_latex", ended.out);
+    let symbols = room.run(&["inspect", "decay.twin", "--format", "latex", "--view", "symbols"]).ends(0).out.clone();
+    assert!(symbols.contains("longtable") && !symbols.contains("align}"), "{symbols}");
+    room.run(&["inspect", "n.twin", "--format", "latex", "--view", "clif"])
+        .ends(2)
+        .says("E0804")
+        .says("symbols and odes");
+    room.run(&["inspect", "n.twin:Q", "--format", "latex"]).ends(2).prints_nothing().says("E0803");
+}
+
+#[test]
+fn inspect_draws_the_network_or_what_depends_on_what() {
+    let chain = "model Chain {\n  time [s]\n  input u [1/s] = 0\n  state { a [1] = 1; b [1] = 0 }\n  a' = u - a/1 [s]\n  b' = a/1 [s]\n}\n";
+    let room = Room::new(&[("n.twin", NETWORK), ("chain.twin", chain)]);
+    insta::assert_snapshot!("inspect_dot", room.run(&["inspect", "n.twin", "--format", "dot"]).ends(0).out);
+    insta::assert_snapshot!("inspect_dot_states", room.run(&["inspect", "chain.twin", "--format", "dot"]).ends(0).out);
+}
+
+#[test]
+fn forms_of_models_are_for_inspect_only() {
+    let room = Room::new(&[("m.twin", MODEL)]);
+    for verb in [&["check", "m.twin"][..], &["sim", "m.twin", "--until", "1"], &["fmt", "m.twin"], &["doctor"]] {
+        for format in ["latex", "dot"] {
+            room.run(&[verb, &["--format", format]].concat())
+                .ends(2)
+                .prints_nothing()
+                .says("E0804")
+                .says(&format!("`{}` cannot write `{format}`", verb[0]))
+                .says("human, json, jsonl, github, sarif");
+        }
+    }
+}
+
+#[test]
+fn a_constant_of_a_bare_model_can_be_set() {
+    let brusselator = include_str!("../models/brusselator.twin");
+    let study = "use Brusselator from \"b.twin\"\nstudy Run of Brusselator { simulate { until = 1 } }\n";
+    let room = Room::new(&[("b.twin", brusselator), ("study.twin", study)]);
+    let ended = room.run(&["sim", "b.twin", "--until", "1", "--output", "1", "--set", "N=3", "--set", "v(2)=2"]);
+    ended.ends(0);
+    let rows: Vec<&str> = ended.out.lines().collect();
+    assert_eq!(rows[0], "time [1],u(1) [1],u(2) [1],u(3) [1],v(1) [1],v(2) [1],v(3) [1]");
+    assert!(rows[1].ends_with(",3,2,3"), "{}", rows[1]);
+    let document = room.run(&["inspect", "b.twin", "--set", "N=200", "--format", "json"]).ends(0).json();
+    assert_eq!(document["result"]["states"].as_array().map(Vec::len), Some(400));
+    assert_eq!(document["result"]["model"], "Brusselator");
+    let document = room.run(&["inspect", "study.twin", "--set", "N=4", "--format", "json"]).ends(0).json();
+    assert_eq!(document["result"]["states"].as_array().map(Vec::len), Some(8));
+    room.run(&["inspect", "b.twin", "--set", "M=2"]).ends(1).says("<command line>").says("has no `M`");
+    room.run(&["inspect", "b.twin", "--set", "fit.starts=2"]).ends(2).says("E0804");
+    room.run(&["sim", "study.twin", "--set", "N=3"])
+        .ends(1)
+        .says("E0205")
+        .says("declare `model Other = Brusselator(N = ..)`");
+}
+
+#[test]
+fn sweeps_have_exact_ends_one_column_each_and_the_same_bytes() {
+    let text = DECAY.replace("state S", "input feed [uM/s] = 0\n  state S").replace("-k*S", "feed - k*S");
+    let room = Room::new(&[("m.twin", &text)]);
+    let args = ["sim", "m.twin", "--until", "1", "--output", "0.5", "--set", "simulate.noise=true"];
+    let sweeps = ["--sweep", "k in 0.1 .. 0.7 log { points = 5 }", "--sweep", "feed in 0.3 .. 1.1 { points = 3 }"];
+    let more = ["--sweep", "S in [1, 2]"];
+    let run = |threads: &str| room.run(&[&args[..], &sweeps, &more, &["--threads", threads]].concat());
+    let one = run("1");
+    one.ends(0);
+    assert_eq!(one.out.lines().next(), Some("k [1/s],feed [uM/s],start S [uM],time [s],S [uM],y [uM]"));
+    assert_eq!(one.out.lines().count(), 1 + 5 * 3 * 2 * 3);
+    let column = |idx: usize| -> std::collections::BTreeSet<&str> {
+        one.out.lines().skip(1).filter_map(|row| row.split(',').nth(idx)).collect()
+    };
+    assert!(column(0).contains("0.1") && column(0).contains("0.7"), "{:?}", column(0));
+    assert!(column(1).contains("0.3") && column(1).contains("1.1"), "{:?}", column(1));
+    assert!(run("3").out == one.out && run("7").out == one.out);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn watching_checks_again_after_each_change() {
+    use std::io::{BufRead, BufReader};
+    let room = Room::new(&[("m.twin", BROKEN), ("use.twin", "use M from \"m.twin\"\nmodel N = M(k = 0.2)\n")]);
+    room.run(&["check", "--watch", "m.twin", "--format", "json"]).ends(2);
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("twinc"))
+        .current_dir(room.path())
+        .args(["check", "--watch", "use.twin", "--no-config"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let (send, receive) = std::sync::mpsc::channel();
+    let stderr = child.stderr.take().expect("a pipe");
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let _ = send.send(line);
+        }
+    });
+    let mut all = Vec::new();
+    let mut until = |words: &str| loop {
+        match receive.recv_timeout(std::time::Duration::from_secs(60)) {
+            Ok(line) => all.push(line),
+            Err(_) => break false,
+        }
+        if all.last().is_some_and(|line| line.contains(words)) {
+            break true;
+        }
+    };
+    let mut seen = vec![until("error[E0102]"), until("watching 2 files")];
+    fs::write(room.path().join("m.twin"), MODEL).expect("a file");
+    seen.extend([until("fine"), until("watching")]);
+    fs::remove_file(room.path().join("use.twin")).expect("a file");
+    seen.extend([until("error[E0801]"), until("watching")]);
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    assert!(reader.join().is_ok());
+    assert!(seen.iter().all(|was_seen| *was_seen), "{seen:?}\n{}", all.join("\n"));
+    assert!(!all.join("").contains('\u{1b}'), "a pipe is not cleared");
+}
+
 /// Every section of the error index shows a model that gives its code, and a repair that gives no error.
 #[test]
 fn the_error_index_shows_what_it_says() {

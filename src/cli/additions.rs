@@ -14,6 +14,8 @@ use crate::syntax::ast::{Directive, ExprKind, File, StatementKind};
 const NAME: &str = "<command line>";
 /// The study that runs a bare model.
 const BARE: &str = "simulation of ";
+/// The model that has other constants.
+const VARIANT: &str = "variant of ";
 
 /// What a text declares, as far as the command line chooses among it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,18 +136,38 @@ pub fn to_study(name: &str, assignments: &[Assignment], simulate: &[String], mor
     (!body.is_empty()).then(|| SourceFile::new(NAME, format!("study {} {{\n{body}}}\n", quoted(name))))
 }
 
-/// A text that runs the model `name` of the file `path`, and the name of its study.
+/// A text that makes the model `name` of the file `path` with other values, and the name of what it makes.
+pub fn variant_of(path: &str, name: &str, assignments: &[Assignment]) -> (SourceFile, String) {
+    let text = format!("use {} from \"{path}\"\n{}", quoted(name), variant(name, assignments));
+    (SourceFile::new(NAME, text), format!("{VARIANT}{name}"))
+}
+
+/// `model X__ = X(N = 200)`
+fn variant(name: &str, values: &[Assignment]) -> String {
+    let list: Vec<String> = values.iter().map(|a| format!("{} = {}", quoted(&a.path), a.value)).collect();
+    format!("model {} = {}({})\n", quoted(&format!("{VARIANT}{name}")), quoted(name), list.join(", "))
+}
+
+/// A text that runs the model `name` of the file `path`, and the name of its study. Assignments to `constants` make a
+/// variant of the model; the others are start values, which keep what the model says of them otherwise.
 pub fn of_model(
     path: &str,
     name: &str,
     assignments: &[Assignment],
+    constants: &[String],
     simulate: &[String],
     more: &[String],
 ) -> (SourceFile, String) {
     let study = format!("{BARE}{name}");
-    let body = statements(assignments, simulate, more);
-    let model = quoted(name);
-    let text = format!("use {model} from \"{path}\"\nstudy {} of {model} {{\n{body}}}\n", quoted(&study));
+    let (folded, others): (Vec<Assignment>, Vec<Assignment>) =
+        assignments.iter().cloned().partition(|assignment| constants.contains(&assignment.path));
+    let body = statements(&others, simulate, more);
+    let (made, model) = match folded.as_slice() {
+        [] => (String::new(), quoted(name)),
+        values => (variant(name, values), quoted(&format!("{VARIANT}{name}"))),
+    };
+    let name = quoted(name);
+    let text = format!("use {name} from \"{path}\"\n{made}study {} of {model} {{\n{body}}}\n", quoted(&study));
     (SourceFile::new(NAME, text), study)
 }
 

@@ -62,6 +62,33 @@ pub enum Format {
     Github,
     /// SARIF 2.1.0, for code scanning
     Sarif,
+    /// A LaTeX document (`inspect` only)
+    Latex,
+    /// A Graphviz graph (`inspect` only)
+    Dot,
+}
+
+impl Format {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Human => "human",
+            Format::Json => "json",
+            Format::Jsonl => "jsonl",
+            Format::Github => "github",
+            Format::Sarif => "sarif",
+            Format::Latex => "latex",
+            Format::Dot => "dot",
+        }
+    }
+
+    /// True for forms of a model, which only `inspect` writes.
+    pub fn is_of_models(self) -> bool {
+        match self {
+            Format::Latex | Format::Dot => true,
+            Format::Human | Format::Json | Format::Jsonl | Format::Github | Format::Sarif => false,
+        }
+    }
 }
 
 /// When to use color.
@@ -124,6 +151,9 @@ pub struct CheckArgs {
     /// Every unit must be written or follow uniquely
     #[arg(long)]
     pub strict: bool,
+    /// Check again whenever a file or what it imports changes, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// `twinc fmt`
@@ -149,6 +179,9 @@ pub struct InspectArgs {
     /// Print only this; may be repeated
     #[arg(long, value_enum)]
     pub view: Vec<InspectView>,
+    /// Give a constant, parameter, start value or input another value, such as N=200 or "T=40 [degC]"
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_assignment)]
+    pub set: Vec<Assignment>,
     /// Say how long each stage took
     #[arg(long)]
     pub timings: bool,

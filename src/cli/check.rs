@@ -4,22 +4,35 @@ use super::args::CheckArgs;
 use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::target::Target;
-use super::{files, fit_report, fix, render, simulation};
+use super::{files, fit_report, fix, render, simulation, watch};
 use crate::calibrate::bind;
 use crate::diag::Diagnostics;
 use crate::flat::{self, Variation, flatten};
 use crate::hir::{self, Study};
 use crate::source::{SourceFile, SourceId, SourceMap};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// Repairs may uncover further ones; each round re-reads the text.
 const MOST_ROUNDS: usize = 10;
 
-/// Checks each file.
+/// Checks each file; with `--watch` again and again.
+///
+/// # Errors
+/// A file that cannot be read or, with `--fix`, written; a machine format with `--watch`.
+pub fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit, Failure> {
+    if args.watch {
+        return watch::run(args, console);
+    }
+    once(args, console, &mut BTreeSet::new())
+}
+
+/// Checks each file once and adds the names of all files read to `read`.
 ///
 /// # Errors
 /// A file that cannot be read or, with `--fix`, written.
-pub fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit, Failure> {
+pub fn once(args: &CheckArgs, console: &mut Console, read: &mut BTreeSet<PathBuf>) -> Result<Exit, Failure> {
     let mut exit = Exit::Fine;
     let mut inferred: Vec<Value> = Vec::new();
     for file in &args.files {
@@ -29,6 +42,8 @@ pub fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit, Failure> {
             checked = repair(&target, args.strict, checked, console)?;
         }
         let Checked { sources, diagnostics, module, .. } = checked;
+        let own = sources.iter().filter(|(_, file)| !file.name.starts_with("std."));
+        read.extend(own.map(|(_, file)| PathBuf::from(&file.name)));
         if target.name.is_some() && !diagnostics.has_errors() {
             let models = module.models.iter().map(|model| model.name.as_str());
             let names: Vec<&str> = models.chain(module.studies.iter().map(|study| study.name.as_str())).collect();

@@ -38,9 +38,9 @@ impl Console {
         Console { format, verb, look, verbosity, collected: Vec::new(), results: None, stdout_is_closed: false }
     }
 
-    /// True where a person reads what the verb prints.
+    /// True where diagnostics are for people: not collected into a document.
     pub fn is_human(&self) -> bool {
-        self.format == Format::Human
+        self.format == Format::Human || self.format.is_of_models()
     }
 
     /// True where a moving progress line is welcome.
@@ -123,7 +123,7 @@ impl Console {
         let groups = std::mem::take(&mut self.collected);
         let all: Vec<_> = groups.iter().flat_map(|(list, sources)| machine::objects(list, sources)).collect();
         let text = match self.format {
-            Format::Human => return Ok(()),
+            Format::Human | Format::Latex | Format::Dot => return Ok(()),
             Format::Json => {
                 let document = json!({
                     "schema": machine::SCHEMA, "command": self.verb, "exit": exit.code(),

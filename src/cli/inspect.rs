@@ -1,11 +1,13 @@
 //! `twinc inspect`: what a compiled model is, as one canonical text.
 
-use super::args::{InspectArgs, InspectView};
+use super::args::{Format, InspectArgs, InspectView};
 use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::prepare;
 use super::target::Target;
 use crate::diag::Diagnostics;
+use crate::export::dot;
+use crate::export::latex::{self, Parts};
 use crate::export::snapshot::{self, View};
 use crate::flat::{FlatModel, Quantity, Variation};
 use crate::hir::{Model, Module};
@@ -14,7 +16,7 @@ use crate::source::SourceMap;
 use crate::system::System;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Prints the chosen views of a model.
 ///
@@ -24,30 +26,42 @@ pub fn run(args: &InspectArgs, console: &mut Console, sources: &mut SourceMap) -
     let target = Target::parse(&args.file);
     let mut warnings = Diagnostics::default();
     let begun = Instant::now();
+    let form = form(args, console.format)?;
     let opened = prepare::open(&target, sources)?;
     let module = prepare::load(sources, opened.root, None, &mut warnings)?;
-    let checked = begun.elapsed();
     let model = chosen(&target, &module)?;
+    let changed = match args.set.as_slice() {
+        [] => None,
+        set => Some(prepare::variant(&target, model, set, sources, &mut warnings)?),
+    };
+    let checked = begun.elapsed();
     let begun = Instant::now();
-    let flat = prepare::flat(model, &Variation::default(), &mut warnings)?;
+    let flat = prepare::flat(changed.as_ref().unwrap_or(model), &Variation::default(), &mut warnings)?;
     let flattened = begun.elapsed();
+    if let Form::Graph | Form::Latex(_) = form {
+        console.report(warnings, sources);
+        let text = match form {
+            Form::Latex(parts) => latex::text(&flat, parts),
+            Form::Graph | Form::Text(_) | Form::Document => dot::text(&flat),
+        };
+        console.data(text.as_bytes())?;
+        if args.timings {
+            time(console, &[("parse and check", checked), ("flatten", flattened)]);
+        }
+        return Ok(Exit::Fine);
+    }
     let begun = Instant::now();
     let kernels = prepare::compile(Arc::new(flat), &Options::default(), Needs::SIMULATION | Needs::STIFF)?;
     let compiled = begun.elapsed();
     console.report(std::mem::take(&mut warnings), sources);
-    let views = views(&args.view);
-    if console.is_human() {
-        let text = snapshot::text(&kernels, &views).map_err(|error| Failure::new("E0707", error.to_string()))?;
+    if let Form::Text(views) = &form {
+        let text = snapshot::text(&kernels, views).map_err(|error| Failure::new("E0707", error.to_string()))?;
         console.data(text.as_bytes())?;
     } else {
         console.result(document(&kernels));
     }
     if args.timings {
-        for (what, took) in
-            [("parse and check", checked), ("flatten", flattened), ("differentiate and compile", compiled)]
-        {
-            console.say(format!("{what}: {:.3} ms", took.as_secs_f64() * 1e3));
-        }
+        time(console, &[("parse and check", checked), ("flatten", flattened), ("differentiate and compile", compiled)]);
         for timing in kernels.timings() {
             console.say(format!(
                 "  {}: plan {:.3} ms, compile {:.3} ms, {} values, {} functions",
@@ -60,6 +74,59 @@ pub fn run(args: &InspectArgs, console: &mut Console, sources: &mut SourceMap) -
         }
     }
     Ok(Exit::Fine)
+}
+
+/// What is written of the model.
+enum Form {
+    /// The canonical text, or parts of it.
+    Text(Vec<View>),
+    /// An object for programs.
+    Document,
+    /// LaTeX.
+    Latex(Parts),
+    /// Graphviz.
+    Graph,
+}
+
+/// The form that the flags ask for.
+///
+/// # Errors
+/// E0804 for a view that the format does not have.
+fn form(args: &InspectArgs, format: Format) -> Result<Form, Failure> {
+    let refused = |has: &str| {
+        Failure::new("E0804", format!("`--format {}` does not have this `--view`", format.name())).help(has.to_string())
+    };
+    match format {
+        Format::Human => Ok(Form::Text(views(&args.view))),
+        Format::Json | Format::Jsonl | Format::Github | Format::Sarif | Format::Dot if !args.view.is_empty() => {
+            Err(refused("leave `--view` out: the format has one form"))
+        }
+        Format::Json | Format::Jsonl | Format::Github | Format::Sarif => Ok(Form::Document),
+        Format::Dot => Ok(Form::Graph),
+        Format::Latex if args.view.is_empty() => Ok(Form::Latex(Parts { symbols: true, equations: true })),
+        Format::Latex => {
+            let mut parts = Parts { symbols: false, equations: false };
+            for view in &args.view {
+                match view {
+                    InspectView::Symbols | InspectView::Units => parts.symbols = true,
+                    InspectView::Odes => parts.equations = true,
+                    InspectView::Events
+                    | InspectView::Jacobian
+                    | InspectView::Sparsity
+                    | InspectView::Kernels
+                    | InspectView::Plan
+                    | InspectView::Clif => return Err(refused("LaTeX has the views symbols and odes")),
+                }
+            }
+            Ok(Form::Latex(parts))
+        }
+    }
+}
+
+fn time(console: &Console, stages: &[(&str, Duration)]) {
+    for (what, took) in stages {
+        console.say(format!("{what}: {:.3} ms", took.as_secs_f64() * 1e3));
+    }
 }
 
 /// The named model or the model of the named study; else the only model.

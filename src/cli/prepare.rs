@@ -7,7 +7,7 @@ use super::files::FsLoader;
 use super::target::{Assignment, Target};
 use crate::diag::Diagnostics;
 use crate::flat::{FlatModel, Variation, flatten};
-use crate::hir::{self, Model, Module, Study};
+use crate::hir::{self, Model, Module, Study, SymbolKind};
 use crate::jit::{CompileError, Kernels, Needs, Options};
 use crate::source::{SourceId, SourceMap};
 use std::sync::Arc;
@@ -61,7 +61,8 @@ pub fn study(
         }
         Choice::Model(name) => {
             let path = target.path.display().to_string();
-            let (file, study) = additions::of_model(&path, name, assignments, simulate, statements);
+            let constants = constants(opened.root, name, assignments, sources);
+            let (file, study) = additions::of_model(&path, name, assignments, &constants, simulate, statements);
             (sources.add(file), None, study)
         }
     };
@@ -69,6 +70,48 @@ pub fn study(
     match module.studies.into_iter().find(|study| study.name == name) {
         Some(study) => Ok(study),
         None => Err(Failure::new("E0803", format!("`{name}` is not in `{}`", target.path.display()))),
+    }
+}
+
+/// Which of the assigned names are constants of the model: they are folded into its equations, so it must be made anew.
+fn constants(root: SourceId, model: &str, assignments: &[Assignment], sources: &SourceMap) -> Vec<String> {
+    if assignments.is_empty() {
+        return Vec::new();
+    }
+    // What is wrong with the file is reported when it is read with the additions.
+    let module = hir::load(&mut sources.clone(), root, None, &FsLoader, false, &mut Diagnostics::default());
+    let Some(model) = module.model(model) else { return Vec::new() };
+    let is_constant = |path: &str| model.symbols().any(|(_, s)| s.name == path && s.kind == SymbolKind::Const);
+    assignments.iter().map(|a| a.path.clone()).filter(|path| is_constant(path)).collect()
+}
+
+/// `model` with other values, as `model A = B(..)` makes it; warnings go to `diagnostics`.
+///
+/// # Errors
+/// E0804 for a path that is no plain name; what is wrong with a value.
+pub fn variant(
+    target: &Target,
+    model: &Model,
+    assignments: &[Assignment],
+    sources: &mut SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> Result<Model, Failure> {
+    if let Some(other) = assignments.iter().find(|a| a.path.contains(['.', '('])) {
+        return Err(Failure::new("E0804", format!("`--set {}` names no quantity of a model", other.path))
+            .help("here `--set` takes constants, parameters, start values and inputs"));
+    }
+    // A study's model may be declared in another file.
+    let path = match model.span {
+        Some(span) => sources.get(span.source).name.clone(),
+        None => target.path.display().to_string(),
+    };
+    let (file, name) = additions::variant_of(&path, &model.name, assignments);
+    let root = sources.add(file);
+    let module = load(sources, root, None, diagnostics)?;
+    match module.models.into_iter().find(|found| found.name == name) {
+        // It is shown under the name that the user knows.
+        Some(found) => Ok(Model { name: model.name.clone(), ..found }),
+        None => Err(Failure::new("E0803", format!("`{}` is not in `{}`", model.name, target.path.display()))),
     }
 }
 

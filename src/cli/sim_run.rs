@@ -57,11 +57,9 @@ pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, 
         .collect();
     let done = done.into_iter().collect::<Result<Vec<Rows>, Failure>>()?;
     let names = names(model);
-    let n_labels = plan.runs.first().map_or(0, |run| run.labels.len());
-    let mut columns: Vec<Column> = plan
-        .runs
-        .first()
-        .map_or(&[][..], |run| &run.labels)
+    let labels = plan.runs.first().map_or(&[][..], |run| &run.labels);
+    let n_labels = labels.len();
+    let mut columns: Vec<Column> = labels
         .iter()
         .map(|(name, unit, _)| Column { name: name.clone(), unit: unit.clone(), values: Vec::new() })
         .collect();
@@ -90,6 +88,13 @@ pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, 
             warn(model, run, rows, &mut warnings);
         }
     }
+    // A swept input stands among the labels already.
+    let inputs = 1 + model.states.len()..1 + model.states.len() + model.inputs.len();
+    let mut place = 0;
+    columns.retain(|column| {
+        place += 1;
+        place <= n_labels || !inputs.contains(&(place - 1 - n_labels)) || labels.iter().all(|l| l.0 != column.name)
+    });
     let statistics = done.iter().map(|rows| rows.statistics).collect();
     Ok(Finished { table: Table { columns }, n_labels, statistics, problems, warnings, is_interrupted })
 }

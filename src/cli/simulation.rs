@@ -308,7 +308,9 @@ fn vary(run: &Run, flat: &FlatModel, name: &str, value: f64) -> Option<Run> {
         &flat.params[k].quantity.unit
     } else if let Some(k) = flat.states.iter().position(|s| s.quantity.name == name) {
         run.start.push((k, value));
-        &flat.states[k].quantity.unit
+        // The state itself is a column too.
+        run.labels.push((format!("start {name}"), flat.states[k].quantity.unit.clone(), value));
+        return Some(run);
     } else {
         let k = flat.inputs.iter().position(|i| i.quantity.name == name)?;
         *run.forcing.inputs.get_mut(k)? = Signal::Constant(value);

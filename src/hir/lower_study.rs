@@ -259,15 +259,21 @@ impl Lower<'_> {
         let kind = self.model.symbol(symbol).kind;
         if matches!(kind, SymbolKind::Const | SymbolKind::Let | SymbolKind::Observable) {
             let name = self.model.symbol(symbol).name.clone();
-            self.report(
-                Diagnostic::new(
-                    Code("E0205"),
-                    subject.span,
-                    format!("`{name}` is a `{}` and has no start value", kind.word()),
-                )
-                .at("started here")
-                .help("states, species, parameters and inputs have one"),
-            );
+            let model = self.model.name.clone();
+            let d = Diagnostic::new(
+                Code("E0205"),
+                subject.span,
+                format!("`{name}` is a `{}` and has no start value", kind.word()),
+            )
+            .at("started here");
+            self.report(if kind == SymbolKind::Const {
+                d.help(format!(
+                    "a constant is folded into the equations: declare `model Other = {model}({name} = ..)` and let the \
+                     study be of `Other`"
+                ))
+            } else {
+                d.help("states, species, parameters and inputs have one")
+            });
             return None;
         }
         let value = self.value(value);
