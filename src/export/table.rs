@@ -143,4 +143,37 @@ mod tests {
         };
         assert_eq!(table.to_csv(), "time [s],\"A,B\"\n0,1\n0.5,\n");
     }
+
+    /// Every number comes back with its bits, every column with its header.
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn parquet_reads_back_the_same_table() {
+        use parquet::file::reader::{FileReader, SerializedFileReader};
+        use parquet::record::Field;
+        use std::io::Write;
+
+        let values = vec![0.0, -0.0, 1.0 / 3.0, f64::NAN, f64::INFINITY, 2.0_f64.powi(-1074)];
+        let times: Vec<f64> = (0..values.len()).map(|k| k as f64 * 0.1).collect();
+        let column = |name: &str, unit: &str, values: Vec<f64>| Column { name: name.into(), unit: unit.into(), values };
+        let table = Table { columns: vec![column("time", "s", times), column("h(3)", "", values)] };
+        let bytes = table.to_parquet().expect("bytes");
+        assert_eq!(table.to_parquet().as_ref(), Ok(&bytes), "the same table gives the same bytes");
+
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&bytes).expect("written");
+        let reader = SerializedFileReader::new(file).expect("a Parquet file");
+        let mut read: Vec<(String, Vec<u64>)> = table.columns.iter().map(|c| (c.header(), Vec::new())).collect();
+        for row in reader.get_row_iter(None).expect("rows") {
+            for ((name, value), (header, bits)) in row.expect("a row").get_column_iter().zip(&mut read) {
+                assert_eq!(name, header);
+                match value {
+                    Field::Double(value) => bits.push(value.to_bits()),
+                    other => panic!("{name} holds {other}"),
+                }
+            }
+        }
+        for (column, (_, bits)) in table.columns.iter().zip(read) {
+            assert_eq!(column.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), bits);
+        }
+    }
 }
