@@ -4,6 +4,11 @@ use super::{FitReport, Identifiability, NEAR_BEST, ParameterRow, figures};
 use crate::export::plot::{escape, svg};
 use std::fmt::Write;
 
+/// Matrices of more estimates are not shown: nobody reads them.
+const LARGEST_MATRIX: usize = 30;
+/// From here on the cells of a matrix are small, so that it fits the page.
+const DENSE_FROM: usize = 14;
+
 /// The report as a complete HTML document.
 pub fn html(report: &FitReport) -> String {
     let mut out = String::new();
@@ -17,13 +22,13 @@ pub fn html(report: &FitReport) -> String {
         escape(&title),
     );
     if !report.doc.is_empty() {
-        let _ = writeln!(out, "<p class=\"doc\">{}</p>", escape(&report.doc));
+        let _ = writeln!(out, "<p class=\"doc\">{}</p>", prose(&report.doc));
     }
     facts(&mut out, report);
     if !report.remarks.is_empty() {
         out.push_str("<div class=\"remarks\"><h2>To be noted</h2>\n<ul>\n");
         for remark in &report.remarks {
-            let _ = writeln!(out, "<li>{}</li>", escape(remark));
+            let _ = writeln!(out, "<li>{}</li>", prose(remark));
         }
         out.push_str("</ul></div>\n");
     }
@@ -82,12 +87,20 @@ fn facts(out: &mut String, report: &FitReport) {
 }
 
 fn parameters(out: &mut String, report: &FitReport) {
+    // Columns in which nothing stands are left out.
+    let has_priors = report.parameters.iter().any(|row| !row.prior.is_empty());
+    let has_flags = report.parameters.iter().any(|row| !row.flag.is_empty());
+    let cell = |is_shown: bool, words: &str| {
+        if is_shown { format!("<td class=\"t\">{}</td>", escape(words)) } else { String::new() }
+    };
     let _ = write!(
         out,
         "<div class=\"wide\"><table>\n<thead><tr><th>name</th><th>unit</th><th class=\"n\">estimate</th>\
-         <th class=\"n\">{} % interval</th><th>in the bounds</th><th class=\"n\">bounds</th><th>scale</th><th>prior</th>\
-         <th>flag</th></tr></thead>\n<tbody>\n",
+         <th class=\"n\">{} % interval</th><th>in the bounds</th><th class=\"n\">bounds</th><th>scale</th>{}{}</tr></thead>\n\
+         <tbody>\n",
         number(100.0 * report.level),
+        if has_priors { "<th>prior</th>" } else { "" },
+        if has_flags { "<th>flag</th>" } else { "" },
     );
     for row in &report.parameters {
         let interval = match row.interval {
@@ -97,7 +110,7 @@ fn parameters(out: &mut String, report: &FitReport) {
         let _ = writeln!(
             out,
             "<tr{}><th scope=\"row\">{}</th><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td>\
-             <td class=\"n\">{} … {}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+             <td class=\"n\">{} … {}</td><td>{}</td>{}{}</tr>",
             if row.flag.is_empty() { "" } else { " class=\"flagged\"" },
             escape(&row.name),
             escape(&row.unit),
@@ -107,14 +120,34 @@ fn parameters(out: &mut String, report: &FitReport) {
             number(row.bounds.0),
             number(row.bounds.1),
             if row.is_log { "log" } else { "linear" },
-            escape(&row.prior),
-            escape(&row.flag),
+            cell(has_priors, &row.prior),
+            cell(has_flags, &row.flag),
         );
     }
     out.push_str("</tbody>\n</table></div>\n");
     out.push_str(
         "<p class=\"small\">Intervals come from the Fisher information at the optimum (Wald, on the search scale).</p>\n",
     );
+}
+
+/// Escaped text in which what stands between backticks is code.
+fn prose(text: &str) -> String {
+    let mut out = String::new();
+    let parts: Vec<&str> = text.split('`').collect();
+    for (i, part) in parts.iter().enumerate() {
+        let part = escape(part);
+        match i % 2 {
+            0 => out.push_str(&part),
+            // A backtick without a partner is only a backtick.
+            _ if i + 1 == parts.len() => {
+                let _ = write!(out, "`{part}");
+            }
+            _ => {
+                let _ = write!(out, "<code>{part}</code>");
+            }
+        }
+    }
+    out
 }
 
 /// A small bar that shows estimate and interval between the bounds, on the search scale.
@@ -126,15 +159,15 @@ fn gauge(row: &ParameterRow) -> String {
             (value, row.bounds.0, row.bounds.1)
         };
         let fraction = (value - low) / (high - low);
-        fraction.is_finite().then(|| fraction.clamp(0.0, 1.0) * 120.0 + 5.0)
+        fraction.is_finite().then(|| fraction.clamp(0.0, 1.0) * 90.0 + 5.0)
     };
     let Some(at) = place(row.value) else { return String::new() };
     let mut out = String::from(
-        "<svg class=\"gauge\" width=\"130\" height=\"14\" viewBox=\"0 0 130 14\" aria-hidden=\"true\">\
-         <path class=\"tw-axis\" d=\"M5 7L125 7M5 3L5 11M125 3L125 11\" stroke=\"#9aa0a6\" fill=\"none\"/>",
+        "<svg class=\"gauge\" width=\"100\" height=\"14\" viewBox=\"0 0 100 14\" aria-hidden=\"true\">\
+         <path class=\"tw-axis\" d=\"M5 7L95 7M5 3L5 11M95 3L95 11\" stroke=\"#9aa0a6\" fill=\"none\"/>",
     );
     if let Some((low, high)) = row.interval {
-        let (low, high) = (place(low).unwrap_or(5.0), place(high).unwrap_or(125.0));
+        let (low, high) = (place(low).unwrap_or(5.0), place(high).unwrap_or(95.0));
         let _ = write!(out, "<path d=\"M{low:.1} 7L{high:.1} 7\" stroke=\"#56b4e9\" stroke-width=\"6\"/>");
     }
     let _ = write!(out, "<circle cx=\"{at:.1}\" cy=\"7\" r=\"3.5\" fill=\"#0072b2\"/></svg>");
@@ -157,19 +190,26 @@ fn identifiability(out: &mut String, report: &FitReport, found: &Identifiability
 
 fn correlations(out: &mut String, report: &FitReport, correlations: &[f64]) {
     let n = report.parameters.len();
-    if correlations.len() != n * n || !(2..=30).contains(&n) {
+    if correlations.len() != n * n {
         return;
     }
-    out.push_str(
-        "<h3>Correlations of the estimates</h3>\n<div class=\"wide\"><table class=\"matrix\">\n<thead><tr><th></th>",
+    // Estimates that a bound holds have no correlations.
+    let free: Vec<usize> = (0..n).filter(|&i| correlations[i * n + i].is_finite()).collect();
+    if !(2..=LARGEST_MATRIX).contains(&free.len()) {
+        return;
+    }
+    let dense = if free.len() > DENSE_FROM { " dense" } else { "" };
+    let _ = write!(
+        out,
+        "<h3>Correlations of the estimates</h3>\n<div class=\"wide\"><table class=\"matrix{dense}\">\n<thead><tr><th></th>",
     );
-    for row in &report.parameters {
-        let _ = write!(out, "<th>{}</th>", escape(&row.name));
+    for &j in &free {
+        let _ = write!(out, "<th class=\"up\"><span>{}</span></th>", escape(&report.parameters[j].name));
     }
     out.push_str("</tr></thead>\n<tbody>\n");
-    for (i, row) in report.parameters.iter().enumerate() {
-        let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&row.name));
-        for j in 0..n {
+    for &i in &free {
+        let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&report.parameters[i].name));
+        for &j in &free {
             let value = correlations[i * n + j];
             if value.is_finite() {
                 let color = if value < 0.0 { "213,94,0" } else { "0,114,178" };
@@ -182,6 +222,9 @@ fn correlations(out: &mut String, report: &FitReport, correlations: &[f64]) {
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody>\n</table></div>\n");
+    if free.len() < n {
+        out.push_str("<p class=\"small\">Estimates at a bound are left out.</p>\n");
+    }
 }
 
 fn starts(out: &mut String, report: &FitReport) {
@@ -199,11 +242,11 @@ fn starts(out: &mut String, report: &FitReport) {
         let _ = writeln!(
             out,
             "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{objective}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{gradient}</td><td>{}</td></tr>",
+             <td class=\"n\">{gradient}</td><td class=\"t\">{}</td></tr>",
             rank + 1,
             start.index,
             start.n_iterations,
-            escape(&start.reason),
+            prose(&start.reason),
         );
     }
     out.push_str("</tbody>\n</table></div>\n</details>\n");
@@ -257,7 +300,7 @@ const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5c6470; --line: #dfe2e6; --page: #ffffff; --tint: #f5f7f9; --warn: #fff4e5 }
 @media screen and (prefers-color-scheme: dark) { :root { --ink: #e4e6e8; --soft: #9aa3ad; --line: #31363b; --page: #14171a; --tint: #1c2125; --warn: #33260f } }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif }
-main { max-width: 62rem; margin: 0 auto; padding: 2rem 1.25rem 4rem }
+main { max-width: 66rem; margin: 0 auto; padding: 2rem 1.25rem 4rem }
 h1 { font-size: 1.5rem; margin: 0 0 .25rem } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem } h3 { font-size: 1rem; margin: 1.4rem 0 .4rem }
 .doc, .small, figcaption { color: var(--soft) } .small, figcaption { font-size: .87rem }
 .facts { display: flex; flex-wrap: wrap; gap: .6rem; margin: 1.2rem 0 } .facts div { background: var(--tint); border: 1px solid var(--line); border-radius: 6px; padding: .45rem .8rem }
@@ -265,8 +308,10 @@ h1 { font-size: 1.5rem; margin: 0 0 .25rem } h2 { font-size: 1.15rem; margin: 2.
 .remarks { background: var(--warn); border: 1px solid var(--line); border-radius: 6px; padding: .2rem 1rem } .remarks h2 { margin: .6rem 0 0; font-size: 1rem }
 figure { margin: 0 } figure svg { max-width: 100%; height: auto }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .87rem } th, td { text-align: left; padding: .28rem .7rem .28rem 0; border-bottom: 1px solid var(--line); vertical-align: middle; white-space: nowrap }
+tbody th, .t { white-space: normal; overflow-wrap: anywhere } code { overflow-wrap: anywhere; white-space: normal }
 thead th { color: var(--soft); font-weight: 500 } tbody th { font-weight: 600 } .n { text-align: right; font-variant-numeric: tabular-nums } .flagged { background: var(--warn) }
-.matrix td, .matrix th { padding: .2rem .45rem } pre { background: var(--tint); border: 1px solid var(--line); border-radius: 6px; padding: .7rem 1rem; overflow-x: auto } summary { cursor: pointer }
+.matrix td, .matrix th { padding: .2rem .45rem } .up { vertical-align: bottom } .up span { writing-mode: vertical-rl; transform: rotate(180deg); display: inline-block }
+.dense { font-size: .66rem } .dense td, .dense th { padding: .12rem .2rem } pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--tint); border: 1px solid var(--line); border-radius: 6px; padding: .7rem 1rem; overflow-x: auto } summary { cursor: pointer }
 @media print { main { max-width: none; padding: 0 } figure, table, tr { break-inside: avoid } h2 { break-after: avoid } .wide { overflow: visible } details > * { display: block } }
 ";
 
@@ -312,6 +357,32 @@ mod tests {
         for bad in ["Fit<b>", "M&M", "k\"1", "<x>", "y<y>", "<evil>"] {
             assert!(!text.contains(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn backticks_become_code() {
+        assert_eq!(prose("`k<1` and `S` end ` here"), "<code>k&lt;1</code> and <code>S</code> end ` here");
+        assert_eq!(prose("plain"), "plain");
+    }
+
+    /// Estimates at bounds have no row; without priors and flags there are no such columns.
+    #[test]
+    fn leaves_out_what_says_nothing() {
+        let nan = f64::NAN;
+        let correlations = vec![1.0, nan, -0.5, nan, nan, nan, -0.5, nan, 1.0];
+        let row = |name: &str| ParameterRow { name: name.into(), bounds: (0.0, 1.0), ..ParameterRow::default() };
+        let report = FitReport {
+            parameters: vec![row("first"), row("held"), row("last")],
+            identifiability: Some(Identifiability { combinations: vec!["+0.71 a -0.71 b".into()], correlations }),
+            ..report()
+        };
+        let text = html(&report);
+        let matrix = &text[text.find("class=\"matrix\"").expect("a matrix")..];
+        let matrix = &matrix[..matrix.find("</table>").expect("its end")];
+        assert!(matrix.contains("first") && matrix.contains("-0.50") && !matrix.contains("held"), "{matrix}");
+        assert!(!text.contains("<th>prior</th>") && !text.contains("<th>flag</th>"));
+        assert!(text.contains("<li><code>+0.71 a -0.71 b</code></li>"));
+        assert!(!html(&FitReport { identifiability: None, ..report }).contains("Identifiability"));
     }
 
     #[test]
