@@ -779,6 +779,35 @@ fn sweeps_have_exact_ends_one_column_each_and_the_same_bytes() {
     assert!(run("3").out == one.out && run("7").out == one.out);
 }
 
+#[test]
+fn nothing_that_a_simulation_is_told_is_ignored() {
+    let text = DECAY.replace("state S", "input feed [uM/s] = 0\n  state S").replace("-k*S", "feed - k*S");
+    let study = |block: &str| format!("use Decay from \"m.twin\"\nstudy Run of Decay {{\n{block}\n}}\n");
+    let room = Room::new(&[("m.twin", &text), ("f.csv", "time,feed,S,run\n0,0.1,1,a\n1,0.2,2,a\n")]);
+    for (block, code) in [
+        ("simulate { until = 1; rtol = 1e-6 [s] }", "E0602"),
+        ("simulate { until = 1; step 0.1 [s] via euler; method = tsit5 }", "E0107"),
+        ("simulate { until = 1; data \"f.csv\" by run { time <- time [s]; feed <- feed [uM/s] } }", "E0107"),
+        ("simulate { until = 1; data \"f.csv\" { time <- time [s]; S <- S [uM] initial } }", "E0606"),
+        ("simulate { until = 1; data \"f.csv\" { time <- time [s]; y <- S [uM] } }", "E0606"),
+        ("simulate { until = 1 }\n  sweep k in [0.1, 0.2] { points = 5 }", "E0107"),
+        ("simulate { until = 1 }\n  sweep k in [0.1, 0.2] log", "E0107"),
+        ("simulate { until = 1 }\n  sweep k in 0.1 .. 0.2 { point = 5 }", "E0603"),
+    ] {
+        fs::write(room.path().join("s.twin"), study(block)).expect("a file");
+        room.run(&["check", "s.twin"]).ends(1).says(code);
+        room.run(&["sim", "s.twin"]).ends(1).says(code);
+    }
+    // The command line counts more than the file.
+    fs::write(room.path().join("s.twin"), study("simulate { until = 1; step 0.5 [s] via euler }")).expect("a file");
+    let end = |args: &[&str]| {
+        let out = room.run(&[&["sim", "s.twin"], args].concat()).ends(0).out.clone();
+        out.lines().last().and_then(|row| row.split(',').nth(1)?.parse::<f64>().ok()).expect("a number")
+    };
+    assert_eq!(end(&[]), 2.0 * 0.75 * 0.75);
+    assert!((end(&["--method", "rk4"]) - 2.0 * (-0.5_f64).exp()).abs() < 1e-3);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn watching_checks_again_after_each_change() {

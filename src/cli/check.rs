@@ -136,10 +136,12 @@ fn check_study(study: &Study, file: &str, sources: &mut SourceMap, diagnostics: 
     let is_fit = !study.estimates.is_empty() || study.experiments.iter().any(|e| !e.data.is_empty());
     if is_fit {
         bind::bind(study, file, &files::FsLoader, sources, diagnostics);
-        return;
     }
     let variation = Variation { starts: &study.starts, events: &study.events };
-    let Some(flat) = flatten(&study.model, &variation, diagnostics) else { return };
+    // A fit has reported what is wrong with the model already.
+    let mut known = Diagnostics::default();
+    let found = if is_fit { &mut known } else { &mut *diagnostics };
+    let Some(flat) = flatten(&study.model, &variation, found) else { return };
     if let Some(simulate) = study.simulate.as_ref().filter(|simulate| !simulate.forcing.is_empty()) {
         bind::read_forcing(study, &simulate.forcing, &flat, file, &files::FsLoader, sources, diagnostics);
     }

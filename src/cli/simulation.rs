@@ -78,6 +78,16 @@ const MOST_RUNS: usize = 1_000_000;
 /// Checks the settings of a `simulate` block.
 pub fn check(simulate: &Simulate, diagnostics: &mut Diagnostics) {
     simulate.settings.check("simulate", SETTINGS, diagnostics);
+    if let (Some((via, span)), Some(setting)) = (&simulate.via, simulate.settings.get("method"))
+        && setting.key_span.source == span.source
+    {
+        diagnostics.push(
+            Diagnostic::new(Code("E0107"), setting.key_span, "the integrator is given twice")
+                .at("again here")
+                .label(*span, format!("`{via}` is named here"))
+                .help("keep one of the two"),
+        );
+    }
 }
 
 /// One run.
@@ -168,10 +178,9 @@ fn options(simulate: &Simulate, flat: &FlatModel, params: &[f64]) -> Result<Opti
         Some(value) => Tolerance::Scalar(value),
         None => Tolerance::PerState(bind::absolute_tolerances(flat, params, rtol)),
     };
-    let method = match &simulate.via {
-        Some((name, _)) => method(name)?,
-        None => settings.word("method").and_then(Method::from_name).unwrap_or_default(),
-    };
+    // Both are there only where the command line says `--method`, which counts more than the file.
+    let via = simulate.via.as_ref().map(|(name, _)| name.as_str());
+    let method = settings.word("method").or(via).map_or(Ok(Method::default()), method)?;
     let fixed_step = if method.is_grid() { simulate.step.or(simulate.output) } else { None };
     if method.is_grid() && fixed_step.is_none() {
         return Err(Failure::new("E0409", format!("`{}` needs a step", method.name()))

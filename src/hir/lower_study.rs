@@ -815,6 +815,14 @@ impl Lower<'_> {
         }];
         settings.check("sweep", TABLE, self.diagnostics);
         if let Some(choices) = clauses.choices {
+            let points = settings.get("points").map(|setting| ("points", setting.key_span));
+            let flag = clauses.flags.first().map(|(_, span)| ("a scale", *span));
+            for (what, at) in points.into_iter().chain(flag) {
+                self.report(
+                    Diagnostic::new(Code("E0107"), at, format!("{what} has no meaning beside a list of values"))
+                        .at("remove this"),
+                );
+            }
             let mut values = Vec::with_capacity(choices.len());
             for choice in choices {
                 match choice {

@@ -112,6 +112,43 @@ pub fn read_forcing(
     sources: &mut SourceMap,
     diagnostics: &mut Diagnostics,
 ) -> Option<Forcing> {
+    let mut is_forcing_only = true;
+    for set in sets {
+        if let Some((name, span)) = &set.by {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code("E0107"),
+                    *span,
+                    format!("a simulation is one run: `by {name}` has no meaning here"),
+                )
+                .at("remove this")
+                .help("keep the rows of one run in the file"),
+            );
+            is_forcing_only = false;
+        }
+        for binding in &set.bindings {
+            let is_forced = match binding.target {
+                BindTarget::Time => true,
+                BindTarget::Symbol(symbol) => {
+                    matches!(study.model.symbol(symbol).kind, SymbolKind::Input | SymbolKind::Disturbance)
+                }
+            };
+            if !is_forced || binding.is_initial {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code("E0606"),
+                        binding.span,
+                        format!("a simulation reads inputs and disturbances, and `{}` is none", binding.name),
+                    )
+                    .help("give start values and parameters with `start`"),
+                );
+                is_forcing_only = false;
+            }
+        }
+    }
+    if !is_forcing_only {
+        return None;
+    }
     let data = sets.to_vec();
     let experiment = Experiment { data, ..Experiment::default() };
     let groups = read(study, &experiment, model, file, loader, sources, diagnostics)?;

@@ -297,7 +297,7 @@ mod tests {
                 let s = d.add(x, y);
                 d.mul(s, x)
             }),
-            "\\left(x + y_{1}\\right) \\, x"
+            "x \\, \\left(x + y_{1}\\right)"
         );
         assert_eq!(
             written(|d, x, y| {
