@@ -169,6 +169,7 @@ fn waterfall(report: &FitReport) -> Figure {
     let mut objectives: Vec<f64> = report.starts.iter().map(|s| s.objective).filter(|o| o.is_finite()).collect();
     objectives.sort_by(f64::total_cmp);
     let best = objectives.first().copied().unwrap_or(0.0);
+    let worst = objectives.last().copied().unwrap_or(0.0);
     let at_best: (Vec<f64>, Vec<f64>) = split(&objectives, best, |distance| distance <= NEAR_BEST);
     let others = split(&objectives, best, |distance| distance > NEAR_BEST);
     let n_failed = report.starts.len() - objectives.len();
@@ -180,7 +181,12 @@ fn waterfall(report: &FitReport) -> Figure {
     let panel = Panel {
         title: String::new(),
         x: Axis { range: Some((0.0, report.starts.len() as f64 + 1.0)), ..Axis::new("start, best first") },
-        y: Axis { is_log: true, ..Axis::new("objective − best + 0.01") },
+        // At least a decade, so that ends which differ by rounding alone look alike.
+        y: Axis {
+            is_log: true,
+            range: Some((NEAR_BEST / 2.0, (2.0 * (worst - best + NEAR_BEST)).max(10.0 * NEAR_BEST))),
+            ..Axis::new("objective − best + 0.01")
+        },
         series,
     };
     Figure {
