@@ -57,6 +57,10 @@ pub(super) struct Unsettled {
     pub untyped: HashSet<SymbolId>,
     /// The unit of time could not be read.
     pub is_time_untyped: bool,
+    /// Names that are declared twice: what fits only the second declaration is no further mistake.
+    pub doubled: HashSet<String>,
+    /// Values that a variant replaces.
+    pub overridden: HashSet<SymbolId>,
     /// Expressions passed a limit; nothing further is checked.
     pub is_too_large: bool,
     /// There are errors already, so that what cannot be inferred is no further mistake.
@@ -231,6 +235,7 @@ impl Lower<'_> {
         }
         if let Some(first) = self.model.names.get(&name) {
             let first = self.model.symbol(*first).span;
+            self.unsettled.doubled.insert(name.clone());
             self.report(
                 Diagnostic::new(Code("E0202"), entry.name.span, format!("`{name}` is declared twice"))
                     .at("again here")
@@ -436,6 +441,9 @@ impl Lower<'_> {
             | SymbolKind::Observable => {
                 let (word, span) = (self.model.symbol(symbol).kind.word(), self.model.symbol(symbol).span);
                 let name = text(&ode.target);
+                if self.unsettled.doubled.contains(&name) {
+                    return;
+                }
                 self.report(
                     Diagnostic::new(
                         Code("E0205"),

@@ -120,6 +120,9 @@ impl Lower<'_> {
         );
         if !is_assignable {
             let (word, declared, name) = (target.kind.word(), target.span, target.name.clone());
+            if self.unsettled.doubled.contains(&name) {
+                return None;
+            }
             self.report(
                 Diagnostic::new(
                     Code("E0506"),

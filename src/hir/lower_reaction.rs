@@ -133,6 +133,9 @@ impl Lower<'_> {
             if !matches!(self.model.symbol(symbol).kind, SymbolKind::Species { .. }) {
                 let found = self.model.symbol(symbol);
                 let (word, declared, name) = (found.kind.word(), found.span, text(&term.species));
+                if self.unsettled.doubled.contains(&name) {
+                    return None;
+                }
                 self.report(
                     Diagnostic::new(
                         Code("E0205"),

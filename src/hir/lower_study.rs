@@ -270,7 +270,22 @@ impl Lower<'_> {
         }
         let value = self.value(value);
         let value = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).in_unit_of(symbol, value);
+        self.in_range(symbol, value);
         Some(Start { symbol, indices, value, span })
+    }
+
+    /// E0608 for a constant start value outside of the declared range.
+    fn in_range(&mut self, symbol: SymbolId, value: ExprId) {
+        let found = self.model.symbol(symbol);
+        let of = |e: Option<ExprId>| e.and_then(|e| constant(&self.model, e));
+        let (Some(start), low, high) = (of(Some(value)), of(found.low), of(found.high)) else { return };
+        if low.is_some_and(|low| start < low) || high.is_some_and(|high| start > high) {
+            let shown = |e: Option<f64>| e.map(|e| e.to_string()).unwrap_or_default();
+            let title = format!("`{}` starts at {start}, outside of its range {} .. {}", found.name, shown(low), shown(high));
+            let d = Diagnostic::new(Code("E0608"), self.model.expr(value).span, title).at("given here");
+            let d = d.label(found.span, "declared with its range").help("give a value inside, or widen the range");
+            self.report(d);
+        }
     }
 
     /// E0205 where the symbol is of a kind that `what` is not for.
@@ -659,6 +674,11 @@ impl Lower<'_> {
         for statement in directive.block.iter().flat_map(|b| &b.statements) {
             match &statement.kind {
                 StatementKind::Setting(setting) => match (setting.name.text.as_str(), &setting.value) {
+                    (key @ ("until" | "output"), Value::List(..) | Value::Expr(ast::Expr { kind: ast::ExprKind::Text(_), .. })) => {
+                        let at = setting.value.span();
+                        let d = Diagnostic::new(Code("E0602"), at, format!("`{key}` expects a time")).at("not a number");
+                        self.report(d.help(format!("write a number with its unit, as in `{key} = 10 [s]`")));
+                    }
                     ("until", Value::Expr(e)) => simulate.until = self.constant_time(e),
                     ("output", Value::Expr(e)) => simulate.output = self.constant_time(e),
                     _ => simulate.settings.list.extend(self.setting(setting)),

@@ -130,7 +130,8 @@ impl Models<'_> {
                 check_units::check(&mut model, &unsettled, self.strict, self.sources, &mut self.inferred, &mut own);
             }
             model.is_faulty = is_unread || own.has_errors();
-            lints::check(&model, &mut own);
+            lints::check(&model, &unsettled.overridden, &mut own);
+            model.is_faulty |= own.has_errors();
             model
         });
         // A variant is lowered anew, and what is wrong with its base was said before.
@@ -311,5 +312,6 @@ impl Lower<'_> {
         let symbol = &mut self.model.symbols[id.0 as usize];
         symbol.value = Some(value);
         symbol.dist = None;
+        self.unsettled.overridden.insert(id);
     }
 }

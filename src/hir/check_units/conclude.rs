@@ -33,9 +33,20 @@ impl Checker<'_> {
                 }
             }
         }
+        // A model whose written units are all `[1]` is one of pure numbers.
+        let is_pure = !is_strict && self.is_pure();
         // Units that hang on one unknown are one mistake: the first is reported and then taken as known.
         for (k, is_used) in unsolved {
+            if let Some(unit) = self.solver.solution(k as u32).filter(|_| is_pure) {
+                self.model.symbols[k].unit = Some(unit);
+                continue;
+            }
             if self.unsettled.is_quiet || self.solver.solution(k as u32).is_some() {
+                continue;
+            }
+            if is_pure {
+                self.model.symbols[k].unit = Some(Unit::one());
+                self.solver.equate(&Form::unknown(k as u32), &Form::known(Unit::one()));
                 continue;
             }
             let candidates = self.solver.candidates(k as u32);
@@ -87,6 +98,17 @@ impl Checker<'_> {
             .collect();
         used.extend(self.model.odes.iter().map(|o| o.symbol.0));
         used
+    }
+
+    /// True where every unit that is written is `1`.
+    fn is_pure(&self) -> bool {
+        let is_one = |unit: &Option<Unit>| unit.as_ref().is_none_or(Unit::is_one);
+        is_one(&self.model.time_unit)
+            && self.model.symbols.iter().all(|s| !s.is_unit_written || is_one(&s.unit))
+            && self.model.exprs.iter().all(|e| match &e.kind {
+                ExprKind::Number { unit, .. } => is_one(unit),
+                _ => true,
+            })
     }
 
     /// `--strict` and no unit anywhere.

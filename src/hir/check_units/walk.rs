@@ -328,6 +328,7 @@ impl Checker<'_> {
                 .at(format!("[{}]", form.known))
                 .help("divide the base by a reference first, as in `(x/K)^n`"),
             );
+            return None;
         }
         self.pure_form()
     }

@@ -1,0 +1,1 @@
+//! What the user sees: one minimal wrong text for each mistake, and exactly what is said about it.
