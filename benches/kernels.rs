@@ -5,13 +5,18 @@
 //! times the Rust function or compile time grows faster than size^1.1. Ratios are of the fastest of many interleaved
 //! rounds, which a busy machine disturbs least.
 
+#[path = "../tests/jit/models.rs"]
+mod models;
+
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use twinc::expr::{Dag, Leaf, NodeId};
-use twinc::jit::kernel::Compiler;
-use twinc::jit::plan::{Plan, PlanOptions};
+use twinc::flat::FlatModel;
+use twinc::jit::math::SliceFunction;
+use twinc::jit::{Compiler, Kernels, Needs, Options, Plan, PlanOptions};
 use twinc::system::{At, Work};
 
 const LARGEST_RATIO: f64 = 1.3;
@@ -155,7 +160,7 @@ fn start() -> [f64; 20] {
     x
 }
 
-/// Nanoseconds a call of each function: the fastest of 200 interleaved rounds.
+/// Nanoseconds a call of each function: the fastest of 400 interleaved rounds.
 fn time_pair(mut a: impl FnMut(), mut b: impl FnMut()) -> (f64, f64) {
     const CALLS: u32 = 2_000;
     let mut best = (f64::INFINITY, f64::INFINITY);
@@ -192,77 +197,119 @@ fn pollution_ratio(compiler: &Compiler) -> f64 {
     ours / theirs
 }
 
-/// A chain of reversible reactions and saturating steps: n species, n − 1 rates.
-fn chain_graph(dag: &mut Dag, n: u32) -> Vec<NodeId> {
-    let x: Vec<NodeId> = (0..n).map(|i| dag.leaf(Leaf::State(i))).collect();
-    let mut rates = Vec::with_capacity(n as usize);
-    for i in 0..n - 1 {
-        let (forward, half) = (dag.leaf(Leaf::Param(2 * i)), dag.leaf(Leaf::Param(2 * i + 1)));
-        let from = x[i as usize];
-        let top = dag.mul(forward, from);
-        let bottom = dag.add(half, from);
-        rates.push(dag.div(top, bottom));
-    }
-    (0..n as usize)
-        .map(|i| {
-            let mut terms = Vec::new();
-            if i > 0 {
-                terms.push((1.0, rates[i - 1]));
-            }
-            if i + 1 < n as usize {
-                terms.push((-1.0, rates[i]));
-            }
-            dag.sum(&terms)
-        })
-        .collect()
-}
-
-/// Seconds to plan and to compile the chain's right-hand side: the fastest of five.
-fn chain_time(compiler: &Compiler, n: u32) -> (f64, f64) {
-    let mut dag = Dag::new();
-    let rows = chain_graph(&mut dag, n);
-    let mut best = (f64::INFINITY, f64::INFINITY);
+/// Seconds from equations to machine code of all that `needs` says, derivatives included: the fastest of five.
+fn compile_time(model: &Arc<FlatModel>, needs: Needs, what: &str) -> f64 {
+    let mut best = f64::INFINITY;
+    let mut detail = String::new();
     for _ in 0..5 {
         let begin = Instant::now();
-        let plan = Plan::new(&dag, &rows, &PlanOptions::default());
-        let planned = begin.elapsed().as_secs_f64();
-        let begin = Instant::now();
-        let kernels = compiler.compile(&[plan]).expect("the kernel compiles");
-        let compiled = begin.elapsed().as_secs_f64();
-        black_box(&kernels);
-        best = (best.0.min(planned), best.1.min(compiled));
+        let kernels = Kernels::compile(model.clone(), &Options::default()).expect("the kernels compile");
+        kernels.prepare(needs).expect("the kernels compile");
+        let total = begin.elapsed().as_secs_f64();
+        if total < best {
+            best = total;
+            let timings = kernels.timings();
+            let plan: f64 = timings.iter().map(|t| t.plan.as_secs_f64() * 1e3).sum();
+            let compile: f64 = timings.iter().map(|t| t.compile.as_secs_f64() * 1e3).sum();
+            detail = format!("differentiate and plan {plan:.2}, compile {compile:.2}");
+        }
     }
-    println!("chain of {n}: plan {:.2} ms, compile {:.2} ms", best.0 * 1e3, best.1 * 1e3);
+    println!("{what}, {} states: {:.2} ms ({detail})", model.states.len(), best * 1e3);
     best
+}
+
+/// Nanoseconds a reaction of one evaluation of the chain's right-hand side, by chunk size.
+fn chain_run(compiler: &Compiler, n: u32) {
+    let model = models::chain(n);
+    let rows: Vec<NodeId> = model.states.iter().map(|s| s.rhs).collect();
+    let (x, p) = (vec![0.5; n as usize], vec![1.5; 2 * n as usize]);
+    let mut dx = vec![0.0; n as usize];
+    for chunk_size in [125, 250, 500, 1_000, 2_000] {
+        let plan = Plan::new(&model.dag, &rows, &PlanOptions { chunk_size, ..PlanOptions::default() });
+        let begin = Instant::now();
+        let kernel = compiler.compile(&[plan]).expect("the kernel compiles").remove(0);
+        let compiled = begin.elapsed().as_secs_f64() * 1e3;
+        let mut work = Work { scratch: vec![0.0; kernel.n_slots()] };
+        let mut best = f64::INFINITY;
+        for _ in 0..200 {
+            let begin = Instant::now();
+            kernel.call(At { t: 0.0, x: &x, u: &[], d: &[], p: &p }, &mut work, black_box(&mut dx));
+            best = best.min(begin.elapsed().as_secs_f64());
+        }
+        let ns = best / f64::from(n) * 1e9;
+        println!("chain of {n} in chunks of {chunk_size}: compile {compiled:.1} ms, run {ns:.2} ns a reaction");
+    }
+}
+
+/// Nanoseconds an element of each slice routine, and of the library's function.
+fn slice_times() {
+    let arguments: Vec<f64> = (0..1024).map(|i| 0.01 + 0.0093 * f64::from(i)).collect();
+    let time = |f: &mut dyn FnMut(&mut [f64])| {
+        let mut best = f64::INFINITY;
+        let mut values = arguments.clone();
+        for _ in 0..300 {
+            values.copy_from_slice(&arguments);
+            let begin = Instant::now();
+            f(black_box(&mut values));
+            best = best.min(begin.elapsed().as_secs_f64());
+        }
+        best / arguments.len() as f64 * 1e9
+    };
+    let library: [fn(f64) -> f64; 5] = [f64::exp, f64::ln, f64::tanh, f64::sin, f64::cos];
+    for (function, library) in SliceFunction::ALL.into_iter().zip(library) {
+        let slice = time(&mut |v| function.apply_slice(v));
+        let portable = time(&mut |v| function.apply_portable(v));
+        let single = time(&mut |v| v.iter_mut().for_each(|x| *x = function.apply(*x)));
+        let library = time(&mut |v| v.iter_mut().for_each(|x| *x = library(*x)));
+        println!(
+            "{}: slice {slice:.2} ns, portable slice {portable:.2} ns, one by one {single:.2} ns, library {library:.2} ns",
+            function.name()
+        );
+    }
+}
+
+/// Nanoseconds of one call of a slice routine on few elements.
+fn short_slice_times() {
+    for function in SliceFunction::ALL {
+        let mut line = format!("{} of", function.name());
+        for len in [1, 2, 3, 4, 5, 8, 12, 16] {
+            let mut values = [0.5; 16];
+            let mut best = f64::INFINITY;
+            for _ in 0..200 {
+                let begin = Instant::now();
+                for _ in 0..500 {
+                    values[..len].fill(0.7);
+                    function.apply_slice(black_box(&mut values[..len]));
+                }
+                best = best.min(begin.elapsed().as_secs_f64() / 500.0 * 1e9);
+            }
+            line += &format!(" {len}: {best:.1} ns,");
+        }
+        println!("{line}");
+    }
 }
 
 fn main() -> ExitCode {
     let check = std::env::args().any(|a| a == "--check");
     let compiler = Compiler::new().expect("this machine has a back end");
     let ratio = (0..3).map(|_| pollution_ratio(&compiler)).fold(f64::INFINITY, f64::min);
+    let all = Needs::SIMULATION | Needs::STIFF | Needs::SENSITIVITIES;
+    compile_time(&models::rich(), all, "small model, all of sensitivities");
+    compile_time(&models::chain(1_000), all, "chain, all of sensitivities");
+    let stiff = Needs::SIMULATION | Needs::STIFF;
+    let times = [100, 1_000, 10_000].map(|n| compile_time(&models::chain(n), stiff, "chain, all of stiff simulation"));
+    let exponent = (times[2] / times[1]).log10();
+    println!("growth from 1,000 to 10,000 species: size^{exponent:.2}");
+    chain_run(&compiler, 10_000);
+    slice_times();
+    short_slice_times();
     if check && ratio > LARGEST_RATIO {
         eprintln!("the kernel costs {ratio:.2} times the Rust function; at most {LARGEST_RATIO} is allowed");
         return ExitCode::FAILURE;
     }
-    for n in [20, 100, 1_000, 10_000] {
-        chain_time(&compiler, n);
+    if check && exponent > LARGEST_EXPONENT {
+        eprintln!("compile time grows as size^{exponent:.2}; at most {LARGEST_EXPONENT} is allowed");
+        return ExitCode::FAILURE;
     }
-    {
-        let kernels = compiler.compile(&[Plan::new(&Dag::new(), &[], &PlanOptions::default())]).unwrap();
-        let mut work = Work::default();
-        let x = start();
-        let r = time_pair(
-            || {
-                kernels[0].call(
-                    At { t: 0.0, x: black_box(&x), u: &[], d: &[], p: black_box(&CONSTANTS) },
-                    &mut work,
-                    &mut [],
-                )
-            },
-            || (),
-        );
-        println!("empty call {r:?}");
-    }
-    let _ = LARGEST_EXPONENT;
     ExitCode::SUCCESS
 }

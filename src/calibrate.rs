@@ -9,6 +9,7 @@
 //! declared units appear only where a system is called and where a result is reported. Nothing here reads a clock or
 //! a file: [`multistart::Watch`] is how a caller measures time and writes checkpoints.
 
+pub mod bind;
 pub mod confidence;
 pub mod experiment;
 pub mod likelihood;

@@ -3,7 +3,9 @@
 //! This is one of the few places that touch files, clocks, terminals and environment variables. Each verb has a file;
 //! [`failure`] holds the exit codes, [`console`] the two streams, [`render`] and [`machine`] the diagnostics.
 
+mod additions;
 mod args;
+mod calibrate;
 mod check;
 mod config;
 mod console;
@@ -17,13 +19,19 @@ mod fit_report;
 mod fit_run;
 mod fix;
 mod fmt;
+mod inspect;
 mod interrupt;
 mod machine;
 mod new;
+mod prepare;
 mod progress;
 pub mod render;
 mod run_folder;
+mod sim;
+mod sim_run;
+mod simulation;
 mod target;
+mod test;
 
 pub use files::{FsLoader, FsSink};
 
@@ -122,6 +130,10 @@ fn verb_name(verb: &Verb) -> &'static str {
         Verb::Init => "init",
         Verb::Check(_) => "check",
         Verb::Fmt(_) => "fmt",
+        Verb::Inspect(_) => "inspect",
+        Verb::Test(_) => "test",
+        Verb::Sim(_) => "sim",
+        Verb::Calibrate(_) => "calibrate",
         Verb::Explain(_) => "explain",
         Verb::Completions(_) => "completions",
         Verb::Doctor(_) => "doctor",
@@ -130,12 +142,15 @@ fn verb_name(verb: &Verb) -> &'static str {
 
 /// `sources` takes every text that is read, so that a failure's labels can be shown.
 fn dispatch(cli: &Cli, config: &Config, console: &mut Console, sources: &mut SourceMap) -> Result<Exit, Failure> {
-    let _ = &sources;
     match &cli.verb {
         Verb::New(args) => new::run(&args.folder, console),
         Verb::Init => new::run(std::path::Path::new(""), console),
         Verb::Check(args) => check::run(args, console),
         Verb::Fmt(args) => fmt::run(args, console),
+        Verb::Inspect(args) => inspect::run(args, console, sources),
+        Verb::Test(args) => test::run(args, console, sources),
+        Verb::Sim(args) => sim::run(args, console, sources),
+        Verb::Calibrate(args) => calibrate::run(args, console, sources),
         Verb::Explain(args) => explain::run(args, console),
         Verb::Completions(args) => {
             let mut script = Vec::new();

@@ -7,17 +7,36 @@
 //! **Invariant.** A kernel computes the interpreter's operations in the interpreter's order. With
 //! [`Options::strict_math`] the results are the interpreter's bit for bit; without it, exp, ln, tanh, sin and cos are
 //! the routines of [`math`], which differ from the library's in the last place.
+//!
+//! ```
+//! use twinc::expr::{Dag, Leaf};
+//! use twinc::jit::{Compiler, Plan, PlanOptions};
+//! use twinc::system::{At, Work};
+//!
+//! let mut dag = Dag::new();
+//! let (x, k) = (dag.leaf(Leaf::State(0)), dag.leaf(Leaf::Param(0)));
+//! let rate = dag.mul(k, x);
+//! let decay = dag.neg(rate);
+//! let plan = Plan::new(&dag, &[decay], &PlanOptions::default());
+//! let kernel = Compiler::new()?.compile(&[plan])?.remove(0);
+//! let mut dx = [0.0];
+//! kernel.call(At { t: 0.0, x: &[2.0], u: &[], d: &[], p: &[0.25] }, &mut Work::default(), &mut dx);
+//! assert_eq!(dx, [-0.5]);
+//! # Ok::<(), twinc::jit::CompileError>(())
+//! ```
 
 pub mod emit;
 mod events;
 pub mod kernel;
 pub mod kernels;
 pub mod math;
+pub mod parts;
 pub mod plan;
 mod system;
 
 pub use kernel::{Compiler, Direction, Kernel};
-pub use kernels::{Kernels, Needs, Options, Part, Timing};
+pub use kernels::{Kernels, Options};
+pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
 
 /// Why no machine code could be made.
@@ -26,4 +45,7 @@ pub enum CompileError {
     /// Cranelift or the operating system refused; the text is theirs.
     #[error("no machine code could be made: {0}")]
     Backend(String),
+    /// The derivatives need more nodes than [`crate::limits::MAX_DAG_NODES`].
+    #[error("the derivatives of the equations are larger than the limit")]
+    TooLarge,
 }

@@ -12,7 +12,7 @@ pub const MAX_STATEMENTS: usize = 200_000;
 pub const MAX_NESTING: usize = 256;
 /// Operators above one another in one expression, counted along its deepest branch (E0112); a sum of so many terms is
 /// one such branch. Stages walk expressions recursively, so this bounds their stack.
-pub const MAX_EXPRESSION_DEPTH: usize = 4_000;
+pub const MAX_EXPRESSION_DEPTH: usize = 2_000;
 /// Diagnostics kept of one run; the rest is dropped.
 pub const MAX_DIAGNOSTICS: usize = 1_000;
 /// Texts that imports may bring into one run (E0204).

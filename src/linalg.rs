@@ -1,10 +1,11 @@
 //! Linear algebra of the solvers: compressed sparse columns, dense and sparse LU. Slices in, slices out.
 //!
 //! [`ShiftedLu`] is what the implicit methods use: it factorises `shift I - J` straight from the values of a
-//! [`CscPattern`] and chooses between [`DenseLu`] and [`SparseLu`] by size and fill.
+//! [`CscPattern`] and chooses between [`DenseLu`] and [`SparseLu`] by the work each takes.
 
 pub mod csc;
 pub mod dense;
+mod elimination;
 pub mod shifted;
 pub mod sparse;
 

@@ -1,12 +1,10 @@
 //! Calibration against published results and closed forms.
 
+mod linear;
+mod multi;
 mod stat5;
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-
-use twinc::calibrate::{FitSettings, StartRecord, Watch, multistart};
+use twinc::calibrate::FitSettings;
 use twinc::integrate::Method;
 use twinc::optimize::{Local, Objective};
 use twinc::system::closure::ClosureSystem;
@@ -106,63 +104,4 @@ fn stat5_gradient_equals_central_differences() {
             assert!(error < 1e-5 * norm, "{}: {error:e} of {norm:e}", method.name());
         }
     }
-}
-
-/// Nanoseconds of processor time that this thread has used, by the kernel's account; zero where there is none.
-fn thread_cpu_ns() -> u64 {
-    std::fs::read_to_string("/proc/thread-self/schedstat")
-        .ok()
-        .and_then(|text| text.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
-}
-
-/// Adds up the processor time of starts.
-#[derive(Default)]
-struct Clock {
-    began: Mutex<std::collections::HashMap<usize, u64>>,
-    total: Mutex<u64>,
-}
-
-impl Watch for Clock {
-    fn started(&self, index: usize) {
-        self.began.lock().unwrap().insert(index, thread_cpu_ns());
-    }
-
-    fn finished(&self, record: &StartRecord) {
-        let began = self.began.lock().unwrap()[&record.index];
-        *self.total.lock().unwrap() += thread_cpu_ns() - began;
-    }
-}
-
-/// The bar of the project, measured with an optimised build:
-/// `CARGO_PROFILE_TEST_OPT_LEVEL=3 TWINC_REFERENCE_DIR=... cargo test --test main calibrate::stat5_multistart -- --ignored --nocapture`
-#[test]
-#[ignore = "500 fits; run with an optimised build"]
-fn stat5_multistart_finds_the_published_optimum() {
-    let mut n_found = 0;
-    for seed in 1..=5 {
-        let settings = FitSettings { starts: 100, seed, method: method_from_env(), ..FitSettings::default() };
-        let Some(problem) = stat5::problem(&settings, 1e-7) else { return };
-        let clock = Clock::default();
-        let never = Arc::new(AtomicBool::new(false));
-        let fits = multistart::run(&problem, &settings, Vec::new(), &never, &clock).unwrap();
-        let seconds = *clock.total.lock().unwrap() as f64 * 1e-9;
-        let at = |target: f64| fits.starts.iter().filter(|s| (s.objective - target).abs() <= 0.01).count();
-        let evaluations: usize = fits.starts.iter().map(|s| s.n_evaluations).sum();
-        let failures: usize = fits.starts.iter().map(|s| s.n_failures).sum();
-        println!(
-            "seed {seed}: {} of 100 at 138.222, {} at 147.544; {evaluations} evaluations, {failures} failed, {seconds:.2} CPU s; best {:.5}",
-            at(138.222),
-            at(147.544),
-            fits.best().unwrap().objective
-        );
-        assert!(at(138.222) >= 1, "seed {seed}");
-        assert!(seconds < 20.0, "{seconds}");
-        n_found += at(138.222);
-    }
-    assert!(n_found >= 40, "{n_found} of 500");
-}
-
-fn method_from_env() -> Method {
-    std::env::var("M").ok().and_then(|m| Method::from_name(&m)).unwrap_or_default()
 }

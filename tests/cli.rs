@@ -353,3 +353,258 @@ fn fmt_leaves_a_broken_file_alone() {
     room.run(&["fmt", "m.twin"]).ends(1).says("E0101").says("not formatted");
     assert_eq!(fs::read_to_string(room.path().join("m.twin")).ok().as_deref(), Some(BROKEN));
 }
+
+const DECAY: &str = "model Decay {\n  time [s]\n  param k [1/s] = 0.5 in 0.01 .. 10\n  state S [uM] = 2\n  S' = -k*S\n  observe y [uM] = S ~ Normal(sd = 0.1)\n  expect S(2 [s]) = 0.7357588823428847 [uM] within 1e-7 [uM]\n}\n";
+
+/// y = 2 exp(-0.5 t) without noise.
+const DECAY_DATA: &str = "t,y\n0,2\n1,1.2130613194252668\n2,0.7357588823428847\n4,0.2706705664732254\n";
+
+fn fit_study(starts: usize) -> String {
+    format!(
+        "use Decay from \"decay.twin\"\nstudy Fit of Decay {{\n  data \"data.csv\" {{ time <- t [s]; y <- y [uM] }}\n  estimate k\n  fit trust_region {{ starts = {starts} }}\n}}\n"
+    )
+}
+
+fn fit_room(starts: usize) -> Room {
+    Room::new(&[("decay.twin", DECAY), ("fit.twin", &fit_study(starts)), ("data.csv", DECAY_DATA)])
+}
+
+/// The one folder below `runs/<study>`.
+fn run_folder(room: &Room, study: &str) -> std::path::PathBuf {
+    let mut folders = fs::read_dir(room.path().join("runs").join(study)).expect("runs").flatten();
+    folders.next().expect("a run").path()
+}
+
+#[test]
+fn sim_writes_a_table_to_stdout() {
+    let room = Room::new(&[("decay.twin", DECAY)]);
+    let ended = room.run(&["sim", "decay.twin", "--until", "2000 [ms]", "--output", "1", "--rtol", "1e-9"]);
+    ended.ends(0);
+    assert_eq!(ended.err, "");
+    let rows: Vec<&str> = ended.out.lines().collect();
+    assert_eq!(rows[0], "time [s],S [uM],y [uM]");
+    let last: Vec<f64> = rows[3].split(',').filter_map(|cell| cell.parse().ok()).collect();
+    assert!(last[0] == 2.0 && (last[1] - 2.0 * (-1.0_f64).exp()).abs() < 1e-7, "{rows:?}");
+    let again = room.run(&["sim", "decay.twin", "--until", "2000 [ms]", "--output", "1", "--rtol", "1e-9"]);
+    assert_eq!(ended.out, again.out);
+}
+
+#[test]
+fn sim_sets_sweeps_and_draws_a_plot() {
+    let room = Room::new(&[("decay.twin", DECAY)]);
+    let sweep = "k in 0.1 .. 0.3 { points = 3 }";
+    let args = ["sim", "decay.twin", "--until", "1", "--output", "1", "--set", "S=4 [uM]", "--sweep", sweep];
+    let ended = room.run(&[&args[..], &["--plot", "p.svg", "--out", "t.csv"]].concat());
+    ended.ends(0).prints_nothing();
+    let table = fs::read_to_string(room.path().join("t.csv")).expect("a table");
+    assert!(table.starts_with("k [1/s],time [s],S [uM],y [uM]\n0.1,0,4,4\n"), "{table}");
+    assert_eq!(table.lines().count(), 7);
+    assert!(fs::read_to_string(room.path().join("p.svg")).expect("a plot").starts_with("<svg"));
+    room.run(&["sim", "decay.twin", "--until", "1", "--set", "kk=4"]).ends(1).says("E0201").says("<command line>");
+    room.run(&["sim", "decay.twin", "--set", "k"]).ends(2).says("path=value");
+}
+
+#[test]
+fn sim_that_blows_up_points_at_the_state_and_keeps_its_rows() {
+    let text = "model Up {\n  time [s]\n  param k [1/(uM*s)] = 1\n  state S [uM] = 1\n  S' = k*S^2\n}\n";
+    let room = Room::new(&[("up.twin", text)]);
+    let ended = room.run(&["sim", "up.twin", "--until", "2", "--output", "0.5"]);
+    ended.ends(3).says("E070").says("up.twin:4:9");
+    assert!(ended.out.lines().count() >= 2, "{}", ended.out);
+}
+
+#[test]
+fn several_models_are_listed() {
+    let room = Room::new(&[("m.twin", &format!("{MODEL}{}", MODEL.replace("model M", "model N")))]);
+    room.run(&["sim", "m.twin", "--until", "1"]).ends(2).says("E0803").says("`M`, `N`");
+    room.run(&["sim", "m.twin:N", "--until", "1"]).ends(0);
+    room.run(&["inspect", "m.twin:Q"]).ends(2).says("E0803");
+}
+
+#[test]
+fn calibrate_finds_the_rate_and_leaves_a_run_folder() {
+    let room = fit_room(4);
+    let ended = room.run(&["calibrate", "fit.twin"]);
+    ended.ends(0);
+    assert!(ended.out.contains("k ") && ended.out.contains("0.5"), "{}", ended.out);
+    let folder = run_folder(&room, "Fit");
+    for name in ["manifest.json", "result.json", "starts.jsonl", "trajectory.csv", "predictions.csv", "report.html"] {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    assert!(folder.join("plots/fit.svg").is_file() && folder.join("timing.jsonl").is_file());
+    let result: Value = serde_json::from_slice(&fs::read(folder.join("result.json")).expect("a result")).expect("JSON");
+    let k = result["parameters"][0]["value"].as_f64().expect("an estimate");
+    assert!((k - 0.5).abs() < 1e-4, "{k}");
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(folder.join("manifest.json")).expect("a file")).expect("JSON");
+    assert_eq!(manifest["state"], "finished");
+    let names: Vec<&str> =
+        manifest["recipe"]["sources"].as_array().expect("sources").iter().filter_map(|s| s["name"].as_str()).collect();
+    assert!(names.contains(&"data.csv") && names.contains(&"decay.twin"), "{names:?}");
+}
+
+#[test]
+fn equal_runs_have_equal_bytes_whatever_the_threads() {
+    let mut seen = Vec::new();
+    for threads in ["1", "3"] {
+        let room = fit_room(6);
+        room.run(&["calibrate", "fit.twin", "--threads", threads]).ends(0);
+        let folder = run_folder(&room, "Fit");
+        let files =
+            ["result.json", "starts.jsonl", "trajectory.csv", "predictions.csv", "report.html", "plots/fit.svg"];
+        seen.push(files.map(|name| fs::read(folder.join(name)).expect("a file")));
+    }
+    assert!(seen[0] == seen[1]);
+}
+
+#[test]
+fn a_missing_column_shows_the_header() {
+    let room = fit_room(2);
+    fs::write(room.path().join("data.csv"), "t,product\n0,2\n").expect("a file");
+    for verb in ["check", "calibrate"] {
+        room.run(&[verb, "fit.twin"])
+            .ends(1)
+            .says("E0601")
+            .says("no column `y`")
+            .says("columns are `t`, `product`")
+            .says("data.csv:1:1");
+    }
+    assert!(!room.path().join("runs").exists());
+}
+
+#[test]
+fn bad_cells_are_pointed_at() {
+    for (data, code, place) in [
+        ("t,y\n0,2\n1,n.d.\n", "E0604", "data.csv:3:3"),
+        ("t,y\n0,2\n1,NaN\n", "E0604", "data.csv:3:3"),
+        ("t,y\n0,2\n,\n", "E0605", "data.csv:3"),
+        ("", "E0605", "data.csv"),
+    ] {
+        let room = fit_room(2);
+        fs::write(room.path().join("data.csv"), data).expect("a file");
+        room.run(&["check", "fit.twin"]).ends(1).says(code).says(place);
+    }
+}
+
+#[test]
+fn unsorted_and_repeated_times_are_fine() {
+    let room = fit_room(2);
+    let data = "t,y\n4,0.2706705664732254\n0,2\n1,1.2130613194252668\n1,1.2130613194252668\n2,\n";
+    fs::write(room.path().join("data.csv"), data).expect("a file");
+    room.run(&["check", "fit.twin"]).ends(0).says("W0105");
+    let ended = room.run(&["calibrate", "fit.twin"]);
+    ended.ends(0);
+    assert!(ended.out.contains("4 measurements"), "{}", ended.out);
+}
+
+#[test]
+fn estimates_need_bounds_and_known_settings() {
+    let room = fit_room(2);
+    fs::write(room.path().join("decay.twin"), DECAY.replace(" in 0.01 .. 10", "")).expect("a file");
+    room.run(&["check", "fit.twin"]).ends(1).says("E0607").says("estimate k in");
+    let room = fit_room(2);
+    fs::write(room.path().join("fit.twin"), fit_study(2).replace("starts", "strats")).expect("a file");
+    room.run(&["check", "fit.twin"]).ends(1).says("E0603").says("did you mean `starts`?");
+    let room = fit_room(2);
+    room.run(&["calibrate", "fit.twin", "--set", "fit.strats=3"]).ends(1).says("E0603").says("<command line>");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_fit_keeps_its_finished_starts() {
+    let room = fit_room(1_000_000);
+    let binary = assert_cmd::cargo::cargo_bin("twinc");
+    let mut child = std::process::Command::new(binary)
+        .current_dir(room.path())
+        .args(["calibrate", "fit.twin", "--threads", "1", "--no-config"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    // Waits for the first finished start, not for a time.
+    let begun = std::time::Instant::now();
+    let has_start = || {
+        let folders = fs::read_dir(room.path().join("runs/Fit")).into_iter().flatten().flatten();
+        folders.into_iter().any(|f| fs::metadata(f.path().join("starts.jsonl")).is_ok_and(|m| m.len() > 0))
+    };
+    while !has_start() && begun.elapsed().as_secs() < 60 {
+        std::thread::yield_now();
+    }
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    let folder = run_folder(&room, "Fit");
+    let starts = fs::read_to_string(folder.join("starts.jsonl")).expect("starts");
+    assert!(starts.lines().count() >= 1);
+    assert!(starts.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(folder.join("manifest.json")).expect("a file")).expect("JSON");
+    assert_eq!(manifest["state"], "interrupted");
+    assert!(folder.join("report.html").is_file());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_up_in_a_run_loses_no_estimate() {
+    let room = fit_room(40);
+    let binary = assert_cmd::cargo::cargo_bin("twinc");
+    // Room for the manifest and the first starts, not for the report.
+    let mut command = Command::new("sh");
+    let script = format!("trap '' XFSZ; ulimit -f 8; {} calibrate fit.twin --no-config", binary.display());
+    command.current_dir(room.path()).arg("-c").arg(script);
+    let ended = Ended::of(command);
+    ended.ends(2).says("E0802").says("is kept in");
+    assert!(ended.out.contains("k ") && ended.out.contains("0.5"), "the estimates are printed: {ended:#?}");
+    let folder = run_folder(&room, "Fit");
+    let starts = fs::read_to_string(folder.join("starts.jsonl")).expect("starts");
+    assert!(starts.lines().count() >= 1);
+}
+
+#[test]
+fn test_compares_snapshots_and_assertions() {
+    let room = Room::new(&[("decay.twin", DECAY)]);
+    room.run(&["test", "decay.twin"]).ends(1).says("E0805").says("--accept");
+    room.run(&["test", "decay.twin", "--accept"]).ends(0).says("accepted decay.snap");
+    room.run(&["test", "decay.twin"]).ends(0).prints_nothing().says("1 model, 1 assertion: all hold");
+    fs::write(room.path().join("decay.twin"), DECAY.replace("-k*S", "-k*S*0.999")).expect("a file");
+    let changed = room.run(&["test", "decay.twin"]);
+    changed.ends(1).says("E0805").says("E0706");
+    assert!(changed.out.contains("-  S' = ") && changed.out.contains("+  S' = "), "{}", changed.out);
+}
+
+#[test]
+fn inspect_prints_one_canonical_text() {
+    let room = Room::new(&[("decay.twin", DECAY)]);
+    let ended = room.run(&["inspect", "decay.twin"]);
+    ended.ends(0);
+    insta::assert_snapshot!("inspect_decay", ended.out);
+    assert_eq!(room.run(&["inspect", "decay.twin"]).out, ended.out);
+    let part = room.run(&["inspect", "decay.twin", "--view", "odes"]);
+    assert!(part.out.contains("S' = ") && !part.out.contains("kernels"));
+    let document = room.run(&["inspect", "decay.twin", "--format", "json"]).ends(0).json();
+    assert_eq!(document["result"]["params"][0]["name"], "k");
+}
+
+/// Every section of the error index shows a model that gives its code, and a repair that gives no error.
+#[test]
+fn the_error_index_shows_what_it_says() {
+    let index = include_str!("../docs/errors.md");
+    let mut wrong = Vec::new();
+    for section in index.split("\n## ").skip(1) {
+        let code = &section[..5];
+        let blocks: Vec<&str> =
+            section.split("```twin\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let [shows, repair] = blocks[..] else { continue };
+        let room = Room::new(&[("shows.twin", shows), ("repair.twin", repair), ("e.csv", "t,y\n0,1\n1,0.9\n")]);
+        let strict: &[&str] = if code == "E0305" { &["--strict"] } else { &[] };
+        let found = room.run(&[&["check", "shows.twin"], strict].concat());
+        if !found.err.contains(&format!("[{code}]")) {
+            wrong.push(format!("{code} is not shown:\n{}", found.err));
+        }
+        let repaired = room.run(&[&["check", "repair.twin"], strict].concat());
+        if repaired.code != Some(0) || repaired.err.contains(&format!("[{code}]")) {
+            wrong.push(format!("{code} is not repaired:\n{}", repaired.err));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

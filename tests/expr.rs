@@ -4,7 +4,7 @@ mod conserved;
 mod derivatives;
 mod networks;
 mod printing;
-mod programs;
+pub(crate) mod programs;
 
 use num_dual::{Dual64, HyperDual64};
 use programs::{N_PARAMS, N_STATES, Program, programs};

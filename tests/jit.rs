@@ -1,1 +1,9 @@
-//! jit
+//! Kernels against independent truth: the interpreter for values, dual numbers for derivatives.
+
+mod events;
+mod life;
+mod math;
+mod models;
+mod plans;
+mod random;
+mod system;

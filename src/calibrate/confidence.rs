@@ -12,7 +12,10 @@ use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 
 use crate::optimize::trust_region::Side;
+use crate::optimize::{EvalError, Local};
 
+use super::likelihood::Problem;
+use super::multistart::StartRecord;
 use super::parameter::Parameter;
 
 /// Eigenvalues of the scaled information below this share of the largest are rounding, not information.
@@ -35,7 +38,7 @@ pub struct Interval {
     pub high: Option<f64>,
     /// The bound that holds it.
     pub at_bound: Option<Side>,
-    /// False where it takes part in a direction that is not identifiable.
+    /// False where it takes part in a direction that is not identifiable, or is held by a bound.
     pub is_identifiable: bool,
 }
 
@@ -65,6 +68,17 @@ pub struct Confidence {
     pub eigenvalues: Vec<f64>,
     /// What the data do not determine.
     pub unidentifiable: Vec<Combination>,
+}
+
+/// Judges the end of a start.
+///
+/// # Errors
+/// Where the objective has no value there, as at a failed start.
+pub fn of_start(problem: &Problem, record: &StartRecord, level: f64) -> Result<Confidence, EvalError> {
+    let mut evaluator = problem.evaluator(None).map_err(|error| EvalError::new(error.to_string()))?;
+    let mut local = Local::zeros(record.theta.len());
+    evaluator.information(&record.theta, &mut local)?;
+    Ok(assess(problem.parameters(), &record.theta, &record.at_bounds, &local.hessian, level))
 }
 
 /// Judges an estimate `theta` (search scale) by the information there: `n × n`, column major, on the search scale.
@@ -222,10 +236,8 @@ mod tests {
         let information = [16.0, 24.0, 24.0, 56.0];
         let c = assess(&parameters, &[1.0, 2.0], &[None, None], &information, 0.95);
         let expected = [[0.25 * 14.0 / 20.0, -0.25 * 6.0 / 20.0], [-0.25 * 6.0 / 20.0, 0.25 * 4.0 / 20.0]];
-        for a in 0..2 {
-            for b in 0..2 {
-                assert!((c.covariance[a][b] - expected[a][b]).abs() < 1e-12);
-            }
+        for (found, expected) in c.covariance.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((found - expected).abs() < 1e-12);
         }
         assert!((c.correlation[0][1] + 6.0 / (14.0_f64 * 4.0).sqrt()).abs() < 1e-12);
         assert!((c.intervals[1].high.unwrap() - (2.0 + 1.959964 * 0.05_f64.sqrt())).abs() < 1e-6);

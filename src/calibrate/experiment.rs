@@ -18,6 +18,15 @@ pub enum Target {
     Start(usize),
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Param(param) => write!(f, "parameter {param}"),
+            Target::Start(state) => write!(f, "the start of state {state}"),
+        }
+    }
+}
+
 /// An estimated parameter stands at a place of the system. One parameter may stand at several places, and in several
 /// experiments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,7 +109,7 @@ pub enum CalibrateError {
         name: String,
     },
     /// A prior with arguments outside their range.
-    #[error("the prior of `{name}` is {prior:?}, but {must}")]
+    #[error("the prior of `{name}` is {}, but {must}", written(*.prior))]
     Prior {
         /// The parameter.
         name: String,
@@ -110,7 +119,7 @@ pub enum CalibrateError {
         must: &'static str,
     },
     /// An index without its thing.
-    #[error("experiment `{experiment}` names {what} {index}, but there are {count}")]
+    #[error("{what} {index} is named{}, but there are {count}", place(.experiment))]
     Index {
         /// The experiment.
         experiment: String,
@@ -121,8 +130,18 @@ pub enum CalibrateError {
         /// How many there are.
         count: usize,
     },
+    /// The wrong number of parameters.
+    #[error("{found} parameters are given{}, but the system has {expected}", place(.experiment))]
+    Params {
+        /// The experiment.
+        experiment: String,
+        /// How many are given.
+        found: usize,
+        /// The system's.
+        expected: usize,
+    },
     /// A target set twice.
-    #[error("two estimated parameters set {target:?} of experiment `{experiment}`")]
+    #[error("two estimated parameters set {target}{}", place(.experiment))]
     Twice {
         /// The experiment.
         experiment: String,
@@ -130,7 +149,7 @@ pub enum CalibrateError {
         target: Target,
     },
     /// Data for an observable without a distribution.
-    #[error("`{observable}` has data in experiment `{experiment}`, but no noise such as `~ Normal(sd = ...)`")]
+    #[error("`{observable}` has data{}, but no noise such as `~ Normal(sd = ...)`", place(.experiment))]
     NoNoise {
         /// The experiment.
         experiment: String,
@@ -138,7 +157,7 @@ pub enum CalibrateError {
         observable: String,
     },
     /// A value that its distribution cannot give.
-    #[error("`{observable}` is {value} at time {time} in experiment `{experiment}`, but must be {must}")]
+    #[error("`{observable}` is {value} at time {time}{}, but must be {must}", place(.experiment))]
     Value {
         /// The experiment.
         experiment: String,
@@ -152,7 +171,7 @@ pub enum CalibrateError {
         must: &'static str,
     },
     /// A measurement before the start.
-    #[error("`{observable}` is measured at time {time} in experiment `{experiment}`, which starts at {t0}")]
+    #[error("`{observable}` is measured at time {time}, before the start at {t0}{}", place(.experiment))]
     BeforeStart {
         /// The experiment.
         experiment: String,
@@ -164,13 +183,29 @@ pub enum CalibrateError {
         t0: f64,
     },
     /// The integration's own check.
-    #[error("experiment `{experiment}`: {error}")]
+    #[error("{error}{}", place(.experiment))]
     Integration {
         /// The experiment.
         experiment: String,
         /// What is wrong.
         error: ProblemError,
     },
+}
+
+/// ` in experiment ...`, where it has a name.
+pub(super) fn place(experiment: &str) -> String {
+    if experiment.is_empty() { String::new() } else { format!(" in experiment `{experiment}`") }
+}
+
+/// A distribution as a model writes it.
+fn written(distribution: Distribution) -> String {
+    match distribution {
+        Distribution::Normal { mean, sd } => format!("Normal(mean = {mean}, sd = {sd})"),
+        Distribution::LogNormal { median, gsd } => format!("LogNormal(median = {median}, gsd = {gsd})"),
+        Distribution::Uniform { low, high } => format!("Uniform({low}, {high})"),
+        Distribution::LogUniform { low, high } => format!("LogUniform({low}, {high})"),
+        Distribution::Laplace { location, scale } => format!("Laplace(location = {location}, scale = {scale})"),
+    }
 }
 
 /// Checks bounds and prior.
@@ -220,7 +255,10 @@ impl Experiment {
             true => Ok(()),
             false => Err(CalibrateError::Index { experiment: self.name.clone(), what, index, count }),
         };
-        index("parameters up to", self.params.len().max(1) - 1, dims.n_params.max(1))?;
+        if self.params.len() != dims.n_params {
+            let (found, expected) = (self.params.len(), dims.n_params);
+            return Err(CalibrateError::Params { experiment: self.name.clone(), found, expected });
+        }
         let mut targets = Vec::new();
         for link in &self.links {
             index("estimated parameter", link.parameter, n_parameters)?;

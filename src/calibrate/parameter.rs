@@ -79,10 +79,17 @@ impl Parameter {
         (self.scale.to_search(low), self.scale.to_search(high))
     }
 
-    /// The value at a point of the search scale, within the bounds also after rounding.
+    /// The value at a point of the search scale; on a bound of the search scale it is the bound itself, although a
+    /// logarithm and back would round.
     pub fn value(&self, search: f64) -> f64 {
         let (low, high) = self.bounds();
-        self.scale.to_value(search).max(low).min(high)
+        if search <= self.scale.to_search(low) {
+            low
+        } else if search >= self.scale.to_search(high) {
+            high
+        } else {
+            self.scale.to_value(search).max(low).min(high)
+        }
     }
 
     /// dvalue/dsearch where the value is `value`.

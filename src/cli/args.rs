@@ -1,5 +1,6 @@
 //! The command line as clap reads it. One struct per verb; what they do stands in the verb's own file.
 
+use super::target::{Assignment, parse_assignment};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -85,6 +86,14 @@ pub enum Verb {
     Check(CheckArgs),
     /// Bring files into the one layout
     Fmt(FmtArgs),
+    /// Print what a compiled model is
+    Inspect(InspectArgs),
+    /// Run the assertions of models and compare their compiled form with the accepted one
+    Test(TestArgs),
+    /// Simulate a study or a model; the table goes to standard output
+    Sim(SimArgs),
+    /// Fit a study to its data; leaves a run folder with a report
+    Calibrate(CalibrateArgs),
     /// Explain a diagnostic code with a failing model and its repair
     Explain(ExplainArgs),
     /// Print a completion script for a shell
@@ -129,6 +138,118 @@ pub struct FmtArgs {
     /// Write nothing; print what would change
     #[arg(long)]
     pub diff: bool,
+}
+
+/// `twinc inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The file, and which of its models if there are several
+    #[arg(value_name = "FILE[:MODEL]")]
+    pub file: String,
+    /// Print only this; may be repeated
+    #[arg(long, value_enum)]
+    pub view: Vec<InspectView>,
+    /// Say how long each stage took
+    #[arg(long)]
+    pub timings: bool,
+}
+
+/// What `inspect` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InspectView {
+    /// Declared quantities with units, bounds and start values
+    Symbols,
+    /// The same
+    Units,
+    /// Reactions and equations
+    Odes,
+    /// Events and breakpoints
+    Events,
+    /// The Jacobian entry by entry
+    Jacobian,
+    /// The picture of the Jacobian
+    Sparsity,
+    /// Operations of each kernel
+    Kernels,
+    /// The schedule of the right-hand side
+    Plan,
+    /// The code of the right-hand side
+    Clif,
+}
+
+/// `twinc test`
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// `.twin` files with models
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Write the snapshots instead of comparing
+    #[arg(long)]
+    pub accept: bool,
+}
+
+/// `twinc sim`
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// The file, and what to run in it if there are several
+    #[arg(value_name = "FILE[:NAME]")]
+    pub file: String,
+    /// End time, such as 40 or "40 [min]"
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Distance of output times
+    #[arg(long, value_name = "TIME")]
+    pub output: Option<String>,
+    /// Integrator: auto, tsit5, rodas5p, euler, rk4
+    #[arg(long, value_name = "NAME")]
+    pub method: Option<String>,
+    /// Relative tolerance
+    #[arg(long)]
+    pub rtol: Option<f64>,
+    /// Absolute tolerance of every state
+    #[arg(long)]
+    pub atol: Option<f64>,
+    /// Set a quantity or a setting, such as k=0.3, "T=40 [degC]" or simulate.draws=100
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_assignment)]
+    pub set: Vec<Assignment>,
+    /// Vary a quantity, such as "k in 0.1 .. 10 { points = 5 }"
+    #[arg(long, value_name = "SWEEP")]
+    pub sweep: Vec<String>,
+    /// Write the table to this file (.csv, or .parquet where built in) instead of standard output
+    #[arg(short, long = "out", value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Draw the trajectory as SVG
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Keep the run in a new folder below this one
+    #[arg(long, value_name = "FOLDER")]
+    pub runs: Option<PathBuf>,
+    /// Use the plain library functions, for bit-for-bit equality with the interpreter
+    #[arg(long)]
+    pub strict_math: bool,
+}
+
+/// `twinc calibrate`
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// The file, and which of its studies if there are several
+    #[arg(value_name = "FILE[:STUDY]")]
+    pub file: String,
+    /// Number of starts; short for --set fit.starts=N
+    #[arg(long, value_name = "N")]
+    pub starts: Option<u64>,
+    /// Seed of the starts; short for --set fit.seed=N
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Set a quantity or a setting, such as k=0.3 or fit.tolerance=1e-9
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_assignment)]
+    pub set: Vec<Assignment>,
+    /// Below which folder the run is kept
+    #[arg(long, value_name = "FOLDER", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Use the plain library functions, for bit-for-bit equality with the interpreter
+    #[arg(long)]
+    pub strict_math: bool,
 }
 
 /// `twinc explain`

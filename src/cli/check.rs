@@ -4,9 +4,11 @@ use super::args::CheckArgs;
 use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::target::Target;
-use super::{files, fix, render};
+use super::{files, fix, render, simulation};
+use crate::calibrate::bind;
 use crate::diag::Diagnostics;
-use crate::hir;
+use crate::flat::{self, Variation, flatten};
+use crate::hir::{self, Study};
 use crate::source::{SourceFile, SourceId, SourceMap};
 use serde_json::{Value, json};
 
@@ -84,9 +86,47 @@ pub fn check(target: &Target, strict: bool) -> Result<Checked, Failure> {
 fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked {
     let mut diagnostics = Diagnostics::default();
     let module = hir::load(&mut sources, root, None, &files::FsLoader, strict, &mut diagnostics);
-    crate::flat::check(&module, &mut diagnostics);
-    diagnostics.sort();
-    Checked { sources, root, diagnostics, module }
+    for study in &module.studies {
+        bind::check_fit(study, &mut diagnostics);
+        if let Some(simulate) = &study.simulate {
+            simulation::check(simulate, &mut diagnostics);
+        }
+    }
+    flat::check(&module, &mut diagnostics);
+    // Data make sense only where names, units and equations do.
+    if !diagnostics.has_errors() {
+        let file = sources.get(root).name.clone();
+        for study in &module.studies {
+            check_study(study, &file, &mut sources, &mut diagnostics);
+        }
+    }
+    Checked { sources, root, diagnostics: without_guesses(diagnostics), module }
+}
+
+/// Where there are errors, a parameter may only seem unused: its use may stand in what could not be read.
+fn without_guesses(found: Diagnostics) -> Diagnostics {
+    if !found.has_errors() {
+        return found;
+    }
+    let mut kept = Diagnostics::default();
+    for diagnostic in found.into_iter().filter(|diagnostic| diagnostic.code.0 != "W0101") {
+        kept.push(diagnostic);
+    }
+    kept
+}
+
+/// What a study adds to its model: start values, events, data, estimates.
+fn check_study(study: &Study, file: &str, sources: &mut SourceMap, diagnostics: &mut Diagnostics) {
+    let is_fit = !study.estimates.is_empty() || study.experiments.iter().any(|e| !e.data.is_empty());
+    if is_fit {
+        bind::bind(study, file, &files::FsLoader, sources, diagnostics);
+        return;
+    }
+    let variation = Variation { starts: &study.starts, events: &study.events };
+    let Some(flat) = flatten(&study.model, &variation, diagnostics) else { return };
+    if let Some(simulate) = study.simulate.as_ref().filter(|simulate| !simulate.forcing.is_empty()) {
+        bind::read_forcing(study, &simulate.forcing, &flat, file, &files::FsLoader, sources, diagnostics);
+    }
 }
 
 /// Applies repairs until none is left, then writes the file once.

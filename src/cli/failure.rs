@@ -84,11 +84,6 @@ impl Failure {
     pub fn from_diagnostics(diagnostics: Diagnostics) -> Failure {
         Failure { exit: exit_of(&diagnostics), diagnostics }
     }
-
-    /// An ending without anything more to say.
-    pub fn silent(exit: Exit) -> Failure {
-        Failure { exit, diagnostics: Diagnostics::default() }
-    }
 }
 
 /// The ending that a list of diagnostics calls for: the first error decides.

@@ -70,7 +70,7 @@ fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-fn scale_word(scale: Scale) -> &'static str {
+pub fn scale_word(scale: Scale) -> &'static str {
     match scale {
         Scale::Linear => "linear",
         Scale::Log => "log",
@@ -82,15 +82,14 @@ fn objective_name(fit: &Fit<'_>) -> &'static str {
     if has_priors { "negative log-posterior" } else { "negative log-likelihood" }
 }
 
-/// What is wrong with an estimate, in a few words; empty where nothing is.
+/// What is wrong with an estimate, in a few words; empty where nothing is. Nothing more is known of one at its bound.
 fn flag(found: &Found<'_>, i: usize) -> String {
-    let bound = match found.best.at_bounds[i] {
-        Some(Side::Low) => Some("at lower bound"),
-        Some(Side::High) => Some("at upper bound"),
-        None => None,
-    };
-    let vague = (!found.confidence.intervals[i].is_identifiable).then_some("not identifiable");
-    bound.into_iter().chain(vague).collect::<Vec<_>>().join(", ")
+    match found.best.at_bounds[i] {
+        Some(Side::Low) => "at lower bound".into(),
+        Some(Side::High) => "at upper bound".into(),
+        None if found.confidence.intervals[i].is_identifiable => String::new(),
+        None => "not identifiable".into(),
+    }
 }
 
 /// The table on the terminal.

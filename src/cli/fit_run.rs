@@ -11,8 +11,10 @@ use super::progress::Progress;
 use super::run_folder::{RunFolder, State};
 use super::{interrupt, machine};
 use crate::calibrate::{Confidence, FitSettings, MultiStart, Problem, StartRecord, Watch, confidence, multistart};
+use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::{plot, report, table};
 use crate::optimize::Local;
+use crate::source::{SourceMap, Span};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -36,6 +38,10 @@ pub struct Fit<'a> {
     pub settings: &'a FitSettings,
     /// Units of the estimated parameters.
     pub param_units: &'a [String],
+    /// Where each is written to be estimated.
+    pub param_spans: &'a [Span],
+    /// The texts these places are in.
+    pub texts: &'a SourceMap,
     /// Names and units of the states, as in the systems of all experiments.
     pub states: &'a [(String, String)],
     /// Unit of time.
@@ -83,7 +89,7 @@ pub fn run(fit: &Fit<'_>, folder: &RunFolder, console: &mut Console) -> Result<E
             no_start(&starts).help("simulate the model at its declared values first; see `twinc explain E0705`")
         );
     };
-    let found = conclude(fit, &starts, best)?;
+    let found = conclude(fit, best)?;
     let (confidence, curves) = (&found.0, &found.1);
     let found = Found { starts: &starts, best, confidence, curves };
     let result = fit_report::result(fit, &found);
@@ -95,6 +101,7 @@ pub fn run(fit: &Fit<'_>, folder: &RunFolder, console: &mut Console) -> Result<E
         value["folder"] = json!(folder.path().display().to_string());
         console.result(value);
     }
+    console.report(vague(fit, &found), fit.texts);
     write_all(fit, &found, &result, folder)?;
     folder.close(if is_interrupted { State::Interrupted } else { State::Finished })?;
     console.say(format!("results: {}", folder.path().join("report.html").display()));
@@ -113,6 +120,22 @@ pub fn run(fit: &Fit<'_>, folder: &RunFolder, console: &mut Console) -> Result<E
     Ok(Exit::Fine)
 }
 
+/// W0109 for each parameter that the data do not determine.
+fn vague(fit: &Fit<'_>, found: &Found<'_>) -> Diagnostics {
+    let mut warnings = Diagnostics::default();
+    let each = found.confidence.intervals.iter().zip(&found.best.at_bounds).zip(fit.param_spans);
+    for ((interval, at_bound), span) in each {
+        if at_bound.is_none() && !interval.is_identifiable {
+            let title = format!("`{}` cannot be identified from these data", interval.name);
+            warnings.push(
+                Diagnostic::new(Code("W0109"), *span, title)
+                    .help("measure more, fix it, or give it a prior; the report names the combination"),
+            );
+        }
+    }
+    warnings
+}
+
 fn no_start(starts: &MultiStart) -> Failure {
     let mut reasons: Vec<(usize, String)> = Vec::new();
     for start in &starts.starts {
@@ -128,8 +151,7 @@ fn no_start(starts: &MultiStart) -> Failure {
 }
 
 /// Confidence and curves at the best point.
-fn conclude(fit: &Fit<'_>, starts: &MultiStart, best: &StartRecord) -> Result<(Confidence, Vec<Curve>), Failure> {
-    let _ = starts;
+fn conclude(fit: &Fit<'_>, best: &StartRecord) -> Result<(Confidence, Vec<Curve>), Failure> {
     let failed = |why: String| Failure::new("E0702", format!("the best point cannot be evaluated again: {why}"));
     let mut evaluator = fit.problem.evaluator(None).map_err(|error| failed(error.to_string()))?;
     let n = fit.problem.parameters().len();

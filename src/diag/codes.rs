@@ -96,6 +96,7 @@ pub const REGISTRY: &[(&str, &str)] = &[
     ("E0704", "events repeat without time going on"),
     ("E0705", "no start of a fit could be evaluated"),
     ("E0706", "a numeric assertion does not hold"),
+    ("E0707", "no machine code can be made for the model"),
     ("E0801", "a file cannot be read"),
     ("E0802", "a file cannot be written"),
     ("E0803", "the name asked for is not in the file or not unique"),

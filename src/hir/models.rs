@@ -221,6 +221,8 @@ impl Models<'_> {
         self.get(file, &base_name, diagnostics)?;
         let (mut model, unsettled) = self.unchecked(base_file, base_statement, diagnostics)?;
         model.base = Some(base_name.clone());
+        // What the base asserts of its own values says nothing of others.
+        model.expects.clear();
         model.name = name.text.clone();
         model.span = Some(name.span);
         let mut lower = Lower::new(self.files, self.sources, file, model, diagnostics);

@@ -30,13 +30,14 @@ impl Norm {
     pub fn of(&self, error: &[f64], z: &[f64], z_new: &[f64], scales: &[f64]) -> f64 {
         let n = self.atol.len();
         let mut largest: f64 = 0.0;
-        let blocks = if self.with_sensitivities { 1 + scales.len() } else { 1 };
+        let m = scales.len();
+        let blocks = if self.with_sensitivities { 1 + m } else { 1 };
         for block in 0..blocks {
-            let range = block * n..(block + 1) * n;
             // A sensitivity times the size of theta compares with the state.
             let scale = if block == 0 { 1.0 } else { scales[block - 1] };
             let mut sum = 0.0;
-            for (i, k) in range.enumerate() {
+            for i in 0..n {
+                let k = if block == 0 { i } else { n + i * m + block - 1 };
                 let tolerance = self.atol[i] + self.rtol * scale * z[k].abs().max(z_new[k].abs());
                 let ratio = scale * error[k] / tolerance.max(f64::MIN_POSITIVE);
                 sum += ratio * ratio;

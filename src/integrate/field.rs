@@ -1,7 +1,8 @@
 //! The vector field that the formulas integrate: the system with its forcing filled in and, behind the state, one
 //! block of sensitivities for each direction.
 //!
-//! The augmented state is `z = (x, s_1, ..., s_m)` with `s_j' = ∂f/∂x s_j + ∂f/∂p dp/dtheta_j`. Evaluation times are
+//! The augmented state is `z = (x, S)`, S being `n × m` in row-major order (the sensitivities of one state stand
+//! together, so that all inner loops run over the directions), with `S' = ∂f/∂x S + ∂f/∂p dp/dtheta`. Evaluation times are
 //! kept strictly between the breakpoints on either side, so that a branch on time never leaks across one.
 
 use super::forcing::{Forcing, Segment};
@@ -36,11 +37,14 @@ impl Directions {
         &self.entries[self.starts[j]..self.starts[j + 1]]
     }
 
-    /// `out += A q_j`, A having the columns of the parameters.
-    pub fn mul_add(&self, j: usize, pattern: &CscPattern, values: &[f64], out: &mut [f64]) {
-        for &(param_idx, weight) in self.params(j) {
-            for (row, k) in pattern.column(param_idx) {
-                out[row] += values[k] * weight;
+    /// `out += weight A q`, A having the columns of the parameters; `out` is row major with m columns.
+    pub fn mul_add(&self, pattern: &CscPattern, values: &[f64], weight: f64, out: &mut [f64]) {
+        let m = self.scales.len();
+        for j in 0..m {
+            for &(param_idx, share) in self.params(j) {
+                for (row, k) in pattern.column(param_idx) {
+                    out[row * m + j] += values[k] * (share * weight);
+                }
             }
         }
     }
@@ -166,26 +170,20 @@ impl<'s> Field<'s> {
         self.statistics.jacobians += 1;
     }
 
-    /// `ds_j += weight (jac s_j + par q_j)` for all directions.
+    /// `ds += weight (jac s + par q)` for all directions; `s, ds: n × m`, row major.
     pub fn add_linear(&self, jac: &[f64], par: &[f64], weight: f64, s: &[f64], ds: &mut [f64]) {
         let pattern = self.system.jacobian_pattern();
-        let (col_ptr, row_idx) = (pattern.col_ptr(), pattern.row_idx());
-        let by_params = self.system.parameter_pattern();
-        for (j, (s_j, ds_j)) in s.chunks_exact(self.n.max(1)).zip(ds.chunks_exact_mut(self.n.max(1))).enumerate() {
-            for (col, &value) in s_j.iter().enumerate() {
-                let value = value * weight;
+        let (col_ptr, row_idx, m) = (pattern.col_ptr(), pattern.row_idx(), self.m);
+        for (col, s_row) in s.chunks_exact(m.max(1)).enumerate() {
+            for k in col_ptr[col]..col_ptr[col + 1] {
+                let value = jac[k] * weight;
                 if value != 0.0 {
-                    for k in col_ptr[col]..col_ptr[col + 1] {
-                        ds_j[row_idx[k]] += jac[k] * value;
-                    }
-                }
-            }
-            for &(param_idx, share) in self.directions.params(j) {
-                for (row, k) in by_params.column(param_idx) {
-                    ds_j[row] += par[k] * (share * weight);
+                    let start = row_idx[k] * m;
+                    ds[start..start + m].iter_mut().zip(s_row).for_each(|(out, s)| *out += value * s);
                 }
             }
         }
+        self.directions.mul_add(self.system.parameter_pattern(), par, weight, ds);
     }
 
     /// `df` = df/dt at fixed x, the slopes of inputs and disturbances included. Returns false where it is zero.

@@ -250,9 +250,7 @@ impl Rodas5p {
                 if field.segment.is_sloped && dt != 0.0 {
                     field.add_linear(&self.forcing_jac, &self.forcing_par, dt, &z[n..], s_part);
                 }
-                for block in s_part.chunks_exact_mut(n.max(1)) {
-                    self.lu.solve(block);
-                }
+                self.lu.solve_rows(s_part, field.m);
                 field.statistics.solves += field.m as u64;
             }
         }
@@ -288,5 +286,31 @@ fn add_stages(out: &mut [f64], scale: f64, weights: &[f64], stages: &[f64]) {
         if weight != 0.0 {
             out.iter_mut().zip(stage).for_each(|(value, u)| *value += weight * u);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tsit5::tests::{number, row, table};
+    use super::*;
+
+    #[test]
+    fn the_coefficients_are_the_published_ones() {
+        let Some(published) = table("rodas5p") else { return };
+        assert_eq!(GAMMA, number(&published["gamma"]));
+        assert_eq!(TIMES.to_vec(), row(&published["c"]));
+        assert_eq!(D.to_vec(), row(&published["d"]));
+        for i in 0..STAGES {
+            assert_eq!(A[i], &row(&published["A"][i])[..i]);
+            assert_eq!(C[i], &row(&published["C"][i])[..i]);
+        }
+        for (weights, published) in H.iter().zip(published["H"].as_array().expect("rows")) {
+            assert_eq!(weights.to_vec(), row(published));
+        }
+        // The step uses these two: the last stage's point plus its increment is the solution, and the increment the error.
+        let mut solution = A[STAGES - 1].to_vec();
+        solution.push(1.0);
+        assert_eq!(solution, row(&published["m"]));
+        assert_eq!(row(&published["e"]), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
     }
 }

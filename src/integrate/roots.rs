@@ -186,14 +186,14 @@ impl RootWatch {
 /// Time that advances by less than this share of its value has not advanced, as far as an event storm is concerned.
 const NO_PROGRESS: f64 = 1e-10;
 
-/// Narrows `[low, high]`, where `f(low) <= 0 < f(high) = f_high`, to neighbouring times on either side of a root.
+/// Narrows `[begin, end]`, where `f(begin) <= 0 < f(end) = f_end`, to neighbouring times on either side of a root.
 ///
 /// The regula falsi in its Illinois form (Dowell and Jarratt 1971, BIT 11, 168–174), with a bisection wherever two
 /// steps have not halved the bracket.
-fn bracket(low: f64, high: f64, f_high: f64, f: &mut dyn FnMut(f64) -> f64) -> (f64, f64) {
-    let (mut low, mut high, mut f_high) = (low, high, f_high);
-    let resolution = 2.0 * f64::EPSILON * low.abs().max(high.abs());
-    let mut f_low = f(low);
+fn bracket(begin: f64, end: f64, f_end: f64, f: &mut dyn FnMut(f64) -> f64) -> (f64, f64) {
+    let (mut low, mut high, mut f_high) = (begin, end, f_end);
+    let resolution = 2.0 * f64::EPSILON * begin.abs().max(end.abs());
+    let mut f_low = f(begin);
     let mut checkpoint = high - low;
     let mut last_side = 0;
     for iteration in 1..200 {
@@ -233,6 +233,13 @@ fn bracket(low: f64, high: f64, f_high: f64, f: &mut dyn FnMut(f64) -> f64) -> (
             }
             last_side = -1;
         }
+    }
+    // Where the root is exactly zero a branch on it may already have changed: go back to where it is strictly negative.
+    let mut back = resolution;
+    while f_low >= 0.0 && low > begin {
+        low = (low - back).max(begin);
+        back *= 4.0;
+        f_low = f(low);
     }
     (low, high)
 }

@@ -7,7 +7,8 @@ use crate::system::{Event, Trigger};
 /// True where two times differ by no more than the rounding of computing them (8 units in the last place): `0.1 * 3`
 /// and `0.3` are one instant.
 pub(super) fn is_same_instant(a: f64, b: f64) -> bool {
-    (a - b).abs() <= 8.0 * f64::EPSILON * a.abs().max(b.abs())
+    // The smaller size, so that an infinite time is the same as no other.
+    a == b || (a - b).abs() <= 8.0 * f64::EPSILON * a.abs().min(b.abs())
 }
 
 /// One scheduled event.

@@ -37,7 +37,8 @@ impl Jump {
         if field.m == 0 {
             return;
         }
-        for buffer in [&mut self.f_before, &mut self.f_after, &mut self.dxn_dt, &mut self.dg_dx, &mut self.product] {
+        self.product.resize(n * field.m, 0.0);
+        for buffer in [&mut self.f_before, &mut self.f_after, &mut self.dxn_dt, &mut self.dg_dx] {
             buffer.resize(n, 0.0);
         }
         self.g.resize(field.dims.n_roots, 0.0);
@@ -84,9 +85,10 @@ impl Jump {
         if field.segment.is_sloped {
             rate += root_rate_by_forcing(field, root_idx, t, x, &mut self.g);
         }
-        for (j, (slope, s_j)) in self.time.iter_mut().zip(s.chunks_exact(field.n.max(1))).enumerate() {
+        for (j, slope) in self.time.iter_mut().enumerate() {
             let by_params: f64 = field.directions.params(j).iter().map(|&(i, share)| self.dg_dp[i] * share).sum();
-            let value = -(dot(&self.dg_dx, s_j) + by_params) / rate;
+            let by_state: f64 = self.dg_dx.iter().zip(s.chunks_exact(field.m)).map(|(g, row)| g * row[j]).sum();
+            let value = -(by_state + by_params) / rate;
             *slope = if value.is_finite() { value } else { 0.0 };
         }
     }
@@ -106,28 +108,39 @@ impl Jump {
             let work = &mut field.work;
             field.system.reset_jacobians(resets, at, work, &mut self.dxn_dx, &mut self.dxn_dp, &mut self.dxn_dt);
         }
-        for (j, (s_j, &slope)) in s.chunks_exact_mut(n.max(1)).zip(&self.time).enumerate() {
-            // The derivative of the state at the moving instant is s + f- dt*.
-            s_j.iter_mut().zip(&self.f_before).for_each(|(value, f)| *value += f * slope);
-            if !resets.is_empty() {
-                for (value, by_time) in self.product.iter_mut().zip(&self.dxn_dt) {
-                    *value = by_time * slope;
-                }
-                for (column, &value) in self.dxn_dx.chunks_exact(n).zip(s_j.iter()) {
-                    if value != 0.0 {
-                        self.product.iter_mut().zip(column).for_each(|(sum, entry)| *sum += entry * value);
+        let m = field.m;
+        // The derivative of the state at the moving instant is s + f- dt*.
+        add_product(s, &self.f_before, &self.time, 1.0);
+        if !resets.is_empty() {
+            self.product.fill(0.0);
+            add_product(&mut self.product, &self.dxn_dt, &self.time, 1.0);
+            for (column, s_row) in self.dxn_dx.chunks_exact(n.max(1)).zip(s.chunks_exact(m)) {
+                for (row, &entry) in self.product.chunks_exact_mut(m).zip(column) {
+                    if entry != 0.0 {
+                        row.iter_mut().zip(s_row).for_each(|(sum, s)| *sum += entry * s);
                     }
                 }
+            }
+            for j in 0..m {
                 for &(param_idx, share) in field.directions.params(j) {
                     let column = &self.dxn_dp[param_idx * n..(param_idx + 1) * n];
-                    self.product.iter_mut().zip(column).for_each(|(sum, entry)| *sum += entry * share);
+                    for (row, entry) in self.product.chunks_exact_mut(m).zip(column) {
+                        row[j] += entry * share;
+                    }
                 }
-                s_j.copy_from_slice(&self.product);
             }
-            if moves {
-                s_j.iter_mut().zip(&self.f_after).for_each(|(value, f)| *value -= f * slope);
-            }
+            s.copy_from_slice(&self.product);
         }
+        if moves {
+            add_product(s, &self.f_after, &self.time, -1.0);
+        }
+    }
+}
+
+/// `s += weight f time^T`; `s: n × m`, row major.
+fn add_product(s: &mut [f64], f: &[f64], time: &[f64], weight: f64) {
+    for (row, f) in s.chunks_exact_mut(time.len()).zip(f) {
+        row.iter_mut().zip(time).for_each(|(value, slope)| *value += weight * f * slope);
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Integrator<'s> {
     pub(super) resets: Vec<usize>,
     /// ∂x0/∂p.
     initial: Vec<f64>,
+    /// The sensitivities as they are handed out.
+    columns: Vec<f64>,
 }
 
 /// What the caller asked for, and how far it has been answered.
@@ -94,6 +96,7 @@ impl<'s> Integrator<'s> {
             occurrences: Vec::new(),
             resets: Vec::new(),
             initial: vec![0.0; system.initial_pattern().nnz()],
+            columns: Vec::new(),
             field,
             options,
         })
@@ -102,6 +105,11 @@ impl<'s> Integrator<'s> {
     /// The system.
     pub fn system(&self) -> &'s dyn System {
         self.field.system
+    }
+
+    /// The state at the end of the last solve, `n_states`; empty before the first.
+    pub fn state(&self) -> &[f64] {
+        self.z.get(..self.field.n).unwrap_or(&[])
     }
 
     /// The settings.
@@ -141,6 +149,7 @@ impl<'s> Integrator<'s> {
         for buffer in [&mut self.z, &mut self.z_new, &mut self.error, &mut self.z_between] {
             buffer.resize(len, 0.0);
         }
+        self.columns.resize(len - self.field.n, 0.0);
         self.formula.start(len);
         let events = self.field.system.events();
         self.jump.resize(&self.field, events.iter().any(|e| e.has_reset));
@@ -154,12 +163,16 @@ impl<'s> Integrator<'s> {
         self.schedule.start(events, &self.times, problem.t0, problem.t1, problem.resumes)?;
         self.restart(true);
         self.grid = (problem.t0, 0);
+        if problem.resumes && !self.options.method.is_grid() {
+            // The run before may have ended on a breakpoint.
+            self.field.t_low = problem.t0.next_up();
+        }
         Ok(())
     }
 
     fn start_values(&mut self, problem: &Problem<'_>) {
         let Field { system, work, u, d, p, n, m, directions, .. } = &mut self.field;
-        let n = *n;
+        let (n, m) = (*n, *m);
         let (x, s) = self.z.split_at_mut(n);
         s.fill(0.0);
         let overrides: &[(usize, f64)] = match problem.start {
@@ -170,11 +183,9 @@ impl<'s> Integrator<'s> {
             Start::Model | Start::Overrides(_) => {
                 let at = crate::system::At { t: self.t, x: &self.z_between[..n], u, d, p };
                 system.initial_state(at, work, x);
-                if *m > 0 {
+                if m > 0 {
                     system.initial_jacobian(at, work, &mut self.initial);
-                    for (j, s_j) in s.chunks_exact_mut(n.max(1)).enumerate() {
-                        directions.mul_add(j, system.initial_pattern(), &self.initial, s_j);
-                    }
+                    directions.mul_add(system.initial_pattern(), &self.initial, 1.0, s);
                 }
                 match problem.start {
                     Start::Overrides(overrides) => overrides,
@@ -184,11 +195,11 @@ impl<'s> Integrator<'s> {
         };
         for &(state_idx, value) in overrides {
             x[state_idx] = value;
-            s.chunks_exact_mut(n).for_each(|s_j| s_j[state_idx] = 0.0);
+            s[state_idx * m..(state_idx + 1) * m].fill(0.0);
         }
-        for (s_j, direction) in s.chunks_exact_mut(n.max(1)).zip(problem.directions) {
+        for (j, direction) in problem.directions.iter().enumerate() {
             for &(state_idx, weight) in &direction.start {
-                s_j[state_idx] += weight;
+                s[state_idx * m + j] += weight;
             }
         }
     }
@@ -256,7 +267,8 @@ impl<'s> Integrator<'s> {
                 continue;
             }
             if let Some(k) = self.z_new.iter().position(|v| !v.is_finite()) {
-                return Err(Status::NonFinite { t: self.t, state: k % self.field.n.max(1) });
+                let (n, m) = (self.field.n, self.field.m);
+                return Err(Status::NonFinite { t: self.t, state: if k < n { k } else { (k - n) / m } });
             }
             self.field.statistics.steps += 1;
             let factor = self.controller.accept(norm);
@@ -315,6 +327,8 @@ impl<'s> Integrator<'s> {
             return if next > stop - 1e-9 * step { stop } else { next };
         }
         let remaining = stop - self.t;
+        // Time advances, however short the step that is wanted.
+        let wanted = wanted.max(4.0 * f64::EPSILON * self.t.abs());
         if wanted >= remaining * (1.0 - 1e-9) {
             stop
         } else if 2.0 * wanted > remaining {
@@ -366,7 +380,7 @@ impl<'s> Integrator<'s> {
             }
             let theta = (t - self.t) / h;
             self.formula.interpolate(theta, h, &self.z, &self.z_new, &mut self.z_between);
-            report(&mut self.field, t, &self.z_between, request);
+            report(&mut self.field, t, &self.z_between, &mut self.columns, request);
         }
     }
 
@@ -376,14 +390,21 @@ impl<'s> Integrator<'s> {
             if t > self.t && !is_same_instant(t, self.t) {
                 return;
             }
-            report(&mut self.field, t, &self.z, request);
+            report(&mut self.field, t, &self.z, &mut self.columns, request);
         }
     }
 }
 
-fn report(field: &mut Field<'_>, t: f64, z: &[f64], request: &mut Request<'_, '_>) {
+/// Hands out one sample; `columns: n × m` receives the sensitivities in column-major order.
+fn report(field: &mut Field<'_>, t: f64, z: &[f64], columns: &mut [f64], request: &mut Request<'_, '_>) {
     field.set_forcing(t);
-    let (x, sensitivities) = z.split_at(field.n);
-    request.observer.sample(Sample { idx: request.next, at: field.at(t, x), sensitivities });
+    let (n, m) = (field.n, field.m);
+    let (x, s) = z.split_at(n);
+    for j in 0..m {
+        for i in 0..n {
+            columns[j * n + i] = s[i * m + j];
+        }
+    }
+    request.observer.sample(Sample { idx: request.next, at: field.at(t, x), sensitivities: columns });
     request.next += 1;
 }

@@ -45,3 +45,52 @@ pub(super) const TSIT5: Tableau = Tableau {
 /// The real stability interval ends at 3.5, but the step settles well below it where slow and fast errors share the
 /// tolerance: at 2.0 to 3.0 on HIRES and the Oregonator at rtol 1e-8. The Pleiades and Arenstorf's orbit stay below.
 pub(super) const STABILITY_LIMIT: f64 = 2.0;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// The published table of a method, from the folder that `TWINC_REFERENCE_DIR` names.
+    pub(in crate::integrate) fn table(name: &str) -> Option<Value> {
+        let Some(dir) = std::env::var_os("TWINC_REFERENCE_DIR") else {
+            println!("skipped: no reference data");
+            return None;
+        };
+        let path = std::path::PathBuf::from(dir).join("reference/integrators").join(name).with_extension("json");
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Some(serde_json::from_str(&text).expect("JSON"))
+    }
+
+    /// A decimal or a fraction as the nearest double.
+    pub(in crate::integrate) fn number(value: &Value) -> f64 {
+        let text = value.as_str().expect("a string");
+        let part = |t: &str| t.parse::<f64>().expect("a number");
+        text.split_once('/').map_or_else(|| part(text), |(p, q)| part(p) / part(q))
+    }
+
+    pub(in crate::integrate) fn row(value: &Value) -> Vec<f64> {
+        value.as_array().expect("a list").iter().map(number).collect()
+    }
+
+    #[test]
+    fn the_coefficients_are_the_published_ones() {
+        let Some(published) = table("tsit5") else { return };
+        assert_eq!(TSIT5.c, row(&published["c"]));
+        assert_eq!(TSIT5.b, row(&published["b"]));
+        assert_eq!(TSIT5.error.expect("an estimate"), row(&published["btilde"]));
+        for (i, a) in TSIT5.a.iter().enumerate() {
+            assert_eq!(*a, &row(&published["A"][i])[..i]);
+        }
+        for (i, polynomial) in TSIT5.dense.iter().enumerate() {
+            assert_eq!(*polynomial, row(&published["interp"][i]));
+        }
+    }
+
+    #[test]
+    fn rows_sum_to_their_times() {
+        for (a, c) in TSIT5.a.iter().zip(TSIT5.c) {
+            assert!((a.iter().sum::<f64>() - c).abs() < 1e-14);
+        }
+    }
+}

@@ -8,8 +8,8 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F64, I8, I64};
 use cranelift_codegen::ir::{
-    AbiParam, Block, ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, Signature, UserExternalName,
-    UserFuncName, Value,
+    AbiParam, Block, ExtFuncData, ExternalName, FuncRef, Function, InstBuilder, MemFlagsData, Signature,
+    UserExternalName, Value,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -91,17 +91,7 @@ pub fn compile_chunk(
 ) -> Result<Compiled, CompileError> {
     let Buffers { context, builder } = buffers;
     context.clear();
-    context.func.signature = chunk_signature(isa);
-    context.func.name = UserFuncName::testcase("chunk");
-    let mut builder = FunctionBuilder::new(&mut context.func, builder);
-    let block = builder.create_block();
-    builder.append_block_params_for_function_params(block);
-    builder.switch_to_block(block);
-    builder.seal_block(block);
-    let mut emitter = Emitter::new(plan, chunk, imports, isa, builder, block);
-    plan.steps[chunk.steps.clone()].iter().for_each(|step| emitter.step(step));
-    emitter.builder.ins().return_(&[]);
-    emitter.builder.finalize(isa.frontend_config());
+    build(plan, chunk, imports, isa, &mut context.func, builder);
     let compiled = context.compile(isa, &mut ControlPlane::default());
     compiled.map_err(|e| CompileError::Backend(format!("{:?}", e.inner)))?;
     let Some(compiled) = context.compiled_code() else {
@@ -118,10 +108,22 @@ pub fn compile_chunk(
 
 /// The IR of one chunk as text, for people.
 pub fn chunk_text(plan: &Plan, chunk: &Chunk, imports: &[Import], isa: &dyn TargetIsa) -> String {
-    let mut context = Context::new();
-    let mut buffer = FunctionBuilderContext::new();
-    context.func.signature = chunk_signature(isa);
-    let mut builder = FunctionBuilder::new(&mut context.func, &mut buffer);
+    let mut function = Function::new();
+    build(plan, chunk, imports, isa, &mut function, &mut FunctionBuilderContext::new());
+    function.display().to_string()
+}
+
+/// Writes the chunk into an empty function.
+fn build(
+    plan: &Plan,
+    chunk: &Chunk,
+    imports: &[Import],
+    isa: &dyn TargetIsa,
+    function: &mut Function,
+    buffer: &mut FunctionBuilderContext,
+) {
+    function.signature = chunk_signature(isa);
+    let mut builder = FunctionBuilder::new(function, buffer);
     let block = builder.create_block();
     builder.append_block_params_for_function_params(block);
     builder.switch_to_block(block);
@@ -130,7 +132,6 @@ pub fn chunk_text(plan: &Plan, chunk: &Chunk, imports: &[Import], isa: &dyn Targ
     plan.steps[chunk.steps.clone()].iter().for_each(|step| emitter.step(step));
     emitter.builder.ins().return_(&[]);
     emitter.builder.finalize(isa.frontend_config());
-    context.func.display().to_string()
 }
 
 /// A value inside its chunk.
@@ -350,42 +351,45 @@ impl<'a> Emitter<'a> {
         product
     }
 
-    /// Left to right. While all terms so far are negative, their magnitudes are added up and the sign is owed: the
-    /// next positive term subtracts the lot, which gives the same bits and spares a negation.
+    /// Left to right. Where the leading terms are negative, their magnitudes are added and subtracted from the first
+    /// positive term, which spares the negation. This gives the same bits, except that an exact cancellation of the
+    /// leading terms may turn a 0 into a −0; so strict math does it with a single leading term only, where it cannot.
     fn sum(&mut self, start: Option<&Operand>, terms: &[PlanTerm]) -> Value {
         let mut total = start.map(|operand| self.number(operand));
-        let mut owes_sign = false;
-        for PlanTerm { coefficient, operand } in terms {
-            let (coefficient, operand) = match operand {
-                Operand::Const(c) => ((coefficient * c).signum(), Operand::Const((coefficient * c).abs())),
-                Operand::Leaf(_) | Operand::Value(_) => (*coefficient, *operand),
+        let n_leading = terms.iter().take_while(|t| is_negative(t)).count();
+        let owes_sign =
+            total.is_none() && (1..terms.len()).contains(&n_leading) && (n_leading == 1 || !self.plan.strict_math);
+        for (idx, term) in terms.iter().enumerate() {
+            let PlanTerm { coefficient, operand } = *term;
+            let (magnitude, operand) = match operand {
+                Operand::Const(c) => (1.0, Operand::Const((coefficient * c).abs())),
+                Operand::Leaf(_) | Operand::Value(_) => (coefficient.abs(), operand),
             };
-            let magnitude = self.number(&operand);
-            let magnitude = if coefficient.abs() == 1.0 {
-                magnitude
-            } else {
-                let factor = self.number(&Operand::Const(coefficient.abs()));
-                self.builder.ins().fmul(magnitude, factor)
-            };
-            let is_negative = coefficient < 0.0;
+            let value = self.number(&operand);
+            let value = self.scaled(value, magnitude);
+            let is_leading = owes_sign && idx < n_leading;
             total = Some(match total {
-                None => {
-                    owes_sign = is_negative;
-                    magnitude
-                }
-                Some(sum) if is_negative == owes_sign => self.builder.ins().fadd(sum, magnitude),
-                Some(sum) if is_negative => self.builder.ins().fsub(sum, magnitude),
-                Some(sum) => {
-                    owes_sign = false;
-                    self.builder.ins().fsub(magnitude, sum)
-                }
+                None if is_negative(term) && !owes_sign => self.scaled(value, -1.0),
+                None => value,
+                Some(sum) if is_leading => self.builder.ins().fadd(sum, value),
+                Some(sum) if owes_sign && idx == n_leading => self.builder.ins().fsub(value, sum),
+                Some(sum) if is_negative(term) => self.builder.ins().fsub(sum, value),
+                Some(sum) => self.builder.ins().fadd(sum, value),
             });
         }
         match total {
-            Some(total) if owes_sign => self.builder.ins().fneg(total),
             Some(total) => total,
             None => self.number(&Operand::Const(0.0)),
         }
+    }
+
+    /// `factor · value`; a negation too is a product, which takes one instruction where flipping the sign takes three.
+    fn scaled(&mut self, value: Value, factor: f64) -> Value {
+        if factor == 1.0 {
+            return value;
+        }
+        let factor = self.number(&Operand::Const(factor));
+        self.builder.ins().fmul(value, factor)
     }
 
     /// An operand as a number.
@@ -470,6 +474,15 @@ impl<'a> Emitter<'a> {
         let call = self.builder.ins().call(function, arguments);
         self.builder.inst_results(call).first().copied()
     }
+}
+
+/// True where a term is subtracted.
+fn is_negative(term: &PlanTerm) -> bool {
+    let sign = match term.operand {
+        Operand::Const(c) => c,
+        Operand::Leaf(_) | Operand::Value(_) => 1.0,
+    };
+    term.coefficient * sign < 0.0
 }
 
 fn slice_symbol(function: SliceFunction) -> &'static str {

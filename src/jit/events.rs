@@ -3,7 +3,8 @@
 //! All values are functions of the state before the events. At one instant `+=` and `-=` add up and `*=` multiply, in
 //! the order of the events and of their assignments; `:=` stands alone, and so does each of the three kinds.
 
-use super::kernels::{GradientRow, Kernels, Part};
+use super::kernels::{GradientRow, Kernels};
+use super::parts::Part;
 use crate::syntax::ast::AssignOp;
 use crate::system::{At, Work};
 

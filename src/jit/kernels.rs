@@ -4,12 +4,13 @@
 //! its step loop never waits for the compiler. What was not prepared is compiled at its first use. Derivatives are
 //! made in a graph of our own, a copy of the model's that grows: the model's nodes keep their ids there.
 
-use std::ops::BitOr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::CompileError;
 use super::kernel::{Compiler, Kernel};
+use super::parts::{Needs, Part, Timing};
 use super::plan::{OpCounts, Plan, PlanOptions};
 use crate::expr::sparsity;
 use crate::expr::{Dag, Leaf, NodeId, Wrt, directional, gradients};
@@ -22,153 +23,6 @@ use crate::system::{Dims, Event};
 pub struct Options {
     /// Results equal the interpreter's bit for bit (`--strict-math`). Default: false.
     pub strict_math: bool,
-}
-
-/// One kernel, or one family of kernels, of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Part {
-    /// f
-    Rhs,
-    /// ∂f/∂x
-    Jacobian,
-    /// ∂f/∂t
-    TimeDerivative,
-    /// ∂f/∂p
-    ParameterJacobian,
-    /// ∂f/∂u
-    InputJacobian,
-    /// ∂f/∂d
-    DisturbanceJacobian,
-    /// ∂f/∂x and ∂f/∂p differentiated along a direction.
-    JacobianAlong,
-    /// x0
-    InitialState,
-    /// ∂x0/∂p
-    InitialJacobian,
-    /// y
-    Outputs,
-    /// ∂y/∂x and ∂y/∂p
-    OutputJacobians,
-    /// Times of scheduled events.
-    Times,
-    /// Their derivatives in p.
-    TimesJacobian,
-    /// Root functions.
-    Roots,
-    /// Their gradients, one kernel per root.
-    RootGradients,
-    /// Values that events assign, one kernel per event.
-    Jumps,
-    /// These with their gradients, one kernel per event.
-    JumpGradients,
-}
-
-impl Part {
-    /// All, in the order of declaration.
-    pub const ALL: [Part; 17] = [
-        Part::Rhs,
-        Part::Jacobian,
-        Part::TimeDerivative,
-        Part::ParameterJacobian,
-        Part::InputJacobian,
-        Part::DisturbanceJacobian,
-        Part::JacobianAlong,
-        Part::InitialState,
-        Part::InitialJacobian,
-        Part::Outputs,
-        Part::OutputJacobians,
-        Part::Times,
-        Part::TimesJacobian,
-        Part::Roots,
-        Part::RootGradients,
-        Part::Jumps,
-        Part::JumpGradients,
-    ];
-
-    /// As `inspect` names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Part::Rhs => "rhs",
-            Part::Jacobian => "jacobian",
-            Part::TimeDerivative => "time derivative",
-            Part::ParameterJacobian => "parameter jacobian",
-            Part::InputJacobian => "input jacobian",
-            Part::DisturbanceJacobian => "disturbance jacobian",
-            Part::JacobianAlong => "jacobian along a direction",
-            Part::InitialState => "initial state",
-            Part::InitialJacobian => "initial jacobian",
-            Part::Outputs => "outputs",
-            Part::OutputJacobians => "output jacobians",
-            Part::Times => "event times",
-            Part::TimesJacobian => "event times jacobian",
-            Part::Roots => "roots",
-            Part::RootGradients => "root gradients",
-            Part::Jumps => "jumps",
-            Part::JumpGradients => "jump gradients",
-        }
-    }
-}
-
-/// A set of parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Needs(u32);
-
-impl Needs {
-    /// What any integration calls: f, x0, outputs, event times, roots, jumps.
-    pub const SIMULATION: Needs =
-        Needs::of(&[Part::Rhs, Part::InitialState, Part::Outputs, Part::Times, Part::Roots, Part::Jumps]);
-    /// What a Rosenbrock or implicit method calls besides [`Needs::SIMULATION`].
-    pub const STIFF: Needs = Needs::of(&[Part::Jacobian, Part::TimeDerivative]);
-    /// What forward sensitivities in p call besides [`Needs::SIMULATION`] and [`Needs::STIFF`].
-    pub const SENSITIVITIES: Needs = Needs::of(&[
-        Part::Jacobian,
-        Part::TimeDerivative,
-        Part::ParameterJacobian,
-        Part::JacobianAlong,
-        Part::InitialJacobian,
-        Part::OutputJacobians,
-        Part::TimesJacobian,
-        Part::RootGradients,
-        Part::JumpGradients,
-    ]);
-
-    /// These parts.
-    pub const fn of(parts: &[Part]) -> Needs {
-        let mut bits = 0;
-        let mut i = 0;
-        while i < parts.len() {
-            bits |= 1 << parts[i] as u32;
-            i += 1;
-        }
-        Needs(bits)
-    }
-
-    /// True where `part` is in the set.
-    pub fn contains(self, part: Part) -> bool {
-        self.0 & (1 << part as u32) != 0
-    }
-}
-
-impl BitOr for Needs {
-    type Output = Needs;
-    fn bitor(self, other: Needs) -> Needs {
-        Needs(self.0 | other.0)
-    }
-}
-
-/// What compiling one part took; for logs, never for results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// Which.
-    pub part: Part,
-    /// Differentiating and planning.
-    pub plan: Duration,
-    /// Making machine code.
-    pub compile: Duration,
-    /// Values computed.
-    pub n_values: usize,
-    /// Functions of machine code.
-    pub n_chunks: usize,
 }
 
 /// A sparse matrix of nodes.
@@ -213,6 +67,8 @@ pub struct Kernels {
     dag: Mutex<Dag>,
     cells: [Cell; Part::ALL.len()],
     timings: Mutex<Vec<Timing>>,
+    /// Scratch that any part compiled so far needs.
+    n_scratch: AtomicUsize,
     jacobian: OnceLock<Derivative>,
     parameter: OnceLock<Derivative>,
     input: OnceLock<Derivative>,
@@ -259,6 +115,7 @@ impl Kernels {
             model,
             cells: Default::default(),
             timings: Mutex::default(),
+            n_scratch: AtomicUsize::new(0),
             jacobian: OnceLock::new(),
             parameter: OnceLock::new(),
             input: OnceLock::new(),
@@ -279,11 +136,20 @@ impl Kernels {
         &self.model
     }
 
-    /// Compiles what is not compiled yet of `needs`.
+    /// Compiles what is not compiled yet of `needs`, all together.
     ///
     /// # Errors
-    /// The first part that could not be compiled.
+    /// Where a part could not be compiled, now or before.
     pub fn prepare(&self, needs: Needs) -> Result<(), CompileError> {
+        let cell = |part: &Part| &self.cells[*part as usize];
+        let missing = Part::ALL.into_iter().filter(|part| needs.contains(*part) && cell(part).get().is_none());
+        let missing: Vec<Part> = missing.collect();
+        if !missing.is_empty() {
+            for (part, kernels) in missing.iter().zip(self.compile_together(&missing)?) {
+                // Another thread may have been faster; its kernels are as good.
+                cell(part).get_or_init(|| Ok(kernels));
+            }
+        }
         for part in Part::ALL.into_iter().filter(|part| needs.contains(*part)) {
             self.compiled(part).as_ref().map_err(CompileError::clone)?;
         }
@@ -379,27 +245,69 @@ impl Kernels {
 
     /// Sizes; scratch is what the parts compiled so far need.
     pub(super) fn sizes(&self) -> Dims {
-        let compiled = self.cells.iter().filter_map(|cell| cell.get()?.as_ref().ok()).flatten();
-        Dims { n_scratch: compiled.map(Kernel::n_slots).max().unwrap_or(0), ..self.dims }
+        Dims { n_scratch: self.n_scratch.load(Ordering::Relaxed), ..self.dims }
     }
 
     /// The kernels of a part, compiled if they are not yet.
     pub(super) fn compiled(&self, part: Part) -> &Result<Vec<Kernel>, CompileError> {
         self.cells[part as usize].get_or_init(|| {
-            let begin = Instant::now();
-            let plans = self.plan(part);
-            let planned = Instant::now();
-            let kernels = self.compiler.compile(&plans)?;
-            let timing = Timing {
-                part,
-                plan: planned - begin,
-                compile: planned.elapsed(),
-                n_values: plans.iter().map(|plan| plan.ops.len()).sum(),
-                n_chunks: plans.iter().map(|plan| plan.chunks.len()).sum(),
-            };
-            self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
-            Ok(kernels)
+            let mut kernels = self.compile_together(&[part])?;
+            kernels.pop().ok_or_else(|| CompileError::Backend("no kernel came out".to_owned()))
         })
+    }
+
+    /// The kernels of each part, in one block of memory.
+    fn compile_together(&self, parts: &[Part]) -> Result<Vec<Vec<Kernel>>, CompileError> {
+        let begin = Instant::now();
+        let mut plans = Vec::new();
+        let mut counts = Vec::with_capacity(parts.len());
+        for &part in parts {
+            let of_part = self.plan(part);
+            counts.push(of_part.len());
+            plans.extend(of_part);
+        }
+        if self.dag().is_full() {
+            return Err(CompileError::TooLarge);
+        }
+        let planned = Instant::now();
+        let mut kernels = self.compiler.compile(&plans)?.into_iter();
+        let timing = Timing {
+            parts: parts.to_vec(),
+            plan: planned - begin,
+            compile: planned.elapsed(),
+            n_values: plans.iter().map(|plan| plan.ops.len()).sum(),
+            n_chunks: plans.iter().map(|plan| plan.chunks.len()).sum(),
+        };
+        self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
+        let kernels = parts.iter().zip(counts).map(|(&part, count)| {
+            let kernels: Vec<Kernel> = kernels.by_ref().take(count).collect();
+            let n_scratch = kernels.iter().map(|kernel| self.scratch_of(part, kernel)).max().unwrap_or(0);
+            self.n_scratch.fetch_max(n_scratch, Ordering::Relaxed);
+            kernels
+        });
+        Ok(kernels.collect())
+    }
+
+    /// A kernel's slots, and what `Kernels::run_aside` keeps beside them.
+    fn scratch_of(&self, part: Part, kernel: &Kernel) -> usize {
+        let beside = match part {
+            Part::TimesJacobian | Part::RootGradients | Part::Jumps => kernel.n_outputs(),
+            Part::JumpGradients => kernel.n_outputs() + self.dims.n_states,
+            Part::Rhs
+            | Part::Jacobian
+            | Part::TimeDerivative
+            | Part::ParameterJacobian
+            | Part::InputJacobian
+            | Part::DisturbanceJacobian
+            | Part::JacobianAlong
+            | Part::InitialState
+            | Part::InitialJacobian
+            | Part::Outputs
+            | Part::OutputJacobians
+            | Part::Times
+            | Part::Roots => 0,
+        };
+        kernel.n_slots() + beside
     }
 
     fn rhs_nodes(&self) -> Vec<NodeId> {

@@ -21,7 +21,7 @@ use crate::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanOptions {
     /// Every elementary function is called by itself, from the same library as the interpreter's, so that results
-    /// are the interpreter's bit for bit. Default: false, slice routines where two or more can be grouped.
+    /// are the interpreter's bit for bit. Default: false, slice routines where four or more can be grouped.
     pub strict_math: bool,
     /// Instructions after which a chunk ends. Default: 500, chosen by benchmark (see `benches/kernels.rs`).
     pub chunk_size: usize,
@@ -200,6 +200,11 @@ impl Plan {
                 false
             }
         }
+    }
+
+    /// Calls `visit` with everything a step reads.
+    pub fn for_each_operand(&self, step: &Step, visit: impl FnMut(&Operand)) {
+        schedule::for_each_operand(self, step, visit);
     }
 
     /// Counts the operations.

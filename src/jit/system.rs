@@ -1,7 +1,8 @@
 //! [`Kernels`] as a [`System`].
 
 use super::kernel::{Direction, Kernel};
-use super::kernels::{Kernels, Part};
+use super::kernels::Kernels;
+use super::parts::Part;
 use crate::linalg::CscPattern;
 use crate::system::{At, Dims, Event, System, Work};
 

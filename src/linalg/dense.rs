@@ -80,6 +80,40 @@ impl DenseLu {
         Ok(())
     }
 
+    /// `b: n × m`, row major, becomes the solution of `A X = B` for m right-hand sides at once, bit for bit that of
+    /// [`DenseLu::solve`] for each column. The inner loop runs over the right-hand sides.
+    pub fn solve_rows(&self, b: &mut [f64], m: usize) {
+        let n = self.n;
+        if m == 0 {
+            return;
+        }
+        for (k, &pivot_row) in self.pivots.iter().enumerate() {
+            if pivot_row != k {
+                let (head, tail) = b.split_at_mut(pivot_row * m);
+                head[k * m..(k + 1) * m].swap_with_slice(&mut tail[..m]);
+            }
+        }
+        for (k, column) in self.values.chunks_exact(n.max(1)).enumerate() {
+            let (head, tail) = b.split_at_mut((k + 1) * m);
+            let row_k = &head[k * m..];
+            for (row, &l) in tail.chunks_exact_mut(m).zip(&column[k + 1..]) {
+                if l != 0.0 {
+                    row.iter_mut().zip(row_k).for_each(|(value, factor)| *value -= l * factor);
+                }
+            }
+        }
+        for (k, column) in self.values.chunks_exact(n.max(1)).enumerate().rev() {
+            let (head, tail) = b.split_at_mut(k * m);
+            let row_k = &mut tail[..m];
+            row_k.iter_mut().for_each(|value| *value /= column[k]);
+            for (row, &u) in head.chunks_exact_mut(m).zip(&column[..k]) {
+                if u != 0.0 {
+                    row.iter_mut().zip(row_k.iter()).for_each(|(value, factor)| *value -= u * factor);
+                }
+            }
+        }
+    }
+
     /// `b: n` becomes the solution of `A x = b`, A being the matrix last factorised.
     pub fn solve(&self, b: &mut [f64]) {
         let n = self.n;

@@ -2,10 +2,12 @@
 
 use super::{CscPattern, DenseLu, Singular, SparseLu};
 
-/// Up to this order the dense factorisation is used whatever the fill.
-const DENSE_ORDER: usize = 32;
-/// Above [`DENSE_ORDER`] it is used where at least this share of the entries is nonzero.
-const DENSE_FILL: f64 = 0.25;
+/// Up to this order the factorisation is dense without further thought.
+const DENSE_ORDER: usize = 16;
+/// Above it the sparse one is used where its multiplications, for a factorisation and the eight solves of a step, are
+/// less than this share of the dense one's, which run several times faster (measured on orders 24 to 128, see
+/// benches/solvers.rs: both take the same time at shares of 0.04 to 0.06).
+const SPARSE_SHARE: f64 = 0.05;
 
 /// The factorisation in use.
 pub enum LinearSolver {
@@ -25,11 +27,25 @@ pub struct ShiftedLu {
 }
 
 impl ShiftedLu {
-    /// Prepares for the Jacobians of one square pattern, choosing the factorisation by order and fill.
+    /// Prepares for the Jacobians of one square pattern, choosing the factorisation by the work it takes.
     pub fn new(pattern: &CscPattern) -> Self {
         let n = pattern.n_cols();
-        let is_dense = n <= DENSE_ORDER || pattern.nnz() as f64 >= DENSE_FILL * (n * n) as f64;
-        if is_dense { Self::dense(pattern) } else { Self::sparse(pattern).unwrap_or_else(|| Self::dense(pattern)) }
+        if n <= DENSE_ORDER {
+            return Self::dense(pattern);
+        }
+        let dense_work = (n as f64).powi(3) / 3.0 + 8.0 * (n as f64).powi(2);
+        match Self::sparse(pattern) {
+            Some(shifted) if shifted.sparse_work() < SPARSE_SHARE * dense_work => shifted,
+            Some(_) | None => Self::dense(pattern),
+        }
+    }
+
+    /// Multiplications of a sparse factorisation with eight solves; infinite for a dense one.
+    fn sparse_work(&self) -> f64 {
+        match &self.solver {
+            LinearSolver::Sparse(lu) => (lu.operations() + 8 * lu.fill()) as f64,
+            LinearSolver::Dense(_) => f64::INFINITY,
+        }
     }
 
     /// The dense factorisation.
@@ -81,6 +97,14 @@ impl ShiftedLu {
         }
     }
 
+    /// `b: n × m`, row major, becomes the solution for m right-hand sides at once.
+    pub fn solve_rows(&mut self, b: &mut [f64], m: usize) {
+        match &mut self.solver {
+            LinearSolver::Dense(lu) => lu.solve_rows(b, m),
+            LinearSolver::Sparse(lu) => lu.solve_rows(b, m),
+        }
+    }
+
     /// `b: n` becomes the solution.
     pub fn solve(&mut self, b: &mut [f64]) {
         match &mut self.solver {
@@ -116,6 +140,12 @@ mod tests {
                     lu.factorize(shift, &jacobian).expect("regular");
                     let mut x = b.clone();
                     lu.solve(&mut x);
+                    let mut rows: Vec<f64> = b.iter().flat_map(|v| [*v, 2.0 * v, -v]).collect();
+                    lu.solve_rows(&mut rows, 3);
+                    for (row, value) in rows.chunks_exact(3).zip(&x) {
+                        assert!((row[0] - value).abs() < 1e-12 * (1.0 + value.abs()));
+                        assert_eq!([row[1], row[2]], [2.0 * row[0], -row[0]]);
+                    }
                     for (value, truth) in x.iter().zip(&exact) {
                         assert!((value - truth).abs() < 1e-9 * truth, "n = {n}: {value} against {truth}");
                     }

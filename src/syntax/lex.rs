@@ -73,7 +73,7 @@ pub(super) struct Lexed {
     /// Ends with one [`Kind::End`].
     pub tokens: Vec<Token>,
     pub comments: Vec<Comment>,
-    /// The text with comments blanked; same length.
+    /// The text with comments, tabs and line ends blanked; same length.
     pub clean: String,
     pub line_starts: Vec<u32>,
 }
@@ -113,7 +113,9 @@ pub(super) fn lex(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -
         diagnostics,
     };
     lexer.run();
-    let Lexer { tokens, comments, clean, .. } = lexer;
+    let Lexer { tokens, comments, mut clean, .. } = lexer;
+    // Where a statement ends is told by tokens; within one, every blank is the same to the grammar.
+    clean.iter_mut().filter(|b| matches!(b, b'\n' | b'\t' | b'\r')).for_each(|b| *b = b' ');
     // Only whole characters are replaced, by ASCII of the same length, so the bytes stay UTF-8.
     let clean = String::from_utf8(clean).unwrap_or_else(|_| text.to_string());
     Lexed { tokens, comments, clean, line_starts }
@@ -154,11 +156,7 @@ impl Lexer<'_, '_> {
     }
 
     fn blank(&mut self, start: usize, end: usize) {
-        for byte in &mut self.clean[start..end] {
-            if *byte != b'\n' {
-                *byte = b' ';
-            }
-        }
+        self.clean[start..end].fill(b' ');
     }
 
     fn span(&self, start: usize, end: usize) -> Span {

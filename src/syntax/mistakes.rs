@@ -2,9 +2,10 @@
 //!
 //! The place where pest stopped and the tokens around it tell the mistake; no rule of the grammar is ever named.
 
-use super::ast::{ClauseKind, ClauseWord, Expr, ExprKind, Flag, StatementKind};
-use super::convert::needs_brackets;
-use super::layout::{Form, Layout};
+use super::ast::{ClauseKind, ClauseWord, Expr, ExprKind, Flag, InfixOp, StatementKind};
+use super::convert_expr::needs_brackets;
+use super::extent::Form;
+use super::layout::Layout;
 use super::lex::{self, Kind, Token};
 use super::{suggest, unit_text, words};
 use crate::diag::{Code, Diagnostic};
@@ -38,7 +39,7 @@ pub(super) fn is_operator(kind: Kind) -> bool {
 }
 
 /// True for tokens that end a value.
-fn ends_value(layout: &Layout<'_, '_>, token: Token) -> bool {
+pub(super) fn ends_value(layout: &Layout<'_, '_>, token: Token) -> bool {
     match token.kind {
         Kind::Number | Kind::OddNumber | Kind::Quoted | Kind::RParen | Kind::RBracket | Kind::Prime => true,
         Kind::Name => !lex::is_reserved(layout.slice(token)),
@@ -115,7 +116,15 @@ pub(super) fn before_reading(layout: &Layout<'_, '_>, form: Form, header: &[Toke
         return Some(ends_early(layout, last));
     }
     if form == Form::Ode {
-        let prime = header.iter().position(|t| t.kind == Kind::Prime)?;
+        let mut level = 0usize;
+        let prime = header.iter().position(|t| {
+            match t.kind {
+                Kind::LParen => level += 1,
+                Kind::RParen => level = level.saturating_sub(1),
+                _ => {}
+            }
+            t.kind == Kind::Prime && level == 0
+        })?;
         let next = *header.get(prime + 1)?;
         let span = layout.span(next);
         return match next.kind {
@@ -170,18 +179,31 @@ fn ends_early(layout: &Layout<'_, '_>, last: Token) -> Diagnostic {
 }
 
 /// Statements that are read but mean something else than was meant.
-pub(super) fn after_reading(layout: &Layout<'_, '_>, kind: &StatementKind) -> Option<Diagnostic> {
+pub(super) fn after_reading(kind: &StatementKind) -> Option<Diagnostic> {
+    if let StatementKind::Labelled(labelled) = kind {
+        let init = labelled.clauses.iter().find(|c| matches!(c.kind, ClauseKind::Init(_)))?;
+        return Some(compares(Span { end: init.span.start + 1, ..init.span }));
+    }
     let StatementKind::Directive(directive) = kind else {
         return None;
     };
-    let is_condition = matches!(directive.word.text.as_str(), "when" | "safe")
-        || directive.clauses.iter().any(|c| matches!(c.kind, ClauseKind::Word(ClauseWord::When, _)));
-    let init = directive.clauses.iter().find(|c| matches!(c.kind, ClauseKind::Init(_)))?;
-    if !is_condition || (directive.word.text == "safe" && directive.label.is_none()) {
+    if words::declares(&directive.word.text)
+        && let Some(ExprKind::Infix { op: InfixOp::Eq, op_span, left, .. }) =
+            directive.subjects.first().map(|s| &s.kind)
+        && matches!(left.kind, ExprKind::Path(_) | ExprKind::Call { .. })
+    {
+        return Some(no_comparison(*op_span));
+    }
+    let at = directive.clauses.iter().position(|c| matches!(c.kind, ClauseKind::Init(_)))?;
+    let init = &directive.clauses[at];
+    let word = directive.word.text.as_str();
+    let is_condition = (word == "when" && !directive.subjects.is_empty())
+        || (word == "safe" && directive.label.is_some())
+        || (at > 0 && matches!(directive.clauses[at - 1].kind, ClauseKind::Word(ClauseWord::When, _)));
+    if !is_condition {
         return None;
     }
     let place = Span { end: init.span.start + 1, ..init.span };
-    debug_assert_eq!(layout.text.get(place.start as usize..place.end as usize), Some("="));
     Some(compares(place))
 }
 
@@ -205,6 +227,11 @@ fn foreign(layout: &Layout<'_, '_>, header: &[Token]) -> Option<Diagnostic> {
     for (i, token) in header.iter().enumerate() {
         let next = header.get(i + 1).filter(|next| next.start == token.end);
         let pair = next.map(|next| (token.kind, next.kind));
+        if pair == Some((Kind::Slash, Kind::Equal)) {
+            let span = layout.span(*token).to(layout.span(*next.unwrap_or(token)));
+            let found = Diagnostic::new(SYNTAX, span, "`/=` is not an assignment");
+            return Some(found.help("multiply by the inverse: `x *= 1/factor`"));
+        }
         let written = layout.slice(*token);
         let (place, operator) = match (pair, written) {
             (Some((Kind::Star, Kind::Star)), _) => (next, "^"),
@@ -277,15 +304,13 @@ pub(super) fn explain(layout: &mut Layout<'_, '_>, form: Form, header: &[Token],
             Diagnostic::new(SYNTAX, span, "a second `=` in one statement")
                 .help("a comparison is written `==`; a new statement starts on a new line or behind `;`")
         }
-        Kind::Equal if before.is_some_and(|t| t.kind == Kind::Slash) => {
-            let place = before.map_or(span, |t| layout.span(t).to(span));
-            Diagnostic::new(SYNTAX, place, "`/=` is not an assignment").help("write `x *= 1/factor`")
-        }
         Kind::BackArrow => Diagnostic::new(SYNTAX, span, "`<-` binds a column and does not compare")
             .help("put a blank between them: `< -`")
             .fix("write `< -`", span, "< -"),
-        Kind::Other if text == "$" => Diagnostic::new(SYNTAX, span, "`$` does not mark a boundary species here")
-            .help("write `fixed` where the species is declared"),
+        Kind::Other if text == "$" && matches!(form, Form::None | Form::Reaction) => {
+            Diagnostic::new(SYNTAX, span, "`$` does not mark a boundary species here")
+                .help("write `fixed` where the species is declared")
+        }
         Kind::Other if text == "%" => {
             Diagnostic::new(SYNTAX, span, "`%` is not an operator").help("the remainder is `mod(a, b)`")
         }
@@ -304,7 +329,7 @@ pub(super) fn explain(layout: &mut Layout<'_, '_>, form: Form, header: &[Token],
     })
 }
 
-fn is_arrow(kind: Kind) -> bool {
+pub(super) fn is_arrow(kind: Kind) -> bool {
     matches!(kind, Kind::Arrow | Kind::BothArrow)
 }
 
@@ -422,6 +447,7 @@ fn side_by_side(layout: &mut Layout<'_, '_>, form: Form, header: &[Token], idx: 
         && token.kind == Kind::Name
         && (has_value || before.kind == Kind::RBracket)
     {
+        let found = Diagnostic::new(SYNTAX, place, format!("`{right}` is not the word of a clause"));
         return found.help(format!("did you mean `{word}`?")).fix(format!("write `{word}`"), place, word);
     }
     if matches!(before.kind, Kind::Number | Kind::OddNumber) && matches!(token.kind, Kind::Name | Kind::LParen) {

@@ -215,6 +215,7 @@ const fn later(
 use Subject as S;
 
 /// Every word; the order is that of the manual.
+#[rustfmt::skip]
 pub const WORDS: &[Word] = &[
     // -- a file ------------------------------------------------------------------------------------------------------
     row("model", &[File], S::Name, &[Init, Doc], Some(Model), "physics, sensors, validity and safe sets"),

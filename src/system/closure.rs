@@ -13,6 +13,11 @@ pub type AlongFn = Box<dyn Fn(At<'_>, &[f64], f64, &mut [f64], &mut [f64]) + Sen
 /// Writes the state after the simultaneous events, or names the state on which they conflict.
 pub type ResetFn = Box<dyn Fn(&[usize], At<'_>, &mut [f64]) -> Result<(), usize> + Send + Sync>;
 
+/// Writes `dg_dx` and `dg_dp` of a root function and returns ∂g/∂t.
+pub type RootGradientFn = Box<dyn Fn(usize, At<'_>, &mut [f64], &mut [f64]) -> f64 + Send + Sync>;
+/// Writes `dxn_dx`, `dxn_dp` and `dxn_dt` of simultaneous events.
+pub type ResetJacobiansFn = Box<dyn Fn(&[usize], At<'_>, &mut [f64], &mut [f64], &mut [f64]) + Send + Sync>;
+
 /// A function with the pattern and, optionally, the values of a derivative.
 struct Derivative {
     pattern: CscPattern,
@@ -50,6 +55,8 @@ pub struct ClosureSystem {
     times: ValueFn,
     roots: ValueFn,
     reset: Option<ResetFn>,
+    root_gradient: Option<RootGradientFn>,
+    reset_jacobians: Option<ResetJacobiansFn>,
 }
 
 impl ClosureSystem {
@@ -78,6 +85,8 @@ impl ClosureSystem {
             times: Box::new(|_, _| {}),
             roots: Box::new(|_, _| {}),
             reset: None,
+            root_gradient: None,
+            reset_jacobians: None,
         };
         system.size_scratch();
         system
@@ -180,6 +189,24 @@ impl ClosureSystem {
         reset: impl Fn(&[usize], At<'_>, &mut [f64]) -> Result<(), usize> + Send + Sync + 'static,
     ) -> Self {
         self.reset = Some(Box::new(reset));
+        self
+    }
+
+    /// Gives [`System::root_gradient`].
+    pub fn root_gradient(
+        mut self,
+        gradient: impl Fn(usize, At<'_>, &mut [f64], &mut [f64]) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        self.root_gradient = Some(Box::new(gradient));
+        self
+    }
+
+    /// Gives [`System::reset_jacobians`].
+    pub fn reset_jacobians(
+        mut self,
+        jacobians: impl Fn(&[usize], At<'_>, &mut [f64], &mut [f64], &mut [f64]) + Send + Sync + 'static,
+    ) -> Self {
+        self.reset_jacobians = Some(Box::new(jacobians));
         self
     }
 
@@ -446,6 +473,9 @@ impl System for ClosureSystem {
     }
 
     fn root_gradient(&self, root_idx: usize, at: At<'_>, work: &mut Work, dg_dx: &mut [f64], dg_dp: &mut [f64]) -> f64 {
+        if let Some(gradient) = &self.root_gradient {
+            return gradient(root_idx, at, dg_dx, dg_dp);
+        }
         let n = self.dims.n_roots;
         let mut by_time = 0.0;
         self.difference(Variable::State, n, at, work, &self.roots, &mut |row, col, value| {
@@ -485,6 +515,9 @@ impl System for ClosureSystem {
         dxn_dp: &mut [f64],
         dxn_dt: &mut [f64],
     ) {
+        if let Some(jacobians) = &self.reset_jacobians {
+            return jacobians(which, at, dxn_dx, dxn_dp, dxn_dt);
+        }
         let n = self.dims.n_states;
         let f = |a: At<'_>, out: &mut [f64]| match &self.reset {
             // A conflict is reported by `reset`, which the solver calls first.

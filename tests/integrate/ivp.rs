@@ -370,15 +370,13 @@ impl Rhs for Brusselator {
     }
 }
 
-#[test]
-fn the_brusselator_reaches_its_end_points() {
-    let cells = 20;
+fn compare_brusselator(file: &'static str, cells: usize, methods: &[Method]) {
     let n = 2 * cells;
     let y0 =
         (1..=cells).flat_map(|i| [1.0 + (std::f64::consts::TAU * i as f64 / (cells + 1) as f64).sin(), 3.0]).collect();
     let entries = (0..n).flat_map(|c: usize| (c.saturating_sub(2)..(c + 3).min(n)).map(move |r| (r, c)));
     let case = Case {
-        file: "brusselator_20",
+        file,
         rhs: Brusselator { cells },
         n,
         entries: Some(entries.collect()),
@@ -388,5 +386,16 @@ fn the_brusselator_reaches_its_end_points() {
         offset: 1.0,
         until: 10.0,
     };
-    compare(case, &[Method::Rodas5p, Method::Auto]);
+    compare(case, methods);
+}
+
+#[test]
+fn the_brusselator_reaches_its_end_points() {
+    compare_brusselator("brusselator_20", 20, &[Method::Rodas5p, Method::Auto]);
+}
+
+/// Four hundred states: the sparse factorisation carries the integration.
+#[test]
+fn a_large_brusselator_reaches_its_end_points() {
+    compare_brusselator("brusselator_200", 200, &[Method::Rodas5p]);
 }

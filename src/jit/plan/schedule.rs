@@ -10,8 +10,9 @@ use crate::jit::math::SliceFunction;
 
 /// Terms of a sum that are added in one step; chosen by benchmark.
 const TERMS_PER_PART: usize = 8;
-/// Groups smaller than this are called one by one: a call by value needs no scratch.
-const SMALLEST_GROUP: usize = 2;
+/// Smaller groups are called one by one: a slice routine of four costs as much as three to four calls by value, which
+/// need no scratch (benches/kernels.rs).
+const SMALLEST_GROUP: usize = 4;
 
 pub(super) fn schedule(dag: &Dag, first: &[NodeId], second: &[NodeId], options: &PlanOptions) -> Plan {
     let mut scheduler = Scheduler::new(dag, first, second, options);

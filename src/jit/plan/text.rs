@@ -7,14 +7,8 @@ use crate::expr::{BinaryOp, Compare, Leaf, UnaryOp};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n_chunks = self.chunks.len();
-        writeln!(
-            f,
-            "plan: {} values, {} outputs, {n_chunks} chunks, {} slots",
-            self.ops.len(),
-            self.n_outputs,
-            self.n_slots
-        )?;
+        let (n_values, n_chunks) = (self.ops.len(), self.chunks.len());
+        writeln!(f, "values {n_values}, outputs {}, chunks {n_chunks}, slots {}", self.n_outputs, self.n_slots)?;
         writeln!(f, "operations: {}", self.op_counts())?;
         for (idx, chunk) in self.chunks.iter().enumerate() {
             writeln!(f, "chunk {idx}: {} instructions", chunk.n_instructions)?;

@@ -1,0 +1,428 @@
+//! The rows of a study's tables, sorted into experiments: measurements, start values, constant parameters, forcing.
+
+use std::sync::Arc;
+
+use crate::calibrate::experiment::Measurement;
+use crate::calibrate::table::{ColumnIdx, Table};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::flat::FlatModel;
+use crate::hir::Study;
+use crate::hir::model::SymbolKind;
+use crate::hir::study::{BindTarget, Binding, DataSet, Experiment};
+use crate::integrate::{Forcing, Signal};
+use crate::source::{Loader, SourceMap, Span};
+
+use super::{BoundExperiment, declared_forcing};
+
+/// What one experiment's rows say.
+pub(super) struct Group {
+    name: String,
+    measurements: Vec<Measurement>,
+    /// `(state, value)`
+    start: Vec<(usize, f64)>,
+    /// `(parameter, value)`
+    params: Vec<(usize, f64)>,
+    /// `(input, is disturbance, is linear, rows)`
+    signals: Vec<(usize, bool, bool, Vec<(f64, f64)>)>,
+}
+
+impl Group {
+    fn new(name: String) -> Group {
+        Group { name, measurements: Vec::new(), start: Vec::new(), params: Vec::new(), signals: Vec::new() }
+    }
+
+    pub(super) fn into_bound(self, model: &Arc<FlatModel>, position: usize) -> BoundExperiment {
+        let mut params: Vec<f64> = model.params.iter().map(|param| param.value).collect();
+        for (param, value) in &self.params {
+            params[*param] = *value;
+        }
+        let mut forcing = declared_forcing(model);
+        for (idx, is_disturbance, is_linear, rows) in self.signals {
+            let (times, values) = rows.into_iter().unzip();
+            let signal = if is_linear { Signal::Linear { times, values } } else { Signal::Held { times, values } };
+            if is_disturbance { forcing.disturbances[idx] = signal } else { forcing.inputs[idx] = signal }
+        }
+        BoundExperiment {
+            name: self.name,
+            model: position,
+            params,
+            links: Vec::new(),
+            start: self.start,
+            forcing,
+            measurements: self.measurements,
+        }
+    }
+}
+
+/// A binding with its column and what it sets in the flat model.
+struct Bound<'a> {
+    binding: &'a Binding,
+    column: ColumnIdx,
+    role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Time,
+    Observable(usize),
+    Start(usize),
+    Param(usize),
+    Input(usize),
+    Disturbance(usize),
+}
+
+/// Reads all tables of an experiment. `None` where errors were reported.
+pub(super) fn read(
+    study: &Study,
+    experiment: &Experiment,
+    model: &FlatModel,
+    file: &str,
+    loader: &dyn Loader,
+    sources: &mut SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Group>> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut is_whole = true;
+    for data in &experiment.data {
+        let before = diagnostics.len();
+        let read = read_set(study, data, &experiment.name, model, file, loader, sources, diagnostics, &mut groups);
+        is_whole &=
+            read.is_some() && !diagnostics.iter().skip(before).any(|d| d.severity == crate::diag::Severity::Error);
+    }
+    is_whole.then_some(groups)
+}
+
+/// Reads the inputs and disturbances of a simulation's tables over the declared values. `None` where errors were
+/// reported.
+pub fn read_forcing(
+    study: &Study,
+    sets: &[DataSet],
+    model: &FlatModel,
+    file: &str,
+    loader: &dyn Loader,
+    sources: &mut SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> Option<Forcing> {
+    let data = sets.to_vec();
+    let experiment = Experiment { data, ..Experiment::default() };
+    let groups = read(study, &experiment, model, file, loader, sources, diagnostics)?;
+    let mut merged = Group::new(String::new());
+    for group in groups {
+        merged.signals.extend(group.signals);
+    }
+    let shared = Arc::new(model.clone());
+    Some(merged.into_bound(&shared, 0).forcing)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn read_set(
+    study: &Study,
+    data: &DataSet,
+    experiment: &str,
+    model: &FlatModel,
+    file: &str,
+    loader: &dyn Loader,
+    sources: &mut SourceMap,
+    diagnostics: &mut Diagnostics,
+    groups: &mut Vec<Group>,
+) -> Option<()> {
+    let table = load(data, file, loader, sources, diagnostics)?;
+    let by = match &data.by {
+        Some((name, span)) => match table.column(name) {
+            Some(column) => Some(column),
+            None => {
+                diagnostics.push(table.missing_column(name, *span));
+                return None;
+            }
+        },
+        None => None,
+    };
+    let bound = columns(study, data, model, &table, diagnostics)?;
+    let has_time = bound.iter().any(|b| b.role == Role::Time);
+    let needs_time = |b: &&Bound<'_>| matches!(b.role, Role::Observable(_) | Role::Input(_) | Role::Disturbance(_));
+    if let Some(needy) = bound.iter().find(needs_time).filter(|_| !has_time) {
+        diagnostics.push(
+            Diagnostic::new(
+                Code("E0409"),
+                needy.binding.span,
+                format!("`{}` is measured, but no column is bound to `time`", needy.binding.name),
+            )
+            .help("write `time <- t [s]`"),
+        );
+        return None;
+    }
+    for (name, rows) in partition(&table, by) {
+        let name = match (experiment.is_empty(), name.is_empty()) {
+            (true, _) => name,
+            (false, true) => experiment.to_string(),
+            (false, false) => format!("{experiment}/{name}"),
+        };
+        let position = groups.iter().position(|group| group.name == name).unwrap_or_else(|| {
+            groups.push(Group::new(name));
+            groups.len() - 1
+        });
+        read_rows(&table, &rows, &bound, &mut groups[position], diagnostics);
+    }
+    Some(())
+}
+
+fn load(
+    data: &DataSet,
+    file: &str,
+    loader: &dyn Loader,
+    sources: &mut SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> Option<Table> {
+    let loaded = match loader.load(file, &data.path) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            diagnostics.push(
+                Diagnostic::new(Code("E0801"), data.path_span, format!("`{}` cannot be read: {error}", data.path))
+                    .help("the path is taken from the folder of the study's file"),
+            );
+            return None;
+        }
+    };
+    let id = sources.find(&loaded.name).unwrap_or_else(|| sources.add(loaded));
+    Table::read(sources, id, diagnostics)
+}
+
+/// Finds each binding's column and place; reports those that are missing.
+fn columns<'a>(
+    study: &Study,
+    data: &'a DataSet,
+    model: &FlatModel,
+    table: &Table,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Bound<'a>>> {
+    let mut bound = Vec::new();
+    let mut is_whole = true;
+    for binding in &data.bindings {
+        let Some(column) = table.column(&binding.column) else {
+            diagnostics.push(table.missing_column(&binding.column, binding.column_span));
+            is_whole = false;
+            continue;
+        };
+        match role(study, binding, model) {
+            Ok(role) => bound.push(Bound { binding, column, role }),
+            Err(diagnostic) => {
+                diagnostics.push(*diagnostic);
+                is_whole = false;
+            }
+        }
+    }
+    is_whole.then_some(bound)
+}
+
+fn role(study: &Study, binding: &Binding, model: &FlatModel) -> Result<Role, Box<Diagnostic>> {
+    let BindTarget::Symbol(symbol) = binding.target else { return Ok(Role::Time) };
+    let symbol = study.model.symbol(symbol);
+    let state = || model.states.iter().position(|s| s.quantity.name == symbol.name);
+    let param = || model.params.iter().position(|p| p.quantity.name == symbol.name);
+    let observable = model.observables.iter().position(|o| o.quantity.name == symbol.name);
+    let found = match symbol.kind {
+        SymbolKind::Observable => observable.map(Role::Observable),
+        SymbolKind::Param => param().map(Role::Param),
+        SymbolKind::Input => model.inputs.iter().position(|i| i.quantity.name == symbol.name).map(Role::Input),
+        SymbolKind::Disturbance => {
+            model.disturbances.iter().position(|i| i.quantity.name == symbol.name).map(Role::Disturbance)
+        }
+        SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Discrete | SymbolKind::Compartment => {
+            if binding.is_initial { state().map(Role::Start).or_else(|| param().map(Role::Param)) } else { None }
+        }
+        SymbolKind::Const | SymbolKind::Let => None,
+    };
+    let word = symbol.kind.word();
+    let found = found.ok_or_else(|| {
+        let help = match symbol.kind {
+            SymbolKind::State | SymbolKind::Species { .. } => format!(
+                "for a start value write `{0} <- {1} initial`; for a measurement declare `observe y = {0} ~ Normal(sd = ...)`",
+                symbol.name, binding.column
+            ),
+            _ => "bind an observable, a parameter, an input, or a start value with `initial`".to_string(),
+        };
+        Box::new(
+            Diagnostic::new(Code("E0606"), binding.span, format!("a column cannot be bound to the `{word}` `{}`", symbol.name))
+                .label(symbol.span, "declared here")
+                .help(help),
+        )
+    })?;
+    if let Role::Observable(k) = found
+        && model.observables[k].noise.is_none()
+    {
+        return Err(Box::new(
+            Diagnostic::new(Code("E0409"), binding.span, format!("`{}` is measured but has no noise", symbol.name))
+                .label(symbol.span, "declared here without `~`")
+                .help(format!("write `observe {} = ... ~ Normal(sd = ...)`", symbol.name)),
+        ));
+    }
+    Ok(found)
+}
+
+/// Rows by the text of the grouping column, groups in order of their first row.
+fn partition(table: &Table, by: Option<ColumnIdx>) -> Vec<(String, Vec<usize>)> {
+    let Some(by) = by else { return vec![(String::new(), (0..table.n_rows()).collect())] };
+    let mut places = std::collections::HashMap::new();
+    let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+    for row in 0..table.n_rows() {
+        let name = table.text(row, by).unwrap_or_default().into_owned();
+        let place = *places.entry(name.clone()).or_insert_with(|| {
+            groups.push((name, Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(row);
+    }
+    groups
+}
+
+fn read_rows(table: &Table, rows: &[usize], bound: &[Bound<'_>], group: &mut Group, diagnostics: &mut Diagnostics) {
+    let time = bound.iter().find(|b| b.role == Role::Time);
+    let mut times = Vec::with_capacity(rows.len());
+    for &row in rows {
+        let value = time.and_then(|time| number(table, row, time, diagnostics));
+        if let (None, Some(time)) = (value, time)
+            && table.text(row, time.column).is_none()
+        {
+            diagnostics.push(
+                Diagnostic::new(Code("E0606"), table.row_span(row), "a row has no time")
+                    .help("give it a time, or remove the row"),
+            );
+        }
+        times.push(value);
+    }
+    if let Some(time) = time {
+        note_unsorted(table, rows, &times, time, diagnostics);
+    }
+    for b in bound {
+        match b.role {
+            Role::Time => {}
+            Role::Observable(observable) => {
+                for (&row, when) in rows.iter().zip(&times) {
+                    if let (Some(value), Some(time)) = (number(table, row, b, diagnostics), *when) {
+                        group.measurements.push(Measurement { time, observable, value });
+                    }
+                }
+            }
+            Role::Start(state) => {
+                if let Some(value) = constant(table, rows, b, group, diagnostics) {
+                    group.start.retain(|(s, _)| *s != state);
+                    group.start.push((state, value));
+                }
+            }
+            Role::Param(param) => {
+                if let Some(value) = constant(table, rows, b, group, diagnostics) {
+                    group.params.retain(|(p, _)| *p != param);
+                    group.params.push((param, value));
+                }
+            }
+            Role::Input(input) => {
+                if let Some(rows) = signal(table, rows, &times, b, diagnostics) {
+                    group.signals.push((input, false, b.binding.is_linear, rows));
+                }
+            }
+            Role::Disturbance(input) => {
+                if let Some(rows) = signal(table, rows, &times, b, diagnostics) {
+                    group.signals.push((input, true, b.binding.is_linear, rows));
+                }
+            }
+        }
+    }
+}
+
+/// A cell in the unit of what it is bound to; `None` where it is empty or was reported.
+fn number(table: &Table, row: usize, bound: &Bound<'_>, diagnostics: &mut Diagnostics) -> Option<f64> {
+    match table.number(row, bound.column) {
+        Ok(cell) => cell.map(|value| bound.binding.factor * value + bound.binding.offset),
+        Err(error) => {
+            diagnostics.push(error.diagnostic(&bound.binding.column));
+            None
+        }
+    }
+}
+
+fn note_unsorted(
+    table: &Table,
+    rows: &[usize],
+    times: &[Option<f64>],
+    time: &Bound<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut last = f64::NEG_INFINITY;
+    for (&row, when) in rows.iter().zip(times) {
+        let Some(when) = *when else { continue };
+        if when < last {
+            diagnostics.push(
+                Diagnostic::new(Code("W0105"), table.cell_span(row, time.column), "rows were not sorted by time")
+                    .at("earlier than the row before")
+                    .note("the rows are used in the order of their times"),
+            );
+            return;
+        }
+        last = when;
+    }
+}
+
+/// The one value that a column gives to an experiment.
+fn constant(
+    table: &Table,
+    rows: &[usize],
+    bound: &Bound<'_>,
+    group: &Group,
+    diagnostics: &mut Diagnostics,
+) -> Option<f64> {
+    let mut found: Option<(f64, Span)> = None;
+    for &row in rows {
+        let Some(value) = number(table, row, bound, diagnostics) else { continue };
+        let span = table.cell_span(row, bound.column);
+        match found {
+            None => found = Some((value, span)),
+            Some((first, _)) if first == value => {}
+            Some((_, place)) => {
+                let whose = if group.name.is_empty() { String::new() } else { format!(" in `{}`", group.name) };
+                let title = format!("`{}` has more than one value{whose}", bound.binding.name);
+                diagnostics.push(
+                    Diagnostic::new(Code("E0606"), span, title)
+                        .at("this one differs")
+                        .label(place, "the first value")
+                        .help("give each experiment one value, or name the grouping column: `data \"file.csv\" by column`"),
+                );
+                return None;
+            }
+        }
+    }
+    found.map(|(value, _)| value)
+}
+
+/// The rows of a forcing, ascending in time.
+fn signal(
+    table: &Table,
+    rows: &[usize],
+    times: &[Option<f64>],
+    bound: &Bound<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<(f64, f64)>> {
+    let mut points: Vec<(f64, f64, Span)> = Vec::new();
+    for (&row, when) in rows.iter().zip(times) {
+        if let (Some(value), Some(time)) = (number(table, row, bound, diagnostics), *when) {
+            points.push((time, value, table.cell_span(row, bound.column)));
+        }
+    }
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for pair in points.windows(2) {
+        if pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1 {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code("E0606"),
+                    pair[1].2,
+                    format!("`{}` has two values at time {}", bound.binding.name, pair[0].0),
+                )
+                .at("this one")
+                .label(pair[0].2, "and this one")
+                .help("an input has one value at a time; keep one of the rows"),
+            );
+            return None;
+        }
+    }
+    points.dedup_by(|a, b| a.0 == b.0);
+    (!points.is_empty()).then(|| points.into_iter().map(|(time, value, _)| (time, value)).collect())
+}

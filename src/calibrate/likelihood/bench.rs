@@ -1,0 +1,265 @@
+//! One experiment on one thread: integrates, reads the outputs at the measurements, and adds up the likelihood.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::calibrate::experiment::{CalibrateError, Experiment, Target, place};
+use crate::calibrate::noise::{Curvature, NoiseError, PointTerm, point_term};
+use crate::flat::Noise;
+use crate::integrate::{Direction, Integrator, Options, Problem as Integration, Sample, Start, Status};
+use crate::optimize::{EvalError, Local};
+use crate::system::Work;
+
+use super::prepared::{Point, Prepared};
+
+/// One experiment with its integrator and buffers.
+pub(super) struct Bench<'a> {
+    prepared: &'a Prepared,
+    integrator: Integrator<'a>,
+    conditions: (Vec<f64>, Vec<(usize, f64)>),
+    directions: Vec<Direction>,
+    outputs: Outputs,
+    /// m′ and s′ by local parameter.
+    by_median: Vec<f64>,
+    by_spread: Vec<f64>,
+}
+
+/// Outputs and their derivatives at one sample.
+pub(super) struct Outputs {
+    work: Work,
+    y: Vec<f64>,
+    dy_dx: Vec<f64>,
+    dy_dp: Vec<f64>,
+}
+
+impl Outputs {
+    /// The outputs, `n_outputs`.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.y
+    }
+}
+
+/// A measurement beside the model's median and spread.
+pub(super) struct Visit<'v> {
+    pub(super) point: &'v Point,
+    pub(super) term: PointTerm,
+    pub(super) median: f64,
+    pub(super) spread: f64,
+    sensitivities: &'v [f64],
+}
+
+impl<'a> Bench<'a> {
+    /// The integrator and the buffers for one thread.
+    ///
+    /// # Errors
+    /// What the integrator finds wrong with the tolerances.
+    pub(super) fn new(
+        prepared: &'a Prepared,
+        options: &Options,
+        interrupt: Option<Arc<AtomicBool>>,
+    ) -> Result<Bench<'a>, CalibrateError> {
+        let experiment = &prepared.experiment;
+        let system = &*experiment.system;
+        let options = Options { atol: experiment.tolerance.clone(), interrupt, ..options.clone() };
+        let integrator = Integrator::new(system, options)
+            .map_err(|error| CalibrateError::Integration { experiment: experiment.name.clone(), error })?;
+        let (by_states, by_params) = system.output_patterns();
+        let n_locals = prepared.locals.len();
+        Ok(Bench {
+            prepared,
+            integrator,
+            conditions: (Vec::new(), Vec::new()),
+            directions: vec![Direction::default(); prepared.n_directions],
+            outputs: Outputs {
+                work: system.work(),
+                y: vec![0.0; system.dims().n_outputs],
+                dy_dx: vec![0.0; by_states.nnz()],
+                dy_dp: vec![0.0; by_params.nnz()],
+            },
+            by_median: vec![0.0; n_locals],
+            by_spread: vec![0.0; n_locals],
+        })
+    }
+
+    /// Integrates and calls `at_sample` at each time; with sensitivities and output derivatives where `slopes` are
+    /// given.
+    pub(super) fn simulate(
+        &mut self,
+        values: &[f64],
+        slopes: Option<&[f64]>,
+        times: &[f64],
+        at_sample: &mut dyn FnMut(Sample<'_>, &mut Outputs),
+    ) -> Result<(), EvalError> {
+        let Bench { prepared, integrator, conditions, directions, outputs, .. } = self;
+        let experiment = &prepared.experiment;
+        let system = &*experiment.system;
+        prepared.write_conditions(values, &mut conditions.0, &mut conditions.1);
+        if let Some(slopes) = slopes {
+            for local in &prepared.locals {
+                let Some(direction) = local.direction.map(|d| &mut directions[d]) else { continue };
+                let slope = slopes[local.parameter];
+                direction.params.clear();
+                direction.start.clear();
+                direction.scale = local.size;
+                for &target in &local.targets {
+                    match target {
+                        Target::Param(param) => direction.params.push((param, slope)),
+                        Target::Start(state) => direction.start.push((state, slope)),
+                    }
+                }
+            }
+        }
+        let problem = Integration {
+            t0: experiment.t0,
+            t1: times.last().copied().unwrap_or(experiment.t0),
+            start: Start::Overrides(&conditions.1),
+            p: &conditions.0,
+            forcing: &experiment.forcing,
+            directions: if slopes.is_some() { directions } else { &[] },
+            resumes: false,
+        };
+        let mut observer = |sample: Sample<'_>| {
+            system.outputs(sample.at, &mut outputs.work, &mut outputs.y);
+            if slopes.is_some() {
+                system.output_jacobians(sample.at, &mut outputs.work, &mut outputs.dy_dx, &mut outputs.dy_dp);
+            }
+            at_sample(sample, outputs);
+        };
+        match integrator.solve(&problem, times, &mut observer) {
+            Ok(outcome) if outcome.status.is_success() => Ok(()),
+            Ok(outcome) => Err(experiment.failure(&outcome.status)),
+            Err(error) => Err(experiment.error(&error.to_string())),
+        }
+    }
+
+    /// The distinct measurement times, ascending.
+    pub(super) fn times(&self) -> &'a [f64] {
+        &self.prepared.times
+    }
+
+    /// Calls `each` for every measurement, in the order of time; with sensitivities and output derivatives where
+    /// `slopes` are given.
+    pub(super) fn visit(
+        &mut self,
+        values: &[f64],
+        slopes: Option<&[f64]>,
+        curvature: Curvature,
+        each: &mut dyn FnMut(Visit<'_>, &Outputs),
+    ) -> Result<(), EvalError> {
+        let prepared = self.prepared;
+        let mut failure = None;
+        let mut next = 0;
+        self.simulate(values, slopes, &prepared.times, &mut |sample, outputs| {
+            while let Some(point) = prepared.points.get(next).filter(|p| p.sample == sample.idx) {
+                next += 1;
+                let (median, spread) = (outputs.y[point.value_output], outputs.y[point.spread_output]);
+                match point_term(point.noise, point.value, median, spread, curvature) {
+                    Ok(term) => {
+                        each(Visit { point, term, median, spread, sensitivities: sample.sensitivities }, outputs);
+                    }
+                    Err(error) => failure = failure.take().or(Some((point, error))),
+                }
+            }
+        })?;
+        match failure {
+            Some((point, error)) => Err(prepared.no_likelihood(point, error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds value, gradient and curvature of this experiment to `local`.
+    pub(super) fn accumulate(
+        &mut self,
+        values: &[f64],
+        slopes: &[f64],
+        curvature: Curvature,
+        local: &mut Local,
+    ) -> Result<(), EvalError> {
+        let prepared = self.prepared;
+        let n = values.len();
+        let mut by_median = std::mem::take(&mut self.by_median);
+        let mut by_spread = std::mem::take(&mut self.by_spread);
+        let result = self.visit(values, Some(slopes), curvature, &mut |visit, outputs| {
+            let Visit { point, term, sensitivities, .. } = visit;
+            prepared.derivative(point.value_output, outputs, sensitivities, slopes, &mut by_median);
+            prepared.derivative(point.spread_output, outputs, sensitivities, slopes, &mut by_spread);
+            local.value += term.value;
+            for (a, row) in prepared.locals.iter().enumerate() {
+                local.gradient[row.parameter] += term.by_median * by_median[a] + term.by_spread * by_spread[a];
+                for (b, col) in prepared.locals.iter().enumerate() {
+                    local.hessian[col.parameter * n + row.parameter] +=
+                        term.median_curvature * by_median[a] * by_median[b]
+                            + term.spread_curvature * by_spread[a] * by_spread[b];
+                }
+            }
+        });
+        self.by_median = by_median;
+        self.by_spread = by_spread;
+        result
+    }
+}
+
+impl Prepared {
+    /// `out` = d output/dθ by local parameter.
+    fn derivative(&self, output: usize, outputs: &Outputs, sensitivities: &[f64], slopes: &[f64], out: &mut [f64]) {
+        let row = &self.rows[output];
+        let n_states = self.experiment.system.dims().n_states;
+        for (local, slot) in self.locals.iter().zip(out.iter_mut()) {
+            *slot = local.direction.map_or(0.0, |d| {
+                let column = &sensitivities[d * n_states..(d + 1) * n_states];
+                row.by_states.iter().map(|&(state, k)| outputs.dy_dx[k] * column[state]).sum()
+            });
+        }
+        for &(local, k) in &row.by_params {
+            out[local] += outputs.dy_dp[k] * slopes[self.locals[local].parameter];
+        }
+    }
+
+    fn no_likelihood(&self, point: &Point, error: NoiseError) -> EvalError {
+        let name = &self.experiment.observables[point.observable].quantity.name;
+        let time = self.times[point.sample];
+        let reason = match (error, point.noise) {
+            (NoiseError::Median(m), Noise::Normal | Noise::Laplace) => {
+                format!("`{name}` is {m} at time {time}, but must be finite")
+            }
+            (NoiseError::Median(m), Noise::LogNormal) => {
+                format!("`{name}` is {m} at time {time}, but log-normal noise needs a positive median")
+            }
+            (NoiseError::Spread(s), Noise::Normal | Noise::Laplace) => {
+                format!("the spread of `{name}` is {s} at time {time}, but must be positive")
+            }
+            (NoiseError::Spread(s), Noise::LogNormal) => {
+                format!("the geometric standard deviation of `{name}` is {s} at time {time}, but must be above 1")
+            }
+        };
+        self.experiment.error(&reason)
+    }
+}
+
+impl Experiment {
+    /// An error that names the experiment, where there is a name.
+    fn error(&self, reason: &str) -> EvalError {
+        EvalError::new(format!("{reason}{}", place(&self.name)))
+    }
+
+    /// A failed integration in words, with the state's name.
+    fn failure(&self, status: &Status) -> EvalError {
+        let state = |idx: usize| match self.state_names.get(idx) {
+            Some(name) => format!("`{name}`"),
+            None => format!("state {idx}"),
+        };
+        let reason = match *status {
+            Status::StepSizeUnderflow { t, worst_state } => {
+                format!("step size underflow at time {t}: {} has the largest error", state(worst_state))
+            }
+            Status::NonFinite { t, state: idx } => format!("{} is not finite after time {t}", state(idx)),
+            Status::EventConflict { t, state: idx } => {
+                format!("events at time {t} set {} in conflicting ways", state(idx))
+            }
+            Status::Success | Status::StepLimit { .. } | Status::EventStorm { .. } | Status::Interrupted { .. } => {
+                status.to_string()
+            }
+        };
+        self.error(&reason)
+    }
+}

@@ -1,0 +1,190 @@
+//! What the command line adds to a study, written in the language itself: `--set kcat=0.3` is `start kcat = 0.3`, and
+//! `--set fit.starts=50` is `fit { starts = 50 }`. So units, names and "did you mean" are the checker's, and a mistake
+//! is shown in the text that stands for the command line.
+//!
+//! A bare model is run by a study made the same way.
+
+use super::failure::Failure;
+use super::target::{Assignment, Target};
+use crate::diag::Diagnostics;
+use crate::source::{SourceFile, SourceId};
+use crate::syntax::ast::{Directive, ExprKind, File, StatementKind};
+
+/// The name that the text is shown under.
+const NAME: &str = "<command line>";
+/// The study that runs a bare model.
+const BARE: &str = "simulation of ";
+
+/// What a text declares, as far as the command line chooses among it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Models.
+    pub models: Vec<String>,
+    /// Studies, with the words of the statements in them.
+    pub studies: Vec<(String, Vec<String>)>,
+}
+
+/// What a text declares; mistakes are left to the checker.
+pub fn declared(id: SourceId, text: &str) -> Declared {
+    let tree: File = crate::syntax::parse(id, text, &mut Diagnostics::default());
+    let mut out = Declared::default();
+    for statement in &tree.statements {
+        let StatementKind::Directive(directive) = &statement.kind else { continue };
+        let Some(name) = subject(directive) else { continue };
+        match directive.word.text.as_str() {
+            "model" => out.models.push(name),
+            "study" => out.studies.push((name, words(directive))),
+            _ => {}
+        }
+    }
+    out
+}
+
+fn subject(directive: &Directive) -> Option<String> {
+    match &directive.subjects.first()?.kind {
+        ExprKind::Path(path) => path.segments.first().map(|name| name.text.clone()),
+        _ => None,
+    }
+}
+
+fn words(directive: &Directive) -> Vec<String> {
+    let statements = directive.block.iter().flat_map(|block| &block.statements);
+    let word = |kind: &StatementKind| match kind {
+        StatementKind::Directive(inner) => Some(inner.word.text.clone()),
+        _ => None,
+    };
+    statements.filter_map(|statement| word(&statement.kind)).collect()
+}
+
+/// What is run: a study of the text, or a model by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// The study of this name.
+    Study(String),
+    /// The model of this name.
+    Model(String),
+}
+
+impl Declared {
+    /// What `sim` runs: the named study or model; else the only study that simulates; else the only model.
+    ///
+    /// # Errors
+    /// E0803 with the candidates.
+    pub fn to_simulate(&self, target: &Target) -> Result<Choice, Failure> {
+        let simulate = |words: &Vec<String>| words.iter().any(|w| w == "simulate" || w == "sweep");
+        let running: Vec<&str> = self.studies.iter().filter(|(_, w)| simulate(w)).map(|(n, _)| n.as_str()).collect();
+        let studies: Vec<&str> = self.studies.iter().map(|(name, _)| name.as_str()).collect();
+        let models: Vec<&str> = self.models.iter().map(String::as_str).collect();
+        if target.name.is_some() {
+            let all: Vec<&str> = studies.iter().chain(&models).copied().collect();
+            let name = target.choose("study or model", &all)?;
+            let is_study = studies.contains(&name);
+            return Ok(if is_study { Choice::Study(name.into()) } else { Choice::Model(name.into()) });
+        }
+        if !running.is_empty() {
+            return target.choose("study that simulates", &running).map(|name| Choice::Study(name.into()));
+        }
+        if models.is_empty() && !studies.is_empty() {
+            return target.choose("study", &studies).map(|name| Choice::Study(name.into()));
+        }
+        target.choose("model", &models).map(|name| Choice::Model(name.into()))
+    }
+
+    /// What `calibrate` runs: the named study, or the only one that estimates.
+    ///
+    /// # Errors
+    /// E0803 with the candidates.
+    pub fn to_calibrate(&self, target: &Target) -> Result<String, Failure> {
+        let estimates = |words: &Vec<String>| words.iter().any(|w| w == "estimate" || w == "fit");
+        let fitting: Vec<&str> = self.studies.iter().filter(|(_, w)| estimates(w)).map(|(n, _)| n.as_str()).collect();
+        let all: Vec<&str> = self.studies.iter().map(|(name, _)| name.as_str()).collect();
+        let candidates = if target.name.is_some() { all } else { fitting };
+        target.choose("study that estimates", &candidates).map(str::to_string).map_err(|failure| {
+            if candidates.is_empty() {
+                failure.help("write `study Fit of Model { data ... estimate ... }`")
+            } else {
+                failure
+            }
+        })
+    }
+}
+
+/// The statements that assignments and flags stand for. `simulate` holds `key = value` lines, `more` whole statements.
+fn statements(assignments: &[Assignment], simulate: &[String], more: &[String]) -> String {
+    let mut out = String::new();
+    for Assignment { path, value } in assignments {
+        let line = match path.split_once('.') {
+            Some((block @ ("fit" | "simulate" | "report"), key)) => format!("  {block} {{ {key} = {value} }}\n"),
+            Some(_) | None => format!("  start {path} = {value}\n"),
+        };
+        out.push_str(&line);
+    }
+    for line in simulate {
+        out.push_str(&format!("  simulate {{ {line} }}\n"));
+    }
+    for line in more {
+        out.push_str(&format!("  {line}\n"));
+    }
+    out
+}
+
+/// Additions to the study `name`; `None` where the command line says nothing.
+pub fn to_study(name: &str, assignments: &[Assignment], simulate: &[String], more: &[String]) -> Option<SourceFile> {
+    let body = statements(assignments, simulate, more);
+    (!body.is_empty()).then(|| SourceFile::new(NAME, format!("study {} {{\n{body}}}\n", quoted(name))))
+}
+
+/// A text that runs the model `name` of the file `path`, and the name of its study.
+pub fn of_model(
+    path: &str,
+    name: &str,
+    assignments: &[Assignment],
+    simulate: &[String],
+    more: &[String],
+) -> (SourceFile, String) {
+    let study = format!("{BARE}{name}");
+    let body = statements(assignments, simulate, more);
+    let model = quoted(name);
+    let text = format!("use {model} from \"{path}\"\nstudy {} of {model} {{\n{body}}}\n", quoted(&study));
+    (SourceFile::new(NAME, text), study)
+}
+
+/// A name in backticks where it needs them.
+fn quoted(name: &str) -> String {
+    let is_plain = name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_numeric());
+    if is_plain { name.to_string() } else { format!("`{name}`") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(path: &str, value: &str) -> Assignment {
+        Assignment { path: path.into(), value: value.into() }
+    }
+
+    #[test]
+    fn assignments_become_statements() {
+        let file = to_study("Fit", &[set("kcat", "0.3 [1/s]"), set("fit.starts", "50")], &["until = 9".into()], &[]);
+        assert_eq!(
+            file.map(|f| f.text.to_string()).as_deref(),
+            Some("study Fit {\n  start kcat = 0.3 [1/s]\n  fit { starts = 50 }\n  simulate { until = 9 }\n}\n")
+        );
+        assert!(to_study("Fit", &[], &[], &[]).is_none());
+    }
+
+    #[test]
+    fn the_only_candidate_is_taken() {
+        let declared = Declared {
+            models: vec!["A".into(), "B".into()],
+            studies: vec![("Fit".into(), vec!["estimate".into()]), ("Run".into(), vec!["simulate".into()])],
+        };
+        let target = |name: Option<&str>| Target { path: "m.twin".into(), name: name.map(str::to_string) };
+        assert_eq!(declared.to_simulate(&target(None)).ok(), Some(Choice::Study("Run".into())));
+        assert_eq!(declared.to_simulate(&target(Some("B"))).ok(), Some(Choice::Model("B".into())));
+        assert_eq!(declared.to_calibrate(&target(None)).ok().as_deref(), Some("Fit"));
+        let bare = Declared { studies: Vec::new(), ..declared };
+        assert!(bare.to_simulate(&target(None)).is_err());
+        assert!(bare.to_calibrate(&target(None)).is_err());
+    }
+}

@@ -1,0 +1,125 @@
+//! `twinc inspect`: what a compiled model is, as one canonical text.
+
+use super::args::{InspectArgs, InspectView};
+use super::console::Console;
+use super::failure::{Exit, Failure};
+use super::prepare;
+use super::target::Target;
+use crate::diag::Diagnostics;
+use crate::export::snapshot::{self, View};
+use crate::flat::{FlatModel, Quantity, Variation};
+use crate::hir::{Model, Module};
+use crate::jit::{Kernels, Needs, Options};
+use crate::source::SourceMap;
+use crate::system::System;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Prints the chosen views of a model.
+///
+/// # Errors
+/// What is wrong with the file, or E0803.
+pub fn run(args: &InspectArgs, console: &mut Console, sources: &mut SourceMap) -> Result<Exit, Failure> {
+    let target = Target::parse(&args.file);
+    let mut warnings = Diagnostics::default();
+    let begun = Instant::now();
+    let opened = prepare::open(&target, sources)?;
+    let module = prepare::load(sources, opened.root, None, &mut warnings)?;
+    let checked = begun.elapsed();
+    let model = chosen(&target, &module)?;
+    let begun = Instant::now();
+    let flat = prepare::flat(model, &Variation::default(), &mut warnings)?;
+    let flattened = begun.elapsed();
+    let begun = Instant::now();
+    let kernels = prepare::compile(Arc::new(flat), &Options::default(), Needs::SIMULATION | Needs::STIFF)?;
+    let compiled = begun.elapsed();
+    console.report(std::mem::take(&mut warnings), sources);
+    let views = views(&args.view);
+    if console.is_human() {
+        let text = snapshot::text(&kernels, &views).map_err(|error| Failure::new("E0707", error.to_string()))?;
+        console.data(text.as_bytes())?;
+    } else {
+        console.result(document(&kernels));
+    }
+    if args.timings {
+        for (what, took) in
+            [("parse and check", checked), ("flatten", flattened), ("differentiate and compile", compiled)]
+        {
+            console.say(format!("{what}: {:.3} ms", took.as_secs_f64() * 1e3));
+        }
+        for timing in kernels.timings() {
+            console.say(format!(
+                "  {}: plan {:.3} ms, compile {:.3} ms, {} values, {} functions",
+                timing.parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", "),
+                timing.plan.as_secs_f64() * 1e3,
+                timing.compile.as_secs_f64() * 1e3,
+                timing.n_values,
+                timing.n_chunks
+            ));
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// The named model or the model of the named study; else the only model.
+fn chosen<'a>(target: &Target, module: &'a Module) -> Result<&'a Model, Failure> {
+    if let Some(study) = target.name.as_deref().and_then(|name| module.study(name)) {
+        return Ok(&study.model);
+    }
+    let names: Vec<&str> = module.models.iter().map(|model| model.name.as_str()).collect();
+    if let ([], [study]) = (names.as_slice(), module.studies.as_slice()) {
+        return Ok(&study.model);
+    }
+    let name = target.choose("model", &names)?;
+    module
+        .model(name)
+        .ok_or_else(|| Failure::new("E0803", format!("`{}` has no model `{name}`", target.path.display())))
+}
+
+fn views(asked: &[InspectView]) -> Vec<View> {
+    if asked.is_empty() {
+        return View::SNAPSHOT.to_vec();
+    }
+    let one = |view: &InspectView| match view {
+        InspectView::Symbols | InspectView::Units => View::Symbols,
+        InspectView::Odes => View::Odes,
+        InspectView::Events => View::Events,
+        InspectView::Jacobian => View::Jacobian,
+        InspectView::Sparsity => View::Sparsity,
+        InspectView::Kernels => View::Kernels,
+        InspectView::Plan => View::Plan,
+        InspectView::Clif => View::Clif,
+    };
+    asked.iter().map(one).collect()
+}
+
+/// The model's declarations and sizes for programs.
+fn document(kernels: &Kernels) -> Value {
+    let model: &FlatModel = kernels.model();
+    let dims = kernels.dims();
+    let quantity = |q: &Quantity| {
+        let end = |value: f64| value.is_finite().then_some(value);
+        json!({ "name": q.name, "unit": q.unit, "doc": q.doc, "low": end(q.low), "high": end(q.high) })
+    };
+    let valued = |q: &Quantity, value: f64| {
+        let mut object = quantity(q);
+        object["value"] = json!(value);
+        object
+    };
+    json!({
+        "model": model.name,
+        "doc": model.doc,
+        "time_unit": model.time_unit,
+        "states": model.states.iter().map(|s| quantity(&s.quantity)).collect::<Vec<_>>(),
+        "params": model.params.iter().map(|p| valued(&p.quantity, p.value)).collect::<Vec<_>>(),
+        "inputs": model.inputs.iter().map(|i| valued(&i.quantity, i.value)).collect::<Vec<_>>(),
+        "disturbances": model.disturbances.iter().map(|i| valued(&i.quantity, i.value)).collect::<Vec<_>>(),
+        "lets": model.lets.iter().map(|l| quantity(&l.quantity)).collect::<Vec<_>>(),
+        "observables": model.observables.iter().map(|o| quantity(&o.quantity)).collect::<Vec<_>>(),
+        "reactions": model.reactions.iter().map(|r| &r.name).collect::<Vec<_>>(),
+        "jacobian_entries": kernels.jacobian_pattern().nnz(),
+        "n_roots": dims.n_roots,
+        "n_events": model.events.len(),
+    })
+}

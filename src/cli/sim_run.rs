@@ -1,0 +1,295 @@
+//! Carries out the runs of a simulation in parallel and gathers them into one table.
+
+use super::failure::Failure;
+use super::simulation::{Plan, Run, draw};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::export::table::{Column, Table, number};
+use crate::flat::{Distribution, FlatModel, Noise, Quantity};
+use crate::integrate::{Integrator, Problem, ProblemError, Sample, Start, Statistics, Status};
+use crate::jit::{Kernel, Kernels};
+use crate::random::stream;
+use crate::system::System;
+use rayon::prelude::*;
+
+/// Streams of noise begin here, apart from those of draws.
+const NOISE_STREAM: u64 = 1 << 40;
+/// Warnings about ranges and safe sets, at most.
+const MOST_WARNINGS: usize = 10;
+
+/// A finished simulation.
+pub struct Finished {
+    /// Labels of the run, time, states, inputs, disturbances, lets, observables.
+    pub table: Table,
+    /// Number of label columns at the front.
+    pub n_labels: usize,
+    /// Work of all runs.
+    pub statistics: Vec<Statistics>,
+    /// What went wrong in runs that did not reach their end; their rows up to there are in the table.
+    pub problems: Diagnostics,
+    /// States that left their range, safe sets that were left.
+    pub warnings: Diagnostics,
+    /// True where Ctrl-C ended it.
+    pub is_interrupted: bool,
+}
+
+/// One run's rows, column by column, and how it ended.
+struct Rows {
+    columns: Vec<Vec<f64>>,
+    status: Status,
+    statistics: Statistics,
+}
+
+/// Carries out the plan. `extras` computes the `let`s, then the margins of the safe sets.
+///
+/// # Errors
+/// A mistake in the plan that the integrator finds.
+pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, Failure> {
+    let model = kernels.model();
+    let done: Vec<Result<Rows, Failure>> = plan
+        .runs
+        .par_iter()
+        .enumerate()
+        .map(
+            |(idx, run)| {
+                if super::interrupt::is_asked() { Ok(Rows::none()) } else { one(plan, idx, run, kernels, extras) }
+            },
+        )
+        .collect();
+    let done = done.into_iter().collect::<Result<Vec<Rows>, Failure>>()?;
+    let names = names(model);
+    let n_labels = plan.runs.first().map_or(0, |run| run.labels.len());
+    let mut columns: Vec<Column> = plan
+        .runs
+        .first()
+        .map_or(&[][..], |run| &run.labels)
+        .iter()
+        .map(|(name, unit, _)| Column { name: name.clone(), unit: unit.clone(), values: Vec::new() })
+        .collect();
+    columns.extend(names.iter().map(|(name, unit)| Column {
+        name: name.clone(),
+        unit: unit.clone(),
+        values: Vec::new(),
+    }));
+    let mut problems = Diagnostics::default();
+    let mut warnings = Diagnostics::default();
+    let mut is_interrupted = false;
+    for (run, rows) in plan.runs.iter().zip(&done) {
+        let n_rows = rows.columns.first().map_or(0, Vec::len);
+        for (column, (_, _, value)) in columns.iter_mut().zip(&run.labels) {
+            column.values.extend(std::iter::repeat_n(*value, n_rows));
+        }
+        for (column, values) in columns[n_labels..].iter_mut().zip(&rows.columns) {
+            column.values.extend(values);
+        }
+        match problem(rows.status, model, run) {
+            None => {}
+            Some(_) if matches!(rows.status, Status::Interrupted { .. }) => is_interrupted = true,
+            Some(diagnostic) => problems.push(diagnostic),
+        }
+        if warnings.len() < MOST_WARNINGS {
+            warn(model, run, rows, &mut warnings);
+        }
+    }
+    let statistics = done.iter().map(|rows| rows.statistics).collect();
+    Ok(Finished { table: Table { columns }, n_labels, statistics, problems, warnings, is_interrupted })
+}
+
+impl Rows {
+    /// A run that was not begun.
+    fn none() -> Rows {
+        Rows { columns: Vec::new(), status: Status::Interrupted { t: 0.0 }, statistics: Statistics::default() }
+    }
+}
+
+/// Names and units of the columns behind the labels.
+fn names(model: &FlatModel) -> Vec<(String, String)> {
+    let of = |quantity: &Quantity| (quantity.name.clone(), quantity.unit.clone());
+    let mut names = vec![("time".to_string(), model.time_unit.clone())];
+    names.extend(model.states.iter().map(|state| of(&state.quantity)));
+    names.extend(model.inputs.iter().chain(&model.disturbances).map(|input| of(&input.quantity)));
+    names.extend(model.lets.iter().map(|item| of(&item.quantity)));
+    names.extend(model.observables.iter().map(|observable| of(&observable.quantity)));
+    names
+}
+
+fn one(plan: &Plan, idx: usize, run: &Run, kernels: &Kernels, extras: &Kernel) -> Result<Rows, Failure> {
+    let model = kernels.model();
+    let wrong = |error: ProblemError| mistake(&error, model);
+    let mut integrator = Integrator::new(kernels, plan.options.clone()).map_err(wrong)?;
+    let problem = Problem {
+        t0: plan.times.first().copied().unwrap_or(0.0),
+        t1: plan.times.last().copied().unwrap_or(0.0),
+        start: if run.start.is_empty() { Start::Model } else { Start::Overrides(&run.start) },
+        p: &run.params,
+        forcing: &run.forcing,
+        directions: &[],
+        resumes: false,
+    };
+    let n_columns = names(model).len() + model.safe.len();
+    let mut columns: Vec<Vec<f64>> = vec![Vec::with_capacity(plan.times.len()); n_columns];
+    let mut work = kernels.work();
+    let mut extra_work = crate::system::Work::default();
+    let mut outputs = vec![0.0; kernels.dims().n_outputs];
+    let mut extra = vec![0.0; extras.n_outputs()];
+    let mut rng = stream(plan.seed, NOISE_STREAM + idx as u64);
+    let n_lets = model.lets.len();
+    let mut observe = |sample: Sample<'_>| {
+        let at = sample.at;
+        kernels.outputs(at, &mut work, &mut outputs);
+        extras.call(at, &mut extra_work, &mut extra);
+        let observed = model.observables.iter().map(|observable| {
+            let median = outputs[observable.value_output];
+            match (observable.noise, observable.spread_output) {
+                (Some(noise), Some(spread)) if plan.has_noise => measured(noise, median, outputs[spread], &mut rng),
+                (_, _) => median,
+            }
+        });
+        let row = std::iter::once(at.t)
+            .chain(at.x.iter().copied())
+            .chain(at.u.iter().copied())
+            .chain(at.d.iter().copied())
+            .chain(extra[..n_lets].iter().copied())
+            .chain(observed)
+            .chain(extra[n_lets..].iter().copied());
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value);
+        }
+    };
+    let outcome = integrator.solve(&problem, &plan.times, &mut observe).map_err(wrong)?;
+    Ok(Rows { columns, status: outcome.status, statistics: outcome.statistics })
+}
+
+/// What the integrator finds wrong with the question.
+pub fn mistake(error: &ProblemError, model: &FlatModel) -> Failure {
+    if let ProblemError::TooManyEvents { event_idx, .. } = error
+        && let Some(event) = model.events.get(*event_idx)
+    {
+        let mut list = Diagnostics::default();
+        list.push(
+            Diagnostic::new(Code("E0510"), event.span, format!("`{}`: {error}", event.description))
+                .help("choose a longer period, or an `until`"),
+        );
+        return Failure::from_diagnostics(list);
+    }
+    Failure::new("E0804", error.to_string())
+}
+
+/// A measurement of an observable.
+fn measured(noise: Noise, median: f64, spread: f64, rng: &mut crate::random::Rng) -> f64 {
+    let distribution = match noise {
+        Noise::Normal => Distribution::Normal { mean: median, sd: spread },
+        Noise::LogNormal => Distribution::LogNormal { median, gsd: spread },
+        Noise::Laplace => Distribution::Laplace { location: median, scale: spread },
+    };
+    draw(distribution, rng)
+}
+
+/// `3.2 [h]`
+fn when(model: &FlatModel, t: f64) -> String {
+    if model.time_unit.is_empty() { number(t) } else { format!("{} [{}]", number(t), model.time_unit) }
+}
+
+fn labelled(run: &Run) -> Option<String> {
+    let words: Vec<String> = run.labels.iter().map(|(name, _, value)| format!("{name} = {}", number(*value))).collect();
+    (!words.is_empty()).then(|| format!("in the run with {}", words.join(", ")))
+}
+
+/// What to tell about a run that did not reach its end, at the place in the model that it concerns.
+pub fn problem(status: Status, model: &FlatModel, run: &Run) -> Option<Diagnostic> {
+    let state = |k: usize| model.states.get(k).map(|state| &state.quantity);
+    let event = |k: usize| model.events.get(k);
+    let diagnostic = match status {
+        Status::Success => return None,
+        Status::StepSizeUnderflow { t, worst_state } => {
+            let quantity = state(worst_state)?;
+            Diagnostic::new(
+                Code("E0701"),
+                quantity.span,
+                format!("step size underflow at time {}: `{}` cannot be followed", when(model, t), quantity.name),
+            )
+            .at("this state has the largest error")
+            .help("look for a division by zero or a growth without bound in its equation")
+        }
+        Status::NonFinite { t, state: k } => {
+            let quantity = state(k)?;
+            Diagnostic::new(
+                Code("E0702"),
+                quantity.span,
+                format!("`{}` is not a finite number after time {}", quantity.name, when(model, t)),
+            )
+            .at("this state or its derivative")
+            .help("look for `exp` of a large number, a division by zero, or the root or logarithm of a negative number")
+        }
+        Status::StepLimit { t } => {
+            let span = model.states.first()?.quantity.span;
+            Diagnostic::new(Code("E0703"), span, format!("the step limit was reached at time {}", when(model, t)))
+                .help("use `--method rodas5p` if the model is stiff, a larger `rtol`, or more `max_steps`")
+        }
+        Status::EventStorm { t, event: k } => {
+            let event = event(k)?;
+            Diagnostic::new(
+                Code("E0704"),
+                event.span,
+                format!("`{}` repeats without time going on at time {}", event.description, when(model, t)),
+            )
+            .help("let the event move the state away from its condition")
+        }
+        Status::EventConflict { t, state: k } => {
+            let quantity = state(k)?;
+            Diagnostic::new(
+                Code("E0505"),
+                quantity.span,
+                format!("events at time {} set `{}` in conflicting ways", when(model, t), quantity.name),
+            )
+            .help("let one event set it, or let all of them add to it")
+        }
+        Status::Interrupted { t } => {
+            let span = model.states.first()?.quantity.span;
+            Diagnostic::new(Code("E0703"), span, format!("interrupted at time {}", when(model, t)))
+        }
+    };
+    Some(match labelled(run) {
+        Some(words) => diagnostic.note(words),
+        None => diagnostic,
+    })
+}
+
+/// The first time that each state is outside its range, and each safe set is left.
+fn warn(model: &FlatModel, run: &Run, rows: &Rows, warnings: &mut Diagnostics) {
+    let Some(times) = rows.columns.first() else { return };
+    let mut push = |diagnostic: Diagnostic| {
+        if warnings.len() < MOST_WARNINGS {
+            warnings.push(match labelled(run) {
+                Some(words) => diagnostic.note(words),
+                None => diagnostic,
+            });
+        }
+    };
+    for (state, values) in model.states.iter().zip(&rows.columns[1..]) {
+        let quantity = &state.quantity;
+        // A value on the bound is inside whatever the rounding of a step did to it.
+        let slack = 1e-9 * values.iter().fold(0.0_f64, |a, v| a.max(v.abs()));
+        let outside = values.iter().position(|v| *v < quantity.low - slack || *v > quantity.high + slack);
+        if let Some(row) = outside {
+            let title = format!(
+                "`{}` leaves its range at time {}: it is {}",
+                quantity.name,
+                when(model, times[row]),
+                number(values[row])
+            );
+            push(Diagnostic::new(Code("W0108"), quantity.span, title).at(format!(
+                "valid in {} .. {}",
+                number(quantity.low),
+                number(quantity.high)
+            )));
+        }
+    }
+    let n_safe = model.safe.len();
+    let margins = &rows.columns[rows.columns.len() - n_safe..];
+    for (safe, values) in model.safe.iter().zip(margins) {
+        if let Some(row) = values.iter().position(|v| *v < 0.0) {
+            let title = format!("safe set `{}` is left at time {}", safe.quantity.name, when(model, times[row]));
+            push(Diagnostic::new(Code("W0108"), safe.quantity.span, title).at("does not hold from there"));
+        }
+    }
+}

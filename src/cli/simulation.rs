@@ -1,0 +1,398 @@
+//! A simulation made ready: what varies from run to run, and the settings that all runs share.
+//!
+//! Sweeps make a grid and draws repeat each of its points with parameters drawn from their distributions; each run
+//! has its own stream of random numbers, so results do not depend on the number of threads.
+
+use super::failure::Failure;
+use crate::calibrate::bind;
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::flat::{Distribution, FlatModel, Param};
+use crate::hir::SymbolKind;
+use crate::hir::settings::{SettingKind, SettingSpec};
+use crate::hir::study::{Simulate, Study};
+use crate::integrate::{Forcing, Method, Options, Signal, Tolerance};
+use crate::random::{Rng, stream};
+use crate::source::{Loader, SourceMap};
+use rand::Rng as _;
+
+/// The settings of `simulate { ... }` beside `until`, `output`, `step` and `hold`.
+pub const SETTINGS: &[SettingSpec] = &[
+    SettingSpec {
+        name: "rtol",
+        kind: SettingKind::Number(0.0, 1.0),
+        unit: "",
+        default: "1e-6",
+        doc: "relative tolerance of the integration",
+    },
+    SettingSpec {
+        name: "atol",
+        kind: SettingKind::Number(0.0, f64::MAX),
+        unit: "of each state",
+        default: "rtol times the size of each state",
+        doc: "absolute tolerance of the integration",
+    },
+    SettingSpec {
+        name: "method",
+        kind: SettingKind::Choice(&["auto", "tsit5", "rodas5p", "euler", "rk4"]),
+        unit: "",
+        default: "auto",
+        doc: "formula of the integration",
+    },
+    SettingSpec {
+        name: "max_steps",
+        kind: SettingKind::Integer(1, i64::MAX),
+        unit: "",
+        default: "200000",
+        doc: "most steps of one run",
+    },
+    SettingSpec {
+        name: "draws",
+        kind: SettingKind::Integer(1, 1_000_000),
+        unit: "",
+        default: "none: declared values",
+        doc: "runs with parameters drawn from their `~`",
+    },
+    SettingSpec {
+        name: "noise",
+        kind: SettingKind::Truth,
+        unit: "",
+        default: "false",
+        doc: "whether observables are drawn from their `~`",
+    },
+    SettingSpec {
+        name: "seed",
+        kind: SettingKind::Integer(0, i64::MAX),
+        unit: "",
+        default: "1",
+        doc: "seed of draws and noise",
+    },
+];
+
+/// Times of an even output grid where none is asked for.
+const DEFAULT_ROWS: usize = 200;
+/// Draws that fall outside the `in` of a parameter are repeated this often.
+const MOST_REDRAWS: usize = 1000;
+/// Runs of one simulation; each has its own copy of parameters and forcing.
+const MOST_RUNS: usize = 1_000_000;
+
+/// Checks the settings of a `simulate` block.
+pub fn check(simulate: &Simulate, diagnostics: &mut Diagnostics) {
+    simulate.settings.check("simulate", SETTINGS, diagnostics);
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// What tells it from the others: `(name, unit, value)` of the sweep, then the draw.
+    pub labels: Vec<(String, String, f64)>,
+    /// `n_params`
+    pub params: Vec<f64>,
+    /// Start values `(state, value)` that replace the model's.
+    pub start: Vec<(usize, f64)>,
+    /// Inputs and disturbances.
+    pub forcing: Forcing,
+}
+
+/// Settings of all runs, and the runs.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Ascending output times, the start first.
+    pub times: Vec<f64>,
+    /// The integration.
+    pub options: Options,
+    /// At least one.
+    pub runs: Vec<Run>,
+    /// Seed of draws and noise.
+    pub seed: u64,
+    /// Observables are drawn from their distributions.
+    pub has_noise: bool,
+}
+
+/// Makes the plan of a study. Tables of inputs are read through `loader`, from the folder of `file`.
+///
+/// # Errors
+/// Missing or wrong settings, and what is wrong with tables.
+pub fn plan(
+    study: &Study,
+    flat: &FlatModel,
+    file: &str,
+    loader: &dyn Loader,
+    sources: &mut SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> Result<Plan, Failure> {
+    let none = Simulate::default();
+    let simulate = study.simulate.as_ref().unwrap_or(&none);
+    let mut found = Diagnostics::default();
+    check(simulate, &mut found);
+    if found.has_errors() {
+        return Err(Failure::from_diagnostics(found));
+    }
+    let Some(until) = simulate.until else {
+        return Err(Failure::new("E0409", format!("nothing says how long to simulate `{}`", flat.name))
+            .help("give `--until 10`, or write `simulate { until = 10 [s] }` in a study"));
+    };
+    if !(until > 0.0 && until.is_finite()) {
+        return Err(Failure::new("E0804", format!("the end time is {until}, but it must be positive")));
+    }
+    let times = times(until, simulate.output.or(simulate.step))?;
+    let params: Vec<f64> = flat.params.iter().map(|param| param.value).collect();
+    let options = options(simulate, flat, &params)?;
+    let mut forcing = if simulate.forcing.is_empty() {
+        bind::declared_forcing(flat)
+    } else {
+        let mut found = Diagnostics::default();
+        match bind::read_forcing(study, &simulate.forcing, flat, file, loader, sources, &mut found) {
+            Some(forcing) if !found.has_errors() => {
+                diagnostics.extend(found);
+                forcing
+            }
+            Some(_) | None => return Err(Failure::from_diagnostics(found)),
+        }
+    };
+    hold(simulate, study, flat, until, &mut forcing)?;
+    let settings = &simulate.settings;
+    let seed = settings.number("seed").map_or(1, |value| value as u64);
+    let runs = runs(study, flat, Run { labels: Vec::new(), params, start: Vec::new(), forcing }, seed)?;
+    let n_rows = times.len().saturating_mul(runs.len());
+    if n_rows > crate::limits::MAX_OUTPUT_ROWS {
+        return Err(Failure::new("E0611", format!("the output would have {n_rows} rows"))
+            .help("ask for a coarser `output`, fewer `draws` or a smaller `sweep`"));
+    }
+    Ok(Plan { times, options, runs, seed, has_noise: settings.truth("noise").unwrap_or(false) })
+}
+
+fn options(simulate: &Simulate, flat: &FlatModel, params: &[f64]) -> Result<Options, Failure> {
+    let settings = &simulate.settings;
+    let rtol = settings.number("rtol").unwrap_or(1e-6);
+    let atol = match settings.number("atol") {
+        Some(value) => Tolerance::Scalar(value),
+        None => Tolerance::PerState(bind::absolute_tolerances(flat, params, rtol)),
+    };
+    let method = match &simulate.via {
+        Some((name, _)) => method(name)?,
+        None => settings.word("method").and_then(Method::from_name).unwrap_or_default(),
+    };
+    let fixed_step = if method.is_grid() { simulate.step.or(simulate.output) } else { None };
+    if method.is_grid() && fixed_step.is_none() {
+        return Err(Failure::new("E0409", format!("`{}` needs a step", method.name()))
+            .help("write `simulate { step 0.02 [s] via euler }`"));
+    }
+    let defaults = Options::default();
+    let max_steps = settings.number("max_steps").map_or(defaults.max_steps, |value| value as u64);
+    let interrupt = Some(super::interrupt::flag());
+    Ok(Options { method, rtol, atol, fixed_step, max_steps, interrupt, ..defaults })
+}
+
+/// The grid of all sweeps, each point with its draws.
+fn runs(study: &Study, flat: &FlatModel, base: Run, seed: u64) -> Result<Vec<Run>, Failure> {
+    let mut runs = vec![base];
+    for sweep in &study.sweeps {
+        let symbol = study.model.symbol(sweep.symbol);
+        let mut next = Vec::with_capacity(runs.len().saturating_mul(sweep.values.len()));
+        if runs.len().saturating_mul(sweep.values.len()) > MOST_RUNS {
+            return Err(Failure::new("E0611", format!("the sweeps make more than {MOST_RUNS} runs")));
+        }
+        for run in &runs {
+            for &value in &sweep.values {
+                let Some(varied) = vary(run, flat, &symbol.name, value) else {
+                    let mut list = Diagnostics::default();
+                    let title = format!("`{}` cannot be swept: it is no parameter, start value or input", symbol.name);
+                    list.push(Diagnostic::new(Code("E0205"), sweep.span, title));
+                    return Err(Failure::from_diagnostics(list));
+                };
+                next.push(varied);
+            }
+        }
+        runs = next;
+    }
+    let Some(draws) = study.simulate.as_ref().and_then(|simulate| simulate.settings.number("draws")) else {
+        return Ok(runs);
+    };
+    if flat.params.iter().all(|param| param.prior.is_none()) {
+        return Err(Failure::new("E0409", format!("`{}` has no parameter with a `~` to draw", flat.name))
+            .help("write `param k = 1 ~ LogNormal(median = 1, gsd = 1.3)`"));
+    }
+    if runs.len().saturating_mul(draws as usize) > MOST_RUNS {
+        return Err(Failure::new("E0611", format!("sweeps and draws make more than {MOST_RUNS} runs")));
+    }
+    Ok(runs.iter().flat_map(|run| (0..draws as usize).map(|k| drawn(run, flat, seed, k))).collect())
+}
+
+fn method(name: &str) -> Result<Method, Failure> {
+    Method::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+        Failure::new("E0804", format!("there is no method `{name}`")).help(format!("methods are {}", names.join(", ")))
+    })
+}
+
+/// Multiples of `output` up to the end, which is always among them.
+fn times(until: f64, output: Option<f64>) -> Result<Vec<f64>, Failure> {
+    let Some(step) = output else {
+        return Ok((0..=DEFAULT_ROWS).map(|k| until * k as f64 / DEFAULT_ROWS as f64).collect());
+    };
+    if !(step > 0.0 && step.is_finite()) {
+        return Err(Failure::new("E0804", format!("the distance of output times is {step}, but it must be positive")));
+    }
+    let n = (until / step * (1.0 + 1e-12)).floor();
+    if n > crate::limits::MAX_OUTPUT_ROWS as f64 {
+        return Err(Failure::new("E0611", format!("the output would have {n} rows")).help("ask for a coarser `output`"));
+    }
+    let mut times: Vec<f64> = (0..=n as usize).map(|k| (k as f64 * step).min(until)).collect();
+    if times.last().is_some_and(|last| until - last > 1e-9 * step) {
+        times.push(until);
+    }
+    Ok(times)
+}
+
+/// Holds inputs over the step, and what `hold` names.
+fn hold(
+    simulate: &Simulate,
+    study: &Study,
+    flat: &FlatModel,
+    until: f64,
+    forcing: &mut Forcing,
+) -> Result<(), Failure> {
+    let mut held: Vec<usize> = Vec::new();
+    for (symbol, span) in &simulate.hold {
+        let symbol = study.model.symbol(*symbol);
+        let place = flat.disturbances.iter().position(|d| d.quantity.name == symbol.name);
+        match (symbol.kind, place) {
+            (SymbolKind::Disturbance, Some(place)) => held.push(place),
+            (SymbolKind::Input, _) => {}
+            _ => {
+                let mut list = Diagnostics::default();
+                let title =
+                    format!("holding the `{}` `{}` is not supported by this version", symbol.kind.word(), symbol.name);
+                list.push(
+                    Diagnostic::new(Code("E0901"), *span, title).help("make it a `disturbance`, which can be held"),
+                );
+                return Err(Failure::from_diagnostics(list));
+            }
+        }
+    }
+    let Some(step) = simulate.step else {
+        return if held.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::new("E0409", "`hold` needs a step to hold over").help("write `step 1 [min]` beside it"))
+        };
+    };
+    let n = (until / step).ceil();
+    if n > crate::limits::MAX_OUTPUT_ROWS as f64 {
+        return Err(Failure::new("E0611", format!("the run would have {n} steps")).help("choose a longer `step`"));
+    }
+    let sample = |signal: &Signal| match signal {
+        Signal::Constant(value) => Signal::Constant(*value),
+        Signal::Held { .. } | Signal::Linear { .. } => {
+            let times: Vec<f64> = (0..n as usize).map(|k| k as f64 * step).collect();
+            let values = times.iter().map(|&t| signal.value(t)).collect();
+            Signal::Held { times, values }
+        }
+    };
+    for signal in &mut forcing.inputs {
+        *signal = sample(signal);
+    }
+    for place in held {
+        if let Some(signal) = forcing.disturbances.get_mut(place) {
+            *signal = sample(signal);
+        }
+    }
+    Ok(())
+}
+
+/// `run` with one quantity changed; `None` where it is nothing that can be.
+fn vary(run: &Run, flat: &FlatModel, name: &str, value: f64) -> Option<Run> {
+    let mut run = run.clone();
+    let unit = if let Some(k) = flat.params.iter().position(|p| p.quantity.name == name) {
+        *run.params.get_mut(k)? = value;
+        &flat.params[k].quantity.unit
+    } else if let Some(k) = flat.states.iter().position(|s| s.quantity.name == name) {
+        run.start.push((k, value));
+        &flat.states[k].quantity.unit
+    } else {
+        let k = flat.inputs.iter().position(|i| i.quantity.name == name)?;
+        *run.forcing.inputs.get_mut(k)? = Signal::Constant(value);
+        &flat.inputs[k].quantity.unit
+    };
+    run.labels.push((name.to_string(), unit.clone(), value));
+    Some(run)
+}
+
+fn drawn(run: &Run, flat: &FlatModel, seed: u64, k: usize) -> Run {
+    let mut run = run.clone();
+    let mut rng = stream(seed, k as u64);
+    for (value, param) in run.params.iter_mut().zip(&flat.params) {
+        if let Some(prior) = param.prior {
+            *value = draw_within(prior, param, &mut rng);
+        }
+    }
+    run.labels.push(("draw".into(), String::new(), k as f64));
+    run
+}
+
+fn draw_within(prior: Distribution, param: &Param, rng: &mut Rng) -> f64 {
+    for _ in 0..MOST_REDRAWS {
+        let value = draw(prior, rng);
+        if value >= param.quantity.low && value <= param.quantity.high {
+            return value;
+        }
+    }
+    draw(prior, rng).clamp(param.quantity.low, param.quantity.high)
+}
+
+/// One draw. Normal deviates by Box and Muller (1958).
+pub fn draw(distribution: Distribution, rng: &mut Rng) -> f64 {
+    let normal = |rng: &mut Rng| {
+        let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    };
+    match distribution {
+        Distribution::Normal { mean, sd } => mean + sd * normal(rng),
+        Distribution::LogNormal { median, gsd } => median * (gsd.ln() * normal(rng)).exp(),
+        Distribution::Uniform { low, high } => low + (high - low) * rng.random::<f64>(),
+        Distribution::LogUniform { low, high } => low * (high / low).powf(rng.random::<f64>()),
+        Distribution::Laplace { location, scale } => {
+            let u = rng.random::<f64>() - 0.5;
+            location - scale * u.signum() * (1.0 - 2.0 * u.abs()).max(f64::MIN_POSITIVE).ln()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_always_an_output_time() {
+        let grid = |until, step| times(until, Some(step)).map_err(|f| f.diagnostics).expect("times");
+        assert_eq!(grid(1.0, 0.25), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(grid(1.0, 0.4), [0.0, 0.4, 0.8, 1.0]);
+        assert_eq!(grid(0.3, 0.1).len(), 4);
+        assert_eq!(grid(1.0, 5.0), [0.0, 1.0]);
+    }
+
+    /// Means over 40,000 draws, against the distributions' own, within five standard errors.
+    #[test]
+    fn draws_have_the_right_centers() {
+        let n = 40_000;
+        for (distribution, map, mean, sd) in [
+            (Distribution::Normal { mean: 3.0, sd: 2.0 }, (|x| x) as fn(f64) -> f64, 3.0, 2.0),
+            (Distribution::LogNormal { median: 2.0, gsd: 1.5 }, f64::ln, 2.0_f64.ln(), 1.5_f64.ln()),
+            (Distribution::Uniform { low: 1.0, high: 3.0 }, |x| x, 2.0, 2.0 / 12.0_f64.sqrt()),
+            (
+                Distribution::LogUniform { low: 1.0, high: 100.0 },
+                f64::ln,
+                10.0_f64.ln(),
+                100.0_f64.ln() / 12.0_f64.sqrt(),
+            ),
+            (Distribution::Laplace { location: -1.0, scale: 2.0 }, |x| x, -1.0, 2.0 * 2.0_f64.sqrt()),
+        ] {
+            let mut rng = stream(7, 0);
+            let values: Vec<f64> = (0..n).map(|_| map(draw(distribution, &mut rng))).collect();
+            let found = values.iter().sum::<f64>() / f64::from(n);
+            let spread = (values.iter().map(|v| (v - found).powi(2)).sum::<f64>() / f64::from(n)).sqrt();
+            assert!((found - mean).abs() < 5.0 * sd / f64::from(n).sqrt(), "{distribution:?}: {found}");
+            assert!((spread / sd - 1.0).abs() < 0.03, "{distribution:?}: {spread}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Random graphs: kernel = interpreter, with every way of cutting them into chunks.
+
+use crate::expr::programs::{Program, programs};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use twinc::expr::{Dag, Env, Interpreter, NodeId, Wrt, gradients};
+use twinc::jit::{Compiler, Plan, PlanOptions};
+use twinc::system::{At, Work};
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(11), failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Several programs in one graph, so that they share values; then the gradients of all, so that graphs are large.
+fn build(list: &[Program]) -> (Dag, Vec<NodeId>) {
+    let mut dag = Dag::new();
+    let roots: Vec<NodeId> = list.iter().map(|program| program.build(&mut dag)).collect();
+    let mut outputs = roots.clone();
+    for wrt in [Wrt::States, Wrt::Params, Wrt::Time] {
+        outputs.extend(gradients(&mut dag, &roots, wrt).into_iter().flatten().map(|(_, node)| node));
+    }
+    (dag, outputs)
+}
+
+fn run(dag: &Dag, outputs: &[NodeId], options: &PlanOptions, at: At<'_>) -> Vec<f64> {
+    let plan = Plan::new(dag, outputs, options);
+    let kernel = Compiler::new().unwrap().compile(&[plan]).unwrap().remove(0);
+    // A call must not depend on what the scratch held before.
+    let mut work = Work { scratch: vec![f64::NAN; kernel.n_slots()] };
+    let mut out = vec![0.0; outputs.len()];
+    kernel.call(at, &mut work, &mut out);
+    out
+}
+
+fn same_bits(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+}
+
+fn at(program: &Program) -> At<'_> {
+    At { t: program.t, x: &program.x, u: &[], d: &[], p: &program.p }
+}
+
+fn env(program: &Program) -> Env<'_, f64> {
+    Env { t: program.t, x: &program.x, u: &[], d: &[], p: &program.p, dx: &[], dt: 0.0 }
+}
+
+proptest! {
+    #![proptest_config(config(192))]
+
+    #[test]
+    fn strict_kernels_equal_the_interpreter_bit_for_bit(
+        list in prop::collection::vec(programs(), 1..8),
+        chunk_size in prop_oneof![1..12usize, 12..200usize, Just(500)],
+    ) {
+        let (dag, outputs) = build(&list);
+        let options = PlanOptions { strict_math: true, chunk_size };
+        for point in list.iter().take(3) {
+            let got = run(&dag, &outputs, &options, at(point));
+            let want = Interpreter::new(&dag, &outputs).values(&env(point));
+            for (k, (g, w)) in got.iter().zip(&want).enumerate() {
+                prop_assert!(same_bits(*g, *w), "output {k}: kernel {g:?}, interpreter {w:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn kernels_stay_within_four_epsilon_of_the_carried_scale(
+        list in prop::collection::vec(programs(), 1..8),
+        chunk_size in prop_oneof![1..12usize, 12..200usize, Just(500)],
+    ) {
+        let mut dag = Dag::new();
+        let roots: Vec<NodeId> = list.iter().map(|program| program.build(&mut dag)).collect();
+        for point in &list {
+            let got = run(&dag, &roots, &PlanOptions { strict_math: false, chunk_size }, at(point));
+            let (mut want, mut scale) = (vec![0.0; roots.len()], vec![0.0; roots.len()]);
+            Interpreter::new(&dag, &roots).eval_with_scale(&env(point), &mut Vec::new(), &mut want, &mut scale);
+            for (k, program) in list.iter().enumerate() {
+                // Where a rounding error may flip a comparison or a floor, the value may be altogether different.
+                let moved = Program { ops: program.ops.clone(), ..point.clone() };
+                if moved.evaluate().1.is_finite() {
+                    prop_assert!(
+                        (got[k] - want[k]).abs() <= 4.0 * f64::EPSILON * scale[k],
+                        "output {k}: kernel {:?}, interpreter {:?}, scale {:?}", got[k], want[k], scale[k]
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_and_groups_do_not_change_a_bit(list in prop::collection::vec(programs(), 1..8)) {
+        let (dag, outputs) = build(&list);
+        let point = at(&list[0]);
+        let whole = run(&dag, &outputs, &PlanOptions { strict_math: false, chunk_size: 100_000 }, point);
+        let single = run(&dag, &outputs, &PlanOptions { strict_math: false, chunk_size: 1 }, point);
+        for (k, output) in outputs.iter().enumerate() {
+            let alone = run(&dag, &[*output], &PlanOptions::default(), point)[0];
+            prop_assert!(same_bits(whole[k], single[k]) && same_bits(whole[k], alone));
+        }
+    }
+}
