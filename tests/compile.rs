@@ -42,6 +42,8 @@ impl Loader for Texts<'_> {
 pub struct Checked {
     pub sources: SourceMap,
     pub module: Module,
+    /// The models, where there are no errors.
+    pub flats: Vec<FlatModel>,
     pub diagnostics: Diagnostics,
 }
 
@@ -53,12 +55,27 @@ pub fn check_with(name: &str, text: &str, strict: bool, loader: &dyn Loader) -> 
     let module = hir::load(&mut sources, root, None, loader, strict, &mut diagnostics);
     flat::check(&module, &mut diagnostics);
     diagnostics.sort();
-    Checked { sources, module, diagnostics }
+    let mut flats = Vec::new();
+    if !diagnostics.has_errors() {
+        let mut again = Diagnostics::default();
+        flats.extend(module.models.iter().filter_map(|m| flat::flatten(m, &Variation::default(), &mut again)));
+    }
+    Checked { sources, module, flats, diagnostics }
 }
 
 /// [`check_with`] and the project's files.
-pub fn check(text: &str) -> Checked {
-    check_with("model.twin", text, false, &ProjectLoader)
+pub fn check(name: &str, text: &str, strict: bool) -> Checked {
+    check_with(name, text, strict, &ProjectLoader)
+}
+
+/// [`check`] of a text without a file.
+pub fn read(text: &str) -> Checked {
+    check("model.twin", text, false)
+}
+
+/// The diagnostics as a user sees them.
+pub fn render(checked: &Checked) -> String {
+    checked.shown()
 }
 
 impl Checked {
@@ -74,12 +91,10 @@ impl Checked {
         self.diagnostics.iter().filter(|d| d.severity != Severity::Note).map(|d| d.code.0).collect()
     }
 
-    /// The first model, flat.
-    pub fn flat(&self) -> FlatModel {
+    /// The last model, flat.
+    pub fn flat(mut self) -> FlatModel {
         assert!(!self.diagnostics.has_errors(), "{}", self.shown());
-        let mut diagnostics = Diagnostics::default();
-        let model = self.module.models.last().expect("a model");
-        flat::flatten(model, &Variation::default(), &mut diagnostics).expect("flat")
+        self.flats.pop().expect("a model")
     }
 }
 

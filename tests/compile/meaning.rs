@@ -7,7 +7,7 @@ use twinc::flat::FlatModel;
 use twinc::integrate::{Forcing, Integrator, Options, Problem, Sample, Start, Tolerance};
 use twinc::jit::{Kernels, Options as JitOptions};
 
-use super::check;
+use super::read;
 
 /// A flat model with values that can be looked at.
 struct Point {
@@ -17,7 +17,7 @@ struct Point {
 }
 
 fn model(text: &str) -> Point {
-    let flat = check(text).flat();
+    let flat = read(text).flat();
     let mut point = Point { x: vec![0.0; flat.states.len()], flat, t: 0.0 };
     let nodes: Vec<NodeId> = point.flat.states.iter().map(|s| s.initial).collect();
     point.x = point.values(&nodes);
@@ -304,7 +304,7 @@ mod units {
 
     #[test]
     fn missing_units_follow_with_their_size() {
-        let checked = check(
+        let checked = read(
             "model M { time [h]; state x [mM] = 1; param { k [1] = 1; q = 3 }\n x' = -q*x*k\n let v = q*x }",
         );
         assert!(checked.codes().is_empty(), "{}", checked.shown());
@@ -379,7 +379,7 @@ mod names {
         near(m.slope("h(3)"), 5.0 * 81.0);
         near(m.slope("x"), -35.0);
         assert_eq!(m.flat.params[0].prior, None);
-        let notes = check(text);
+        let notes = read(text);
         assert_eq!(notes.codes(), Vec::<&str>::new());
         assert!(notes.shown().contains("W0106"), "{}", notes.shown());
     }
@@ -548,7 +548,7 @@ mod assertions {
 
     /// A exchanges with B in twice its volume; what is checked is the code, if any.
     fn law(law: &str, event: &str) -> Vec<&'static str> {
-        check(&format!(
+        read(&format!(
             "model M {{ time [s]\n compartment V1 [L] = 1 {{ A [mM] = 1 }}\n compartment V2 [L] = 2 {{ B [mM] = 1 }}\n \
              param k [1/s] = 1\n A <-> B @ k, k\n conserved {law}\n {event} }}"
         ))
@@ -564,7 +564,7 @@ mod assertions {
         // With volumes that are parameters an event's effect is not shown.
         assert_eq!(law("V1*A + V2*B", "at 1 [s] { A += 1 [mM] }"), ["E0503"]);
         let moved = |b: &str| {
-            check(&format!(
+            read(&format!(
                 "model M {{ time [s]; species {{ A [mM] = 1; B [mM] = 0 }}\n param k [1/s] = 1\n A -> B @ k\n conserved A + B\n \
                  at 1 [s] {{ A -= 1 [mM]; B += {b} }} }}"
             ))
