@@ -345,7 +345,7 @@ impl Builder<'_> {
 
     fn parameter_value(&mut self, value: ExprId, symbol: &Symbol) -> Option<f64> {
         let node = self.settle(value, Moment::Start)?;
-        let found = self.dag.as_const(node);
+        let found = self.value_of(node);
         if let Some(found) = found.filter(|v| !v.is_finite()) {
             self.not_finite(value, &format!("the value of `{}`", symbol.name), found);
             return None;
@@ -428,7 +428,7 @@ impl Builder<'_> {
             if symbol.kind == SymbolKind::Const {
                 for offset in 0..self.layouts[id.0 as usize].len() {
                     let node = self.define(Definition::Algebra(id, offset as u32, Moment::Running));
-                    match node.map(|n| self.dag.as_const(n)) {
+                    match node.map(|n| self.value_of(n)) {
                         Some(Some(value)) if value.is_finite() => {}
                         Some(Some(value)) => {
                             if let Some(expr) = symbol.value {
@@ -534,8 +534,7 @@ impl Builder<'_> {
             let Trigger::At { time_idx } = event.event.trigger else { continue };
             for jump in &event.jumps {
                 match first.get(&(time_idx, jump.state)) {
-                    Some((op, other))
-                        if other.span != event.span && (*op != jump.op || jump.op == AssignOp::Set) && is_good =>
+                    Some((op, other)) if other.span != event.span && is_conflict(*op, jump.op) && is_good =>
                     {
                         let title = format!("`{}` is assigned by two events at one instant", self.state_name(jump.state));
                         self.diagnostics.push(
@@ -560,7 +559,7 @@ impl Builder<'_> {
     fn fixed_time(&mut self, expr: ExprId) -> Option<NodeId> {
         let node = self.settle(expr, Moment::Running)?;
         if is_fixed(self.bits_of(node)) {
-            if let Some(value) = self.dag.as_const(node).filter(|v| !v.is_finite()) {
+            if let Some(value) = self.value_of(node).filter(|v| !v.is_finite()) {
                 self.not_finite(expr, "the time of an event", value);
                 return None;
             }
@@ -670,13 +669,8 @@ impl Builder<'_> {
         let offset = self.settle_member(assign.symbol, &assign.indices)?;
         let value = self.settle(assign.value, Moment::Running)?;
         let state = self.layouts[assign.symbol.0 as usize].first + offset;
-        let family = |op| match op {
-            AssignOp::Add | AssignOp::Subtract => 0,
-            AssignOp::Multiply => 1,
-            AssignOp::Set => 2,
-        };
         if let Some(first) = jumps.iter().find(|j| j.state == state)
-            && (family(first.op) != family(assign.op) || assign.op == AssignOp::Set)
+            && is_conflict(first.op, assign.op)
         {
             let name = &self.model.symbol(assign.symbol).name;
             self.diagnostics.push(
@@ -776,6 +770,15 @@ impl FlatModel {
     pub fn is_autonomous(&self) -> bool {
         let bits = dependencies(&self.dag);
         self.states.iter().all(|s| is_timeless(bits[s.rhs.0 as usize]))
+    }
+}
+
+/// Two assignments of one state at one instant: sums and differences add up, products multiply, all else conflicts.
+fn is_conflict(a: AssignOp, b: AssignOp) -> bool {
+    match (a, b) {
+        (AssignOp::Add | AssignOp::Subtract, AssignOp::Add | AssignOp::Subtract) => false,
+        (AssignOp::Multiply, AssignOp::Multiply) => false,
+        (AssignOp::Set | AssignOp::Add | AssignOp::Subtract | AssignOp::Multiply, _) => true,
     }
 }
 

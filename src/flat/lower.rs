@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp};
+use crate::expr::{BinaryOp, Compare, Dag, Env, Interpreter, Leaf, NodeId, UnaryOp};
 use crate::hir::{ExprId, ExprKind, IndexId, Model, SymbolId};
 use crate::limits::{MAX_DAG_NODES, MAX_FAMILY, MAX_UNROLLED_STEPS};
 
@@ -270,7 +270,7 @@ impl<'a> Builder<'a> {
     /// The value of an expression that must be constant: numbers, constants, bound indices.
     pub(super) fn constant(&mut self, expr: ExprId, what: &str) -> Option<f64> {
         let node = self.settle(expr, Moment::Running)?;
-        match self.dag.as_const(node) {
+        match self.value_of(node) {
             Some(value) if value.is_finite() => Some(value),
             Some(value) => {
                 self.not_finite(expr, what, value);
@@ -287,6 +287,17 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The value of a node that depends on nothing. The graph leaves `1/0` as it is; here it is infinite.
+    pub(super) fn value_of(&mut self, node: NodeId) -> Option<f64> {
+        if let Some(value) = self.dag.as_const(node) {
+            return Some(value);
+        }
+        (self.bits_of(node) == 0).then(|| {
+            let env = Env { t: 0.0, x: &[], u: &[], d: &[], p: &[], dx: &[], dt: 0.0 };
+            Interpreter::new(&self.dag, &[node]).values(&env)[0]
+        })
+    }
+
     /// E0702 for a constant that is infinite or not a number.
     pub(super) fn not_finite(&mut self, expr: ExprId, what: &str, value: f64) {
         let shown = if value.is_nan() { "not a number".to_string() } else { format!("infinite ({value})") };
@@ -301,7 +312,7 @@ impl<'a> Builder<'a> {
     pub(super) fn integer(&mut self, expr: ExprId) -> Result<i64, Stop> {
         let node = self.node(expr, Moment::Running)?;
         let span = self.model.expr(expr).span;
-        match self.dag.as_const(node) {
+        match self.value_of(node) {
             Some(v) if v.fract() == 0.0 && v.abs() < 1e15 => Ok(v as i64),
             Some(v) => {
                 self.diagnostics.push(

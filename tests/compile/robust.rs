@@ -51,7 +51,7 @@ fn definitions_that_double_are_read_once() {
 #[test]
 fn circles_are_named_once() {
     assert_eq!(codes("model M { time [1]; state x = 1\n const a = b\n const b = a\n x' = x^a*b }"), ["E0207"]);
-    assert_eq!(codes("model M { time [s]; state x [m] = 1\n let a = b\n let b = c*1 [m]\n let c = a\n x' = x^2*c + b }"), ["E0207"]);
+    assert_eq!(codes("model M { time [s]; state x [m] = 1\n let a = b\n let b = c*1 [m]\n let c = a\n x' = x*c + b }"), ["E0207"]);
     assert_eq!(codes("model M { time [1]; state x = 1\n let a = a\n x' = a }"), ["E0207"]);
     assert_eq!(codes("model M { time [1]; state x = 1\n let a(i) = a(3-i) for i in 1 .. 2\n x' = a(1) }"), ["E0207"]);
     assert_eq!(codes("model M { time [1]; state x = 1\n state y = x'\n x' = y'\n y' = x' }"), ["E0207"]);
@@ -115,7 +115,7 @@ fn huge_families_and_sums_are_refused() {
     assert_eq!(model("let a(i) = i for i in -1e14 .. 1e14"), ["E0408"]);
     assert_eq!(model("let a(i, j) = i for i in 1 .. 1e5 for j in 1 .. 1e5"), ["E0408"]);
     assert_eq!(model("let a = sum(i for i in 1 .. 1e9)"), ["E0408"]);
-    assert_eq!(model("let a = sum(sum(sum(1 for i in 1 .. 1e6) for j in 1 .. 1e6) for k in 1 .. 1e6)"), ["E0114"]);
+    assert_eq!(model("let a = sum(sum(sum(i*j*k for i in 1 .. 1e6) for j in 1 .. 1e6) for k in 1 .. 1e6)"), ["E0114"]);
     assert_eq!(model("species S(i) = 1 for i in 1 .. 10\n S(1) -> S(2) @ 1 for i in 1 .. 1e7"), ["E0408"]);
     assert_eq!(model("let a(i) = i for i in 1 .. x"), ["E0407"]);
     assert_eq!(model("let a(i) = i for i in 1 .. 2.5"), ["E0405"]);
@@ -206,7 +206,7 @@ fn mutated() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn garbage_never_panics(text in garbage()) {
