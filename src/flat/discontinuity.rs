@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic};
 use crate::expr::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, UnaryOp};
-use crate::hir::{ExprKind, Function};
+use crate::hir::{ExprId, ExprKind, Function, Model, SymbolKind};
 use crate::system::{Event, Trigger};
 
 use super::FlatEvent;
@@ -204,7 +204,7 @@ impl Builder<'_> {
         let model = self.model;
         let call = model.exprs.iter().find(|e| match &e.kind {
             ExprKind::Call(function, args) => {
-                *function == wanted && args.iter().any(|a| matches!(model.expr(*a).kind, ExprKind::Symbol { .. }))
+                *function == wanted && args.iter().any(|a| moves(model, *a))
             }
             _ => false,
         });
@@ -323,6 +323,21 @@ impl Builder<'_> {
             | Node::Select { .. } => None,
         }
     }
+}
+
+/// True where the expression names a quantity that may change while running.
+fn moves(model: &Model, expr: ExprId) -> bool {
+    let mut stack = vec![expr];
+    while let Some(id) = stack.pop() {
+        let kind = &model.expr(id).kind;
+        if let ExprKind::Symbol { symbol, .. } = kind
+            && !matches!(model.symbol(*symbol).kind, SymbolKind::Const | SymbolKind::Param)
+        {
+            return true;
+        }
+        kind.for_each_operand(|e| stack.push(e));
+    }
+    false
 }
 
 /// When a condition changes.

@@ -159,7 +159,7 @@ impl Builder<'_> {
                         Diagnostic::new(
                             Code("E0205"),
                             start.span,
-                            format!("`{}` is a `{}` and has no start value", symbol.name, symbol.kind.word()),
+                            format!("`{}` is {} and has no start value", symbol.name, symbol.kind.phrase()),
                         )
                         .at("given here")
                         .label(symbol.span, "declared here"),
@@ -297,6 +297,12 @@ impl Builder<'_> {
             let initial = self.define(Definition::Start(id, offset as u32));
             let rhs = self.define(Definition::Derivative(state));
             match (initial, rhs) {
+                (Some(initial), Some(_)) if self.value_of(initial).is_some_and(|v| !v.is_finite()) => {
+                    if let (Some(expr), Some(value)) = (symbol.value, self.value_of(initial)) {
+                        self.not_finite(expr, &format!("the start value of `{}`", symbol.name), value);
+                    }
+                    is_good = false;
+                }
                 (Some(initial), Some(rhs)) => {
                     flat.states.push(State { quantity, is_discrete, is_species, initial, rhs })
                 }

@@ -57,6 +57,8 @@ pub(super) struct Builder<'a> {
     pub derivatives: Vec<DerivativeSource>,
     /// The rate of each direction as it enters the derivatives, with the number of its reaction.
     pub rates: Vec<(NodeId, usize)>,
+    /// Definitions in a circle or behind one; reported.
+    circular: HashSet<Definition>,
     /// Members of all families of reactions.
     pub n_reactions: usize,
     /// Dependency bits of the nodes so far.
@@ -100,6 +102,7 @@ impl<'a> Builder<'a> {
             starts: HashMap::new(),
             derivatives: Vec::new(),
             rates: Vec::new(),
+            circular: HashSet::new(),
             n_reactions: 0,
             bits: Vec::new(),
             memo: HashMap::new(),
@@ -136,6 +139,9 @@ impl<'a> Builder<'a> {
     }
 
     fn define_all(&mut self, wanted: Definition, outer: &mut Vec<(IndexId, Option<i64>)>) -> Option<NodeId> {
+        if self.circular.contains(&wanted) {
+            return None;
+        }
         let mut open = vec![wanted];
         let mut is_open: HashSet<Definition> = HashSet::from([wanted]);
         self.save_indices(wanted, outer);
@@ -151,6 +157,9 @@ impl<'a> Builder<'a> {
                     open.pop();
                 }
                 Err(Stop::Need(next)) => {
+                    if self.circular.contains(&next) {
+                        return None;
+                    }
                     if !is_open.insert(next) {
                         self.circle(&open, next);
                         return None;
@@ -179,6 +188,7 @@ impl<'a> Builder<'a> {
 
     fn circle(&mut self, open: &[Definition], next: Definition) {
         let from = open.iter().position(|d| *d == next).unwrap_or(0);
+        self.circular.extend(open);
         let names: Vec<String> = open[from..].iter().chain([&next]).map(|d| self.definition_name(*d)).collect();
         let span = match next {
             Definition::Algebra(symbol, ..) | Definition::Start(symbol, _) => self.model.symbol(symbol).span,

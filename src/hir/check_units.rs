@@ -100,7 +100,8 @@ impl<'a> Additions<'a> {
     /// In the symbol's declared unit.
     pub(super) fn in_unit_of(&mut self, symbol: SymbolId, expr: ExprId) -> ExprId {
         let unit = self.0.model.symbol(symbol).unit.clone();
-        self.0.fill(expr, &slot(unit.as_ref()), "this value")
+        let what = format!("`{}`", self.0.model.symbol(symbol).name);
+        self.0.fill(expr, &slot(unit.as_ref()), &what)
     }
 
     /// In the unit of time.

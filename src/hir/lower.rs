@@ -49,8 +49,8 @@ pub(super) struct Lower<'a> {
 /// What lowering found and leaves to the stages after it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unsettled {
-    /// Where the body of an expanded function was called.
-    pub call_sites: HashMap<ExprId, Span>,
+    /// Expressions that an expanded function's body made, first and behind the last, and where a model called it.
+    pub calls: Vec<(ExprId, ExprId, Span)>,
     /// Names that nothing declares.
     pub unknown: Vec<Unknown>,
     /// Names whose written unit could not be read: they fit everything.
@@ -162,7 +162,7 @@ impl Lower<'_> {
                 let d = Diagnostic::new(
                     Code("E0405"),
                     p.entry.name.span,
-                    format!("`{name}` has {} index names and {} ranges", p.entry.n_indices, ranges.len()),
+                    format!("`{name}` has {} indices and {} ranges `for`", p.entry.n_indices, ranges.len()),
                 );
                 self.report(
                     d.at("declared here").help(format!("write `{name}(i) .. for i in 1 .. 10`, or `{name}` alone")),
@@ -439,7 +439,7 @@ impl Lower<'_> {
             | SymbolKind::Input
             | SymbolKind::Disturbance
             | SymbolKind::Observable => {
-                let (word, span) = (self.model.symbol(symbol).kind.word(), self.model.symbol(symbol).span);
+                let (word, span) = (self.model.symbol(symbol).kind.phrase(), self.model.symbol(symbol).span);
                 let name = text(&ode.target);
                 if self.unsettled.doubled.contains(&name) {
                     return;
@@ -448,7 +448,7 @@ impl Lower<'_> {
                     Diagnostic::new(
                         Code("E0205"),
                         ode.target.span,
-                        format!("`{name}` is a `{word}` and cannot have `{name}'`"),
+                        format!("`{name}` is {word} and cannot have `{name}'`"),
                     )
                     .at("this equation")
                     .label(span, "declared here")

@@ -63,7 +63,7 @@ impl Lower<'_> {
             let mut d = Diagnostic::new(Code("E0609"), function.span, format!("there is no distribution `{name}`"))
                 .at("not known");
             let names = KINDS.iter().map(|(n, _)| *n);
-            d = match crate::syntax::suggest(&name, names.clone()) {
+            d = match super::unknown::suggest(&name, names.clone()) {
                 Some(near) => {
                     d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), function.span, near)
                 }

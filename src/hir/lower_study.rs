@@ -261,7 +261,7 @@ impl Lower<'_> {
                 Diagnostic::new(
                     Code("E0205"),
                     subject.span,
-                    format!("`{name}` is a `{}` and has no start value", kind.word()),
+                    format!("`{name}` is {} and has no start value", kind.phrase()),
                 )
                 .at("started here")
                 .help("states, species, parameters and inputs have one"),
@@ -294,7 +294,7 @@ impl Lower<'_> {
         if is_good(found.kind) {
             return true;
         }
-        let d = Diagnostic::new(Code("E0205"), span, format!("`{}` is a `{}` and cannot be {what}", found.name, found.kind.word()));
+        let d = Diagnostic::new(Code("E0205"), span, format!("`{}` is {} and cannot be {what}", found.name, found.kind.phrase()));
         let d = d.at("named here").label(found.span, "declared here");
         self.report(d);
         false
@@ -491,9 +491,9 @@ impl Lower<'_> {
         if is_good {
             return Some(());
         }
-        let (name, word, declared) = (found.name.clone(), found.kind.word(), found.span);
+        let (name, word, declared) = (found.name.clone(), found.kind.phrase(), found.span);
         let mut d =
-            Diagnostic::new(Code("E0606"), target.span, format!("a column cannot be bound to the `{word}` `{name}`"))
+            Diagnostic::new(Code("E0606"), target.span, format!("a column cannot be bound to `{name}`, which is {word}"))
                 .at("bound here")
                 .label(declared, "declared here");
         d = match found.kind {
@@ -530,12 +530,12 @@ impl Lower<'_> {
                 found.kind,
                 SymbolKind::Param | SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Compartment
             ) {
-                let (name, word, declared) = (found.name.clone(), found.kind.word(), found.span);
+                let (name, word, declared) = (found.name.clone(), found.kind.phrase(), found.span);
                 self.report(
                     Diagnostic::new(
                         Code("E0205"),
                         subject.span,
-                        format!("`{name}` is a `{word}` and cannot be estimated"),
+                        format!("`{name}` is {word} and cannot be estimated"),
                     )
                     .at("named here")
                     .label(declared, "declared here")

@@ -252,7 +252,7 @@ impl Models<'_> {
             .filter(|n| matches!(self.files.find(file, n), Some((_, _, Item::Model(_)))))
             .collect();
         let d = Diagnostic::new(Code("E0201"), span, format!("there is no model `{name}`")).at("not known here");
-        match crate::syntax::suggest(name, known.iter().copied()) {
+        match super::unknown::suggest(name, known.iter().copied()) {
             Some(near) => d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), span, near),
             None => d.help("declare it in this file, or bring it in with `use`"),
         }
@@ -274,7 +274,7 @@ impl Lower<'_> {
             let mut d = Diagnostic::new(Code("E0201"), name.span, format!("`{base}` has no `{}`", name.text))
                 .at("not known there");
             let names = self.model.symbols.iter().map(|s| s.name.as_str());
-            if let Some(near) = crate::syntax::suggest(&name.text, names) {
+            if let Some(near) = super::unknown::suggest(&name.text, names) {
                 d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), name.span, near);
             }
             self.report(d);
@@ -288,7 +288,7 @@ impl Lower<'_> {
                 Diagnostic::new(
                     Code("E0205"),
                     name.span,
-                    format!("`{symbol_name}` is a `{}` and cannot be given a value", kind.word()),
+                    format!("`{symbol_name}` is {} and cannot be given a value", kind.phrase()),
                 )
                 .at("given here")
                 .label(declared, "declared here")

@@ -31,7 +31,8 @@ const MOST_TRIED: usize = 6;
 /// The names among `candidates` that are fewest edits away from `name`, sorted; none where all are far.
 pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<String> {
     let length = name.chars().count();
-    let mut best = (length / 3).max(1);
+    // A name of one letter is not misspelt, it is another name.
+    let mut best = (length / 3).max(1).min(length.saturating_sub(1));
     let mut list: Vec<String> = Vec::new();
     if length > 64 {
         return list;
@@ -44,6 +45,9 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
         if distance > 1 && candidate.to_lowercase() == name.to_lowercase() {
             distance = 1;
         }
+        if distance == 1 && candidate.to_lowercase() == name.to_lowercase() {
+            best = best.max(1);
+        }
         if distance < best {
             list.clear();
             best = distance;
@@ -55,6 +59,11 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
     list.sort_unstable();
     list.dedup();
     list
+}
+
+/// The first of the [`nearest`] names.
+pub(super) fn suggest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+    nearest(name, candidates).into_iter().next()
 }
 
 /// Reports the unknown names of `model` (E0201).
@@ -134,6 +143,7 @@ mod tests {
     fn offers_all_that_are_equally_near() {
         assert_eq!(nearest("kct", ["kc", "kcat", "Vmax", "koff"].into_iter()), ["kc", "kcat"]);
         assert_eq!(nearest("kct", ["kcT", "kcat"].into_iter()), ["kcT", "kcat"]);
-        assert!(nearest("x", ["abc"].into_iter()).is_empty());
+        assert!(nearest("x", ["abc", "y"].into_iter()).is_empty());
+        assert_eq!(nearest("s", ["S"].into_iter()), ["S"]);
     }
 }

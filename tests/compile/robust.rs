@@ -136,6 +136,30 @@ fn constants_that_are_no_finite_numbers_are_refused() {
     }
 }
 
+/// A model of 16,000 statements: a chain of reactions with lets, families, events and a condition each.
+fn large() -> String {
+    let mut text = String::from("model M {\n time [s]\n species S0 [uM] = 1\n");
+    for k in 1..=2_666 {
+        text.push_str(&format!(
+            " species S{k} [uM] = 0\n param k{k} [1/s] = 0.1\n let a{k} = k{k}*S{0}*(if time < {k} [s] then 1 else 2)\n \
+             r{k}: S{0} -> S{k} rate a{k}\n at {k} [s] {{ S{k} += 1 }}\n safe s{k}: S{k} <= 5 [uM]\n",
+            k - 1
+        ));
+    }
+    text.push('}');
+    text
+}
+
+#[test]
+fn sixteen_thousand_statements_are_read_in_linear_time() {
+    let begun = Instant::now();
+    assert_eq!(codes(&large()), Vec::<&str>::new());
+    let took = begun.elapsed();
+    println!("16,000 statements: {took:?}");
+    // Without optimization; far above what is linear, far below what is quadratic.
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
 #[test]
 fn many_unknown_names_are_reported_in_time() {
     let mut text = String::from("model M { time [1]\n");
