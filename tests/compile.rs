@@ -81,8 +81,7 @@ pub fn render(checked: &Checked) -> String {
 impl Checked {
     /// The diagnostics as a user sees them.
     pub fn shown(&self) -> String {
-        let list: Vec<String> =
-            self.diagnostics.iter().map(|d| human(d, &self.sources, Look::default())).collect();
+        let list: Vec<String> = self.diagnostics.iter().map(|d| human(d, &self.sources, Look::default())).collect();
         list.concat()
     }
 

@@ -203,16 +203,18 @@ impl Builder<'_> {
         // The graph does not know where its nodes are written; the first such call that is not constant is shown.
         let model = self.model;
         let call = model.exprs.iter().find(|e| match &e.kind {
-            ExprKind::Call(function, args) => {
-                *function == wanted && args.iter().any(|a| moves(model, *a))
-            }
+            ExprKind::Call(function, args) => *function == wanted && args.iter().any(|a| moves(model, *a)),
             _ => false,
         });
         let Some(span) = call.map(|e| e.span).or(model.span) else { return };
         self.diagnostics.push(
-            Diagnostic::new(Code("W0107"), span, format!("`{}` jumps here, and the solver is not told when", wanted.name()))
-                .at("jumps as its argument moves")
-                .help("let an event (`when`, `every`) change a `discrete` quantity instead"),
+            Diagnostic::new(
+                Code("W0107"),
+                span,
+                format!("`{}` jumps here, and the solver is not told when", wanted.name()),
+            )
+            .at("jumps as its argument moves")
+            .help("let an event (`when`, `every`) change a `discrete` quantity instead"),
         );
     }
 

@@ -194,10 +194,12 @@ impl<'a> Builder<'a> {
             Definition::Algebra(symbol, ..) | Definition::Start(symbol, _) => self.model.symbol(symbol).span,
             Definition::Derivative(state) => match &self.derivatives[state as usize] {
                 DerivativeSource::Ode(k, _) => self.model.odes[*k].span,
-                DerivativeSource::None | DerivativeSource::Pending | DerivativeSource::Network(_) => match self.model.span {
-                    Some(span) => span,
-                    None => return,
-                },
+                DerivativeSource::None | DerivativeSource::Pending | DerivativeSource::Network(_) => {
+                    match self.model.span {
+                        Some(span) => span,
+                        None => return,
+                    }
+                }
             },
         };
         let title = format!("`{}` is defined by itself", names[0]);
@@ -380,9 +382,11 @@ impl<'a> Builder<'a> {
         if self.n_steps >= MAX_UNROLLED_STEPS {
             let span = self.model.expr(id).span;
             if self.n_steps == MAX_UNROLLED_STEPS {
-                let title = format!("the families and sums of this model take more than {MAX_UNROLLED_STEPS} steps to unroll");
+                let title =
+                    format!("the families and sums of this model take more than {MAX_UNROLLED_STEPS} steps to unroll");
                 let help = "make the index ranges smaller, or name inner sums with `let`";
-                self.diagnostics.push(Diagnostic::new(Code("E0114"), span, title).at("here the limit is reached").help(help));
+                self.diagnostics
+                    .push(Diagnostic::new(Code("E0114"), span, title).at("here the limit is reached").help(help));
             }
             return Err(Stop::Failed);
         }

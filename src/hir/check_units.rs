@@ -21,8 +21,8 @@ use crate::units::{Ratio, Unit};
 
 use super::InferredUnit;
 use super::constants::constant;
-use super::lower::Unsettled;
 use super::expr::{ExprId, ExprKind, Function};
+use super::lower::Unsettled;
 use super::model::{DistKind, Model, RateBasis, Symbol, SymbolId, SymbolKind, Term, When};
 
 /// What an expression is worth.

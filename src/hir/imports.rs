@@ -213,9 +213,12 @@ impl Reader<'_> {
                     );
                 }
             } else if !self.files.list[other].unread.contains(name) {
-                let mut d =
-                    Diagnostic::new(Code("E0203"), subject.span, format!("`{}` has no `{name}`", self.sources.slice(origin.span).trim_matches('"')))
-                        .at("not declared there");
+                let mut d = Diagnostic::new(
+                    Code("E0203"),
+                    subject.span,
+                    format!("`{}` has no `{name}`", self.sources.slice(origin.span).trim_matches('"')),
+                )
+                .at("not declared there");
                 if let Some(near) = suggest(name, items.keys().map(String::as_str)) {
                     d = d.help(format!("did you mean `{near}`?")).fix("use the near name", subject.span, near);
                 }

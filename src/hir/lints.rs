@@ -54,7 +54,9 @@ pub(super) fn check(model: &Model, overridden: &HashSet<SymbolId>, diagnostics: 
             let title = format!("`{}` is {start}, outside of its range {} .. {}", symbol.name, shown(low), shown(high));
             let d = Diagnostic::new(Code(if is_given { "E0608" } else { "W0102" }), at, title);
             diagnostics.push(if is_given {
-                d.at("given here").label(symbol.span, "declared with its range").help("give a value inside, or widen the range")
+                d.at("given here")
+                    .label(symbol.span, "declared with its range")
+                    .help("give a value inside, or widen the range")
             } else {
                 d.at("its own range excludes its value")
             });
@@ -62,15 +64,15 @@ pub(super) fn check(model: &Model, overridden: &HashSet<SymbolId>, diagnostics: 
         prior_mass(symbol, value, low, high, diagnostics);
     }
     for expr in &model.exprs {
-        if let ExprKind::Compare(op @ (Compare::Eq | Compare::Ne), a, b) = &expr.kind {
-            if is_real(model, *a) || is_real(model, *b) {
-                let sign = if *op == Compare::Eq { "==" } else { "!=" };
-                diagnostics.push(
-                    Diagnostic::new(Code("W0104"), expr.span, format!("two real numbers are compared with `{sign}`"))
-                        .at("rounding decides")
-                        .help("compare with `<` or `>`, or with a tolerance: `abs(a - b) < eps`"),
-                );
-            }
+        if let ExprKind::Compare(op @ (Compare::Eq | Compare::Ne), a, b) = &expr.kind
+            && (is_real(model, *a) || is_real(model, *b))
+        {
+            let sign = if *op == Compare::Eq { "==" } else { "!=" };
+            diagnostics.push(
+                Diagnostic::new(Code("W0104"), expr.span, format!("two real numbers are compared with `{sign}`"))
+                    .at("rounding decides")
+                    .help("compare with `<` or `>`, or with a tolerance: `abs(a - b) < eps`"),
+            );
         }
     }
 }

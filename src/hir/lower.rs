@@ -162,7 +162,11 @@ impl Lower<'_> {
                 let d = Diagnostic::new(
                     Code("E0405"),
                     p.entry.name.span,
-                    format!("`{name}` has {} indices and {} ranges `for`", p.entry.n_indices, ranges.len()),
+                    format!(
+                        "`{name}` is declared with indices ({}) and ranges `for` ({}), and both must be as many",
+                        p.entry.n_indices,
+                        ranges.len()
+                    ),
                 );
                 self.report(
                     d.at("declared here").help(format!("write `{name}(i) .. for i in 1 .. 10`, or `{name}` alone")),
@@ -511,7 +515,6 @@ impl Lower<'_> {
             ),
         }
     }
-
 }
 
 /// The `for` clauses among `clauses`.

@@ -433,11 +433,9 @@ impl Lower<'_> {
 
     /// Reads a unit; each text once.
     pub(super) fn unit(&mut self, text: &ast::UnitText) -> Option<Unit> {
-        if let Some(known) = self.unit_cache.get(&text.text) {
-            if let Some(unit) = known {
-                return Some(unit.clone());
-            }
-            // The text was wrong before; report it at this place too.
+        // A text that was wrong before is reported at this place too.
+        if let Some(Some(unit)) = self.unit_cache.get(&text.text) {
+            return Some(unit.clone());
         }
         match self.files.units.parse(&text.text) {
             Ok(unit) => {

@@ -72,10 +72,8 @@ impl<'a> Lower<'a> {
         for param in params.iter().filter(|p| p.name.is_some()) {
             self.value(&param.value);
         }
-        self.locals = names
-            .iter()
-            .map(|n| (n.to_string(), Local::Expr(self.model.add(ExprKind::Error, body.span))))
-            .collect();
+        self.locals =
+            names.iter().map(|n| (n.to_string(), Local::Expr(self.model.add(ExprKind::Error, body.span)))).collect();
         self.expr(body);
         self.locals.clear();
         self.expanding.pop();

@@ -93,7 +93,8 @@ impl Models<'_> {
         let mut own = Diagnostics::default();
         let mut lower = Lower::new(files, self.sources, file, Model::default(), &mut own);
         lower.is_file_level = true;
-        let mut items: Vec<_> = files.list[file].items.iter().map(|(name, (item, span))| (*span, name, *item)).collect();
+        let mut items: Vec<_> =
+            files.list[file].items.iter().map(|(name, (item, span))| (*span, name, *item)).collect();
         items.sort_unstable_by_key(|(span, ..)| *span);
         for (_, name, item) in items {
             match item {

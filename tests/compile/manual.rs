@@ -68,7 +68,8 @@ fn every_failing_example_yields_its_code_and_its_repair_is_clean() {
                     wrong.push_str(&format!("errors.md:{line}: the repair of {code} shows\n{}", checked.shown()));
                 }
             } else if !is_of_a_run(code) && (!shown.contains(&code.as_str()) || codes.iter().any(|c| c != code)) {
-                wrong.push_str(&format!("errors.md:{line}: {code} is to be shown, and there is\n{}\n", checked.shown()));
+                wrong
+                    .push_str(&format!("errors.md:{line}: {code} is to be shown, and there is\n{}\n", checked.shown()));
             }
         }
     }

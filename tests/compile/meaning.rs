@@ -304,9 +304,8 @@ mod units {
 
     #[test]
     fn missing_units_follow_with_their_size() {
-        let checked = read(
-            "model M { time [h]; state x [mM] = 1; param { k [1] = 1; q = 3 }\n x' = -q*x*k\n let v = q*x }",
-        );
+        let checked =
+            read("model M { time [h]; state x [mM] = 1; param { k [1] = 1; q = 3 }\n x' = -q*x*k\n let v = q*x }");
         assert!(checked.codes().is_empty(), "{}", checked.shown());
         let list: Vec<String> = checked.module.inferred.iter().map(|i| format!("{} {}", i.name, i.unit)).collect();
         assert_eq!(list, ["M.q 1/h", "M.v mM/h"]);
@@ -348,7 +347,9 @@ mod names {
 
     #[test]
     fn definitions_stand_in_any_order() {
-        let m = model("model M { time [1]\n x' = c\n let c = 2*b\n let b = a + k\n const a = 3\n param k = 0.5\n state x = 1 }");
+        let m = model(
+            "model M { time [1]\n x' = c\n let c = 2*b\n let b = a + k\n const a = 3\n param k = 0.5\n state x = 1 }",
+        );
         near(m.slope("x"), 7.0);
     }
 
@@ -386,7 +387,13 @@ mod names {
 
     #[test]
     fn files_are_imported_once_and_in_any_order() {
-        let texts = [("lib.twin", "use two from \"more.twin\"\nfn f(x) = two*x\nmodel Base { time [1]; param k = 4; state x = 1\n x' = f(k)*x }"), ("more.twin", "const two = 2")];
+        let texts = [
+            (
+                "lib.twin",
+                "use two from \"more.twin\"\nfn f(x) = two*x\nmodel Base { time [1]; param k = 4; state x = 1\n x' = f(k)*x }",
+            ),
+            ("more.twin", "const two = 2"),
+        ];
         let root = "use f, Base from \"lib.twin\"\nuse two from \"more.twin\"\nmodel M = Base(k = f(two))";
         let checked = super::super::check_with("root.twin", root, false, &super::super::Texts(&texts));
         let flat = checked.flat();
@@ -497,9 +504,8 @@ mod events {
     fn periodic_functions_of_time_are_breakpoints() {
         // One unit of slope in the first tenth of each period; the phase is before and after the start.
         for (phase, expected) in [("time", 0.5), ("time + 0.05", 0.5), ("time - 3.5", 0.5), ("time - 20", 0.5)] {
-            let m = model(&format!(
-                "model M {{ time [1]; state x = 0\n x' = if mod({phase}, 2) < 0.1 then 1 else 0 }}"
-            ));
+            let m =
+                model(&format!("model M {{ time [1]; state x = 0\n x' = if mod({phase}, 2) < 0.1 then 1 else 0 }}"));
             assert!(m.flat.roots.is_empty());
             all_near(&m.trace("x", &[10.0]), &[expected]);
         }
@@ -577,7 +583,8 @@ mod assertions {
 
 #[test]
 fn discrete_states_come_last_and_leaves_are_in_range() {
-    let m = model("model M { time [1]; discrete n = 3\n param k = 1\n state x = n\n x' = -k*x\n at 1 { n += 1; k := 2 } }");
+    let m =
+        model("model M { time [1]; discrete n = 3\n param k = 1\n state x = n\n x' = -k*x\n at 1 { n += 1; k := 2 } }");
     let names: Vec<&str> = m.flat.states.iter().map(|s| s.quantity.name.as_str()).collect();
     assert_eq!(names, ["x", "n", "k"]);
     near(m.get("x"), 3.0);

@@ -51,11 +51,17 @@ fn definitions_that_double_are_read_once() {
 #[test]
 fn circles_are_named_once() {
     assert_eq!(codes("model M { time [1]; state x = 1\n const a = b\n const b = a\n x' = x^a*b }"), ["E0207"]);
-    assert_eq!(codes("model M { time [s]; state x [m] = 1\n let a = b\n let b = c*1 [m]\n let c = a\n x' = x*c + b }"), ["E0207"]);
+    assert_eq!(
+        codes("model M { time [s]; state x [m] = 1\n let a = b\n let b = c*1 [m]\n let c = a\n x' = x*c + b }"),
+        ["E0207"]
+    );
     assert_eq!(codes("model M { time [1]; state x = 1\n let a = a\n x' = a }"), ["E0207"]);
     assert_eq!(codes("model M { time [1]; state x = 1\n let a(i) = a(3-i) for i in 1 .. 2\n x' = a(1) }"), ["E0207"]);
     assert_eq!(codes("model M { time [1]; state x = 1\n state y = x'\n x' = y'\n y' = x' }"), ["E0207"]);
-    assert_eq!(codes("fn f(x) = g(x)\nfn g(x) = f(x)\nmodel M { time [1]; state x = 1\n x' = f(x) }"), ["E0207", "E0207"]);
+    assert_eq!(
+        codes("fn f(x) = g(x)\nfn g(x) = f(x)\nmodel M { time [1]; state x = 1\n x' = f(x) }"),
+        ["E0207", "E0207"]
+    );
     assert_eq!(codes("const a = b\nconst b = a\nmodel M { time [1]; state x = 1\n x' = a*x }"), ["E0207"]);
     assert_eq!(codes("model A = B()\nmodel B = A()"), ["E0207"]);
     assert_eq!(codes("model M { time [1]; state x = y\n state y = x\n x' = 1\n y' = 1 }"), ["E0207"]);
@@ -174,12 +180,110 @@ fn many_unknown_names_are_reported_in_time() {
 /// Texts made of the language's own words, numbers and signs.
 fn garbage() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
-        "model", "M", "{", "}", "time", "[s]", "[h]", "[uM]", "[1]", "[degC]", "[foo]", "state", "x", "x'", "=", "1", "0", "2.5", "-",
-        "+", "*", "/", "^", "(", ")", "species", "A", "B", "->", "<->", "@", "rate", "param", "k", "const", "n", "let", "for", "i", "in",
-        "..", "10", "sum(", "if", "then", "else", "<", ">", "and", "not", "at", "every", "when", "until", "from", ":=", "+=", "*=",
-        "study", "S", "of", "estimate", "start", "simulate", "data", "\"f.csv\"", "<-", "observe", "y", "~", "Normal(sd = 1)", "safe", "c:",
-        "expect", "within", "conserved", "compartment", "V", "fn", "f(", "use", "std.kinetics", "unit", "ln(", "floor(", "mod(", ",", ";",
-        "\n", "\n", "\n", "h(i)", "h(1)", "h(i)'", "fixed", "discrete", "input", "1e300", "1e9", "task", "#", "\"", "é", "`in`",
+        "model",
+        "M",
+        "{",
+        "}",
+        "time",
+        "[s]",
+        "[h]",
+        "[uM]",
+        "[1]",
+        "[degC]",
+        "[foo]",
+        "state",
+        "x",
+        "x'",
+        "=",
+        "1",
+        "0",
+        "2.5",
+        "-",
+        "+",
+        "*",
+        "/",
+        "^",
+        "(",
+        ")",
+        "species",
+        "A",
+        "B",
+        "->",
+        "<->",
+        "@",
+        "rate",
+        "param",
+        "k",
+        "const",
+        "n",
+        "let",
+        "for",
+        "i",
+        "in",
+        "..",
+        "10",
+        "sum(",
+        "if",
+        "then",
+        "else",
+        "<",
+        ">",
+        "and",
+        "not",
+        "at",
+        "every",
+        "when",
+        "until",
+        "from",
+        ":=",
+        "+=",
+        "*=",
+        "study",
+        "S",
+        "of",
+        "estimate",
+        "start",
+        "simulate",
+        "data",
+        "\"f.csv\"",
+        "<-",
+        "observe",
+        "y",
+        "~",
+        "Normal(sd = 1)",
+        "safe",
+        "c:",
+        "expect",
+        "within",
+        "conserved",
+        "compartment",
+        "V",
+        "fn",
+        "f(",
+        "use",
+        "std.kinetics",
+        "unit",
+        "ln(",
+        "floor(",
+        "mod(",
+        ",",
+        ";",
+        "\n",
+        "\n",
+        "\n",
+        "h(i)",
+        "h(1)",
+        "h(i)'",
+        "fixed",
+        "discrete",
+        "input",
+        "1e300",
+        "1e9",
+        "task",
+        "#",
+        "\"",
+        "é",
+        "`in`",
     ]);
     prop::collection::vec(word, 0..120).prop_map(|words| words.join(" "))
 }
@@ -199,7 +303,22 @@ fn shipped() -> Vec<String> {
 
 /// A shipped text with some pieces removed, doubled, exchanged or replaced.
 fn mutated() -> impl Strategy<Value = String> {
-    let piece = prop::sample::select(vec!["", "x", "1/0", "[s]", "[uM]", "{", "}", "(", "'", " = ", " -> ", "-1", "1e9", "for i in 1 .. 3"]);
+    let piece = prop::sample::select(vec![
+        "",
+        "x",
+        "1/0",
+        "[s]",
+        "[uM]",
+        "{",
+        "}",
+        "(",
+        "'",
+        " = ",
+        " -> ",
+        "-1",
+        "1e9",
+        "for i in 1 .. 3",
+    ]);
     let change = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), piece, 0..4u8);
     (prop::sample::select(shipped()), prop::collection::vec(change, 1..8)).prop_map(|(text, changes)| {
         let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
@@ -230,7 +349,7 @@ fn mutated() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn garbage_never_panics(text in garbage()) {

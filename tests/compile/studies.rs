@@ -90,8 +90,23 @@ net f(S, u) [uM/s] { hidden = [16, 16] }
     assert!(codes.iter().all(|c| *c == "E0901"), "{}", checked.shown());
     let words: Vec<&str> = checked.diagnostics.iter().map(|d| checked.sources.slice(d.span())).collect();
     let expected = [
-        "port", "port", "eq", "part", "connect", "var", "noise", "task", "plant", "belief", "randomize", "algorithm",
-        "budget", "evaluate", "stop", "twin", "net",
+        "port",
+        "port",
+        "eq",
+        "part",
+        "connect",
+        "var",
+        "noise",
+        "task",
+        "plant",
+        "belief",
+        "randomize",
+        "algorithm",
+        "budget",
+        "evaluate",
+        "stop",
+        "twin",
+        "net",
     ];
     assert_eq!(words, expected, "{}", checked.shown());
 }

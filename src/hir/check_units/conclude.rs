@@ -55,9 +55,9 @@ impl Checker<'_> {
             let code = if is_used { "E0304" } else { "E0305" };
             let d = Diagnostic::new(Code(code), symbol.span, format!("the unit of `{name}` cannot be inferred"));
             self.diagnostics.push(match candidates {
-                Some((one, other)) => d
-                    .at(format!("[{one}] in one equation, [{other}] in another"))
-                    .help(format!("write the one that its value is in: `{word} {name} [{one}]` or `{word} {name} [{other}]`")),
+                Some((one, other)) => d.at(format!("[{one}] in one equation, [{other}] in another")).help(format!(
+                    "write the one that its value is in: `{word} {name} [{one}]` or `{word} {name} [{other}]`"
+                )),
                 None => d
                     .at(if is_used { "any unit would fit" } else { "no equation says" })
                     .help(format!("write it: `{word} {name} [unit]`, or `[1]` for a pure number")),

@@ -7,14 +7,23 @@ impl Checker<'_> {
     pub(super) fn mismatch(&self, expr: ExprId, found: &Form, wanted: &Form, what: &str) -> Diagnostic {
         let span = self.model.expr(expr).span;
         let (found, wanted) = (&found.known, &wanted.known);
-        let mut d = Diagnostic::new(Code("E0301"), span, format!("{what} is in {}, and this is in {}", named(wanted), named(found)))
-            .at(format!("[{found}]"));
+        let mut d = Diagnostic::new(
+            Code("E0301"),
+            span,
+            format!("{what} is in {}, and this is in {}", named(wanted), named(found)),
+        )
+        .at(format!("[{found}]"));
         d.labels.extend(self.parts(expr));
         self.explain(d, expr, found, wanted)
     }
 
     /// Two operands that should have one unit.
-    pub(super) fn disagreement(&self, (a, first): (ExprId, &Unit), (b, found): (ExprId, &Unit), what: &str) -> Diagnostic {
+    pub(super) fn disagreement(
+        &self,
+        (a, first): (ExprId, &Unit),
+        (b, found): (ExprId, &Unit),
+        what: &str,
+    ) -> Diagnostic {
         let (at_a, at_b) = (self.model.expr(a).span, self.model.expr(b).span);
         let title = format!("{what} needs one unit, and {} and {} do not agree", named(first), named(found));
         let d = Diagnostic::new(Code("E0301"), at_b, title).at(format!("[{found}]")).label(at_a, format!("[{first}]"));
@@ -33,9 +42,11 @@ impl Checker<'_> {
         if let Some(value) = self.bare_number(expr) {
             let span = self.model.expr(expr).span;
             let text = format!("{value} [{wanted}]");
-            return d
-                .help(format!("a bare number in an expression is a pure number: write `{text}`"))
-                .fix("write the unit behind the number", span, text);
+            return d.help(format!("a bare number in an expression is a pure number: write `{text}`")).fix(
+                "write the unit behind the number",
+                span,
+                text,
+            );
         }
         let ratio = wanted.div(found);
         if is_molar_mass(&ratio) {

@@ -45,7 +45,11 @@ impl Checker<'_> {
             && let ExprKind::Number { unit: Some(unit), .. } = &self.model.expr(expr).kind
         {
             // Only what a study adds can get here: the model itself would not be without units.
-            let d = Diagnostic::new(Code("E0301"), span, format!("{what} has a unit, but `{}` is without units", self.model.name));
+            let d = Diagnostic::new(
+                Code("E0301"),
+                span,
+                format!("{what} has a unit, but `{}` is without units", self.model.name),
+            );
             self.diagnostics.push(d.at(format!("[{unit}]")).help("remove this unit, or give the model its units"));
             return id;
         }
@@ -99,7 +103,8 @@ impl Checker<'_> {
                 expr
             }
             ExprKind::Sum(terms) => {
-                let new: Vec<(bool, ExprId)> = terms.iter().map(|(minus, e)| (*minus, self.difference_term(*e))).collect();
+                let new: Vec<(bool, ExprId)> =
+                    terms.iter().map(|(minus, e)| (*minus, self.difference_term(*e))).collect();
                 if new == terms { expr } else { self.model.add(ExprKind::Sum(new), span) }
             }
             _ => expr,
