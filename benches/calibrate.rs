@@ -4,8 +4,7 @@
 //! `cargo bench --bench calibrate` prints the numbers; with `-- --check` it fails where the negative log-likelihood at
 //! the published point is not 138.2220 to 1e-3, where the gradient differs from central differences by more than 1e-5
 //! of its norm at rtol 1e-10, where one of the seeds 1 to 5 does not reach 138.222 to 0.01 in 100 uniform starts,
-//! where fewer than 8 % of all starts do, or where 100 starts take 20 seconds of processor time. (Published for this
-//! problem: 8 of 100 starts for a full-Newton tool and 3 of 100 for a Gauss–Newton one; Hass et al. 2019.)
+//! where fewer than 8 % of all starts do, or where 100 starts take 20 seconds of processor time.
 
 use std::path::Path;
 use std::process::ExitCode;
