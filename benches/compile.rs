@@ -6,14 +6,16 @@
 //! thread's time on the processor, that is what counts, so that other work on the machine takes little part. Bars hold
 //! for the fastest of several runs; medians stand beside them.
 
+mod clock;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
+use clock::Stopwatch;
 use twinc::diag::Diagnostics;
 use twinc::flat::{FlatModel, Variation, flatten};
 use twinc::hir::{self, Module};
@@ -24,32 +26,6 @@ const STAT5_BAR: f64 = 5e-3;
 const CHAIN_BAR: f64 = 100e-3;
 const LARGEST_EXPONENT: f64 = 1.1;
 const CHECK_BAR: f64 = 0.5;
-
-/// Seconds that this thread has spent on the processor; seconds since `origin` where the system does not tell.
-fn now(origin: Instant) -> f64 {
-    // Linux counts a running thread's time only where it enters the scheduler.
-    std::thread::yield_now();
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds = statistics.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
-    nanoseconds.map_or_else(|| origin.elapsed().as_secs_f64(), |ns| ns * 1e-9)
-}
-
-/// A running measurement.
-struct Stopwatch {
-    origin: Instant,
-    start: f64,
-}
-
-impl Stopwatch {
-    fn start() -> Stopwatch {
-        let origin = Instant::now();
-        Stopwatch { origin, start: now(origin) }
-    }
-
-    fn seconds(&self) -> f64 {
-        now(self.origin) - self.start
-    }
-}
 
 /// Texts in memory: the disk takes no part in the measurement.
 struct Texts(HashMap<String, Arc<str>>);

@@ -145,7 +145,7 @@ fn no_start(starts: &MultiStart) -> Failure {
             None => reasons.push((1, reason)),
         }
     }
-    reasons.sort_by(|a, b| b.0.cmp(&a.0));
+    reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let commonest = reasons.first().map_or(String::new(), |(n, reason)| format!("; {n} of them: {reason}"));
     Failure::new("E0705", format!("none of {} starts could be evaluated{commonest}", starts.starts.len()))
 }

@@ -17,7 +17,7 @@ use crate::jit::{self, Kernels, Needs};
 use crate::source::SourceMap;
 use crate::system::Work;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Relative tolerance of the integrations; assertions ask for less.
@@ -86,7 +86,7 @@ pub fn run(args: &TestArgs, console: &mut Console, sources: &mut SourceMap) -> R
 }
 
 /// The difference to the accepted snapshot, printed; `None` where there is none.
-fn compare(path: &PathBuf, text: &str, file: &str, console: &mut Console) -> Result<Option<Failure>, Failure> {
+fn compare(path: &Path, text: &str, file: &str, console: &mut Console) -> Result<Option<Failure>, Failure> {
     let help = format!("read it, then accept it with `twinc test {file} --accept`");
     if !path.exists() {
         return Ok(Some(

@@ -158,8 +158,8 @@ fn symbols(out: &mut String, model: &FlatModel) {
     }
     inputs(out, "inputs", &model.inputs);
     inputs(out, "disturbances", &model.disturbances);
-    named(out, "lets", model, &model.lets, "");
-    named(out, "safe (inside where not negative)", model, &model.safe, "");
+    named(out, "lets", model, &model.lets);
+    named(out, "safe (inside where not negative)", model, &model.safe);
     let nodes: Vec<NodeId> = model.outputs.clone();
     let texts = written(model, &nodes);
     heading(out, "observables", model.observables.is_empty());
@@ -194,13 +194,13 @@ fn inputs(out: &mut String, words: &str, list: &[Input]) {
     }
 }
 
-fn named(out: &mut String, words: &str, model: &FlatModel, list: &[Named], sign: &str) {
+fn named(out: &mut String, words: &str, model: &FlatModel, list: &[Named]) {
     let nodes: Vec<NodeId> = list.iter().map(|item| item.node).collect();
     let texts = written(model, &nodes);
     heading(out, words, list.is_empty());
     write_temporaries(out, &texts);
     for (item, text) in list.iter().zip(&texts.roots) {
-        let _ = writeln!(out, "  {} = {sign}{text}{}", titled(&item.quantity), doc(&item.quantity));
+        let _ = writeln!(out, "  {} = {text}{}", titled(&item.quantity), doc(&item.quantity));
     }
 }
 
@@ -307,8 +307,8 @@ fn sparsity(out: &mut String, kernels: &Kernels) {
 
 fn picture(pattern: &CscPattern) -> Vec<String> {
     let mut rows = vec![vec!['.'; pattern.n_cols()]; pattern.n_rows()];
-    for col in 0..pattern.n_cols() {
-        for &row in &pattern.row_idx()[pattern.col_ptr()[col]..pattern.col_ptr()[col + 1]] {
+    for (col, ends) in pattern.col_ptr().windows(2).enumerate() {
+        for &row in &pattern.row_idx()[ends[0]..ends[1]] {
             rows[row][col] = 'x';
         }
     }

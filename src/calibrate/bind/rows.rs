@@ -22,8 +22,17 @@ pub(super) struct Group {
     start: Vec<(usize, f64)>,
     /// `(parameter, value)`
     params: Vec<(usize, f64)>,
-    /// `(input, is disturbance, is linear, rows)`
-    signals: Vec<(usize, bool, bool, Vec<(f64, f64)>)>,
+    /// Inputs and disturbances.
+    signals: Vec<Driven>,
+}
+
+/// An input or disturbance that a column drives.
+struct Driven {
+    idx: usize,
+    is_disturbance: bool,
+    is_linear: bool,
+    /// Time and value, ascending in time.
+    rows: Vec<(f64, f64)>,
 }
 
 impl Group {
@@ -37,7 +46,7 @@ impl Group {
             params[*param] = *value;
         }
         let mut forcing = declared_forcing(model);
-        for (idx, is_disturbance, is_linear, rows) in self.signals {
+        for Driven { idx, is_disturbance, is_linear, rows } in self.signals {
             let (times, values) = rows.into_iter().unzip();
             let signal = if is_linear { Signal::Linear { times, values } } else { Signal::Held { times, values } };
             if is_disturbance { forcing.disturbances[idx] = signal } else { forcing.inputs[idx] = signal }
@@ -317,12 +326,22 @@ fn read_rows(table: &Table, rows: &[usize], bound: &[Bound<'_>], group: &mut Gro
             }
             Role::Input(input) => {
                 if let Some(rows) = signal(table, rows, &times, b, diagnostics) {
-                    group.signals.push((input, false, b.binding.is_linear, rows));
+                    group.signals.push(Driven {
+                        idx: input,
+                        is_disturbance: false,
+                        is_linear: b.binding.is_linear,
+                        rows,
+                    });
                 }
             }
             Role::Disturbance(input) => {
                 if let Some(rows) = signal(table, rows, &times, b, diagnostics) {
-                    group.signals.push((input, true, b.binding.is_linear, rows));
+                    group.signals.push(Driven {
+                        idx: input,
+                        is_disturbance: true,
+                        is_linear: b.binding.is_linear,
+                        rows,
+                    });
                 }
             }
         }

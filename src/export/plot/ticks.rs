@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn steps_are_round() {
         assert_eq!(labels(&linear(0.0, 10.0, 5)), "0 2 4 6 8 10");
-        assert_eq!(labels(&linear(-0.13, 0.27, 5)), "-0.1 0.0 0.1 0.2".replace("0.0", "0"));
+        assert_eq!(labels(&linear(-0.13, 0.27, 5)), "-0.1 0 0.1 0.2");
         assert_eq!(labels(&linear(0.0, 3.1e-7, 4)), "0 1e-7 2e-7 3e-7");
         assert_eq!(labels(&linear(0.0, 2.5e8, 5)), "0 5e7 1e8 1.5e8 2e8 2.5e8");
         assert_eq!(labels(&linear(1000.0, 1000.4, 4)), "1000.0 1000.1 1000.2 1000.3 1000.4");
@@ -133,11 +133,8 @@ mod tests {
     fn decades_are_labelled() {
         assert_eq!(labels(&logarithmic(1e-3, 1e3, 7)), "0.001 0.01 0.1 1 10 100 1000");
         assert_eq!(labels(&logarithmic(1.0, 60.0, 6)), "1 2 5 10 20 50");
-        assert_eq!(
-            labels(&logarithmic(1e-12, 1e12, 6)),
-            "1e-12 1e-8 0.0001 1 10000 1e8 1e12".replace("0.0001", "1e-4")
-        );
-        assert_eq!(labels(&logarithmic(2.0, 3.0, 4)), "2.0 2.5 3.0".replace("2.5", "2.5"));
+        assert_eq!(labels(&logarithmic(1e-12, 1e12, 6)), "1e-12 1e-8 1e-4 1 10000 1e8 1e12");
+        assert_eq!(labels(&logarithmic(2.0, 3.0, 4)), "2.0 2.5 3.0");
     }
 
     #[test]
