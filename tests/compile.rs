@@ -119,3 +119,17 @@ fn every_shipped_model_is_strictly_united() {
     }
     assert!(failed.is_empty(), "{failed}");
 }
+
+/// 3.6 = 3600 s/h · 1e-3 uM/mM: the definition keeps its unit uM/mM, and the factor stands at its use.
+#[test]
+fn a_definition_of_known_unit_is_converted_where_it_is_used() {
+    let text = "model M {\n  time [h]\n  species { A [uM] = 1; B [uM] = 0 }\n  param { Km [mM] = 1; kcat [1/s] = 2 }\n  \
+                let o = A/(Km + A)\n  A -> B rate kcat*A*o\n}\n";
+    let checked = check("m", text, true);
+    assert!(checked.diagnostics.is_empty(), "{}", render(&checked));
+    let model = &checked.flats[0];
+    let env = twinc::expr::eval::Env { t: 0.0, x: &[2.0, 0.0], u: &[], d: &[], p: &[1.0, 2.0], dx: &[], dt: 0.0 };
+    let rhs = twinc::expr::eval::Interpreter::new(&model.dag, &[model.states[0].rhs]).values::<f64>(&env)[0];
+    let expected = -3600.0 * 2.0 * 2.0 * 0.002 / (1.0 + 0.002);
+    assert!((rhs / expected - 1.0).abs() < 1e-14, "{rhs} is not {expected}");
+}

@@ -76,6 +76,7 @@ pub(super) fn check(
         }
     } else if checker.model.symbols.iter().any(|s| s.unit.is_none()) || checker.model.time_unit.is_none() {
         checker.is_inferring = true;
+        checker.definitions(inferred);
         checker.everything();
         checker.memo.clear();
         checker.conclude(strict, inferred);
