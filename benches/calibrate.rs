@@ -4,8 +4,7 @@
 //! `cargo bench --bench calibrate` prints the numbers; with `-- --check` it fails where the negative log-likelihood at
 //! the published point is not 138.2220 to 1e-3, where the gradient differs from central differences by more than 1e-5
 //! of its norm at rtol 1e-10, where one of the seeds 1 to 5 does not reach 138.222 to 0.01 in 100 uniform starts,
-//! where fewer than 8 % of all starts do, or where 100 starts take 20 seconds of processor time. (Published for this
-//! problem: 8 of 100 starts for a full-Newton tool and 3 of 100 for a Gauss–Newton one; Hass et al. 2019.)
+//! where fewer than 8 % of all starts do, or where 100 starts take 20 seconds of processor time.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -107,7 +106,10 @@ fn main() -> ExitCode {
     });
     let nominal = fine.nominal();
     let value = fine.evaluator(None).expect("an evaluator").value(&nominal).expect("the published point");
-    require((value - 138.2220).abs() <= 1e-3, format!("objective at the published point: {value:.6} (138.2220 to 1e-3)"));
+    require(
+        (value - 138.2220).abs() <= 1e-3,
+        format!("objective at the published point: {value:.6} (138.2220 to 1e-3)"),
+    );
     // Away from the optimum the gradient has a norm to compare with.
     for shift in [0.1, -0.3, 1.0] {
         let shifted = nominal.iter().enumerate().map(|(k, t)| t + shift * if k % 2 == 0 { 1.0 } else { -0.5 });
@@ -115,7 +117,10 @@ fn main() -> ExitCode {
         let inside = |(t, p): (f64, &Parameter)| t.clamp(p.search_bounds().0 + 0.1, p.search_bounds().1 - 0.1);
         let theta: Vec<f64> = shifted.zip(fine.parameters()).map(inside).collect();
         let error = gradient_error(&fine, &theta);
-        require(error <= 1e-5, format!("gradient against central differences, shift {shift}: {error:.1e} of its norm (at most 1e-5)"));
+        require(
+            error <= 1e-5,
+            format!("gradient against central differences, shift {shift}: {error:.1e} of its norm (at most 1e-5)"),
+        );
     }
 
     let mut n_found = 0;
@@ -135,7 +140,9 @@ fn main() -> ExitCode {
         let time = seconds.map_or("time not told by this system".to_owned(), |s| format!("{s:.1} s of processor time"));
         require(
             found > 0 && seconds.is_none_or(|s| s < 20.0),
-            format!("seed {seed}: {found} of 100 starts at {OPTIMUM}, best {best:.4}, {failed} failed, {time} (below 20)"),
+            format!(
+                "seed {seed}: {found} of 100 starts at {OPTIMUM}, best {best:.4}, {failed} failed, {time} (below 20)"
+            ),
         );
     }
     let n_starts = 100 * SEEDS.len();

@@ -6,6 +6,7 @@
 
 mod conserve;
 mod discontinuity;
+mod events;
 mod flatten;
 mod layout;
 mod lower;

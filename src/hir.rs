@@ -12,6 +12,7 @@ pub mod expr;
 mod imports;
 mod lints;
 mod lower;
+mod lower_data;
 mod lower_dist;
 mod lower_event;
 mod lower_expr;

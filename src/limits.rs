@@ -22,7 +22,7 @@ pub const MAX_FAMILY: usize = 1_000_000;
 /// Nodes that the bodies of user functions have in one model (E0113).
 pub const MAX_EXPANDED_NODES: usize = 1_000_000;
 /// Nodes visited while families and sums of one model are unrolled (E0114); bounds the time, as sums may be nested.
-pub const MAX_UNROLLED_STEPS: usize = 50_000_000;
+pub const MAX_UNROLLED_STEPS: usize = 20_000_000;
 /// Nodes of one expression graph (E0114).
 pub const MAX_DAG_NODES: usize = 32_000_000;
 /// Scheduled events of one simulation (E0510).

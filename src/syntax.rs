@@ -1,4 +1,4 @@
-//! Text to tree and back: [`parse`] never fails as a whole, [`print`] round-trips.
+//! Text to tree and back: [`parse`] never fails as a whole, [`print()`] round-trips.
 //!
 //! `lex` finds tokens, `layout` cuts them into statements and blocks, `grammar/twin.pest` reads one statement, `convert`
 //! makes its tree, and `mistakes` explains what was refused. [`words`] is the registry of soft keywords. A tree keeps

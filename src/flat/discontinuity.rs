@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic};
 use crate::expr::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, UnaryOp};
-use crate::hir::{ExprKind, Function};
+use crate::hir::{ExprId, ExprKind, Function, Model, SymbolKind};
 use crate::system::{Event, Trigger};
 
 use super::FlatEvent;
@@ -203,16 +203,18 @@ impl Builder<'_> {
         // The graph does not know where its nodes are written; the first such call that is not constant is shown.
         let model = self.model;
         let call = model.exprs.iter().find(|e| match &e.kind {
-            ExprKind::Call(function, args) => {
-                *function == wanted && args.iter().any(|a| matches!(model.expr(*a).kind, ExprKind::Symbol { .. }))
-            }
+            ExprKind::Call(function, args) => *function == wanted && args.iter().any(|a| moves(model, *a)),
             _ => false,
         });
         let Some(span) = call.map(|e| e.span).or(model.span) else { return };
         self.diagnostics.push(
-            Diagnostic::new(Code("W0107"), span, format!("`{}` jumps here, and the solver is not told when", wanted.name()))
-                .at("jumps as its argument moves")
-                .help("let an event (`when`, `every`) change a `discrete` quantity instead"),
+            Diagnostic::new(
+                Code("W0107"),
+                span,
+                format!("`{}` jumps here, and the solver is not told when", wanted.name()),
+            )
+            .at("jumps as its argument moves")
+            .help("let an event (`when`, `every`) change a `discrete` quantity instead"),
         );
     }
 
@@ -323,6 +325,21 @@ impl Builder<'_> {
             | Node::Select { .. } => None,
         }
     }
+}
+
+/// True where the expression names a quantity that may change while running.
+fn moves(model: &Model, expr: ExprId) -> bool {
+    let mut stack = vec![expr];
+    while let Some(id) = stack.pop() {
+        let kind = &model.expr(id).kind;
+        if let ExprKind::Symbol { symbol, .. } = kind
+            && !matches!(model.symbol(*symbol).kind, SymbolKind::Const | SymbolKind::Param)
+        {
+            return true;
+        }
+        kind.for_each_operand(|e| stack.push(e));
+    }
+    false
 }
 
 /// When a condition changes.

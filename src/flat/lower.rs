@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp};
+use crate::expr::{BinaryOp, Compare, Dag, Env, Interpreter, Leaf, NodeId, UnaryOp};
 use crate::hir::{ExprId, ExprKind, IndexId, Model, SymbolId};
 use crate::limits::{MAX_DAG_NODES, MAX_FAMILY, MAX_UNROLLED_STEPS};
 
@@ -57,6 +57,8 @@ pub(super) struct Builder<'a> {
     pub derivatives: Vec<DerivativeSource>,
     /// The rate of each direction as it enters the derivatives, with the number of its reaction.
     pub rates: Vec<(NodeId, usize)>,
+    /// Definitions in a circle or behind one; reported.
+    circular: HashSet<Definition>,
     /// Members of all families of reactions.
     pub n_reactions: usize,
     /// Dependency bits of the nodes so far.
@@ -100,6 +102,7 @@ impl<'a> Builder<'a> {
             starts: HashMap::new(),
             derivatives: Vec::new(),
             rates: Vec::new(),
+            circular: HashSet::new(),
             n_reactions: 0,
             bits: Vec::new(),
             memo: HashMap::new(),
@@ -136,6 +139,9 @@ impl<'a> Builder<'a> {
     }
 
     fn define_all(&mut self, wanted: Definition, outer: &mut Vec<(IndexId, Option<i64>)>) -> Option<NodeId> {
+        if self.circular.contains(&wanted) {
+            return None;
+        }
         let mut open = vec![wanted];
         let mut is_open: HashSet<Definition> = HashSet::from([wanted]);
         self.save_indices(wanted, outer);
@@ -151,6 +157,9 @@ impl<'a> Builder<'a> {
                     open.pop();
                 }
                 Err(Stop::Need(next)) => {
+                    if self.circular.contains(&next) {
+                        return None;
+                    }
                     if !is_open.insert(next) {
                         self.circle(&open, next);
                         return None;
@@ -179,15 +188,18 @@ impl<'a> Builder<'a> {
 
     fn circle(&mut self, open: &[Definition], next: Definition) {
         let from = open.iter().position(|d| *d == next).unwrap_or(0);
+        self.circular.extend(open);
         let names: Vec<String> = open[from..].iter().chain([&next]).map(|d| self.definition_name(*d)).collect();
         let span = match next {
             Definition::Algebra(symbol, ..) | Definition::Start(symbol, _) => self.model.symbol(symbol).span,
             Definition::Derivative(state) => match &self.derivatives[state as usize] {
                 DerivativeSource::Ode(k, _) => self.model.odes[*k].span,
-                DerivativeSource::None | DerivativeSource::Pending | DerivativeSource::Network(_) => match self.model.span {
-                    Some(span) => span,
-                    None => return,
-                },
+                DerivativeSource::None | DerivativeSource::Pending | DerivativeSource::Network(_) => {
+                    match self.model.span {
+                        Some(span) => span,
+                        None => return,
+                    }
+                }
             },
         };
         let title = format!("`{}` is defined by itself", names[0]);
@@ -270,7 +282,7 @@ impl<'a> Builder<'a> {
     /// The value of an expression that must be constant: numbers, constants, bound indices.
     pub(super) fn constant(&mut self, expr: ExprId, what: &str) -> Option<f64> {
         let node = self.settle(expr, Moment::Running)?;
-        match self.dag.as_const(node) {
+        match self.value_of(node) {
             Some(value) if value.is_finite() => Some(value),
             Some(value) => {
                 self.not_finite(expr, what, value);
@@ -287,6 +299,17 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The value of a node that depends on nothing. The graph leaves `1/0` as it is; here it is infinite.
+    pub(super) fn value_of(&mut self, node: NodeId) -> Option<f64> {
+        if let Some(value) = self.dag.as_const(node) {
+            return Some(value);
+        }
+        (self.bits_of(node) == 0).then(|| {
+            let env = Env { t: 0.0, x: &[], u: &[], d: &[], p: &[], dx: &[], dt: 0.0 };
+            Interpreter::new(&self.dag, &[node]).values(&env)[0]
+        })
+    }
+
     /// E0702 for a constant that is infinite or not a number.
     pub(super) fn not_finite(&mut self, expr: ExprId, what: &str, value: f64) {
         let shown = if value.is_nan() { "not a number".to_string() } else { format!("infinite ({value})") };
@@ -301,7 +324,7 @@ impl<'a> Builder<'a> {
     pub(super) fn integer(&mut self, expr: ExprId) -> Result<i64, Stop> {
         let node = self.node(expr, Moment::Running)?;
         let span = self.model.expr(expr).span;
-        match self.dag.as_const(node) {
+        match self.value_of(node) {
             Some(v) if v.fract() == 0.0 && v.abs() < 1e15 => Ok(v as i64),
             Some(v) => {
                 self.diagnostics.push(
@@ -359,9 +382,11 @@ impl<'a> Builder<'a> {
         if self.n_steps >= MAX_UNROLLED_STEPS {
             let span = self.model.expr(id).span;
             if self.n_steps == MAX_UNROLLED_STEPS {
-                let title = format!("the families and sums of this model take more than {MAX_UNROLLED_STEPS} steps to unroll");
+                let title =
+                    format!("the families and sums of this model take more than {MAX_UNROLLED_STEPS} steps to unroll");
                 let help = "make the index ranges smaller, or name inner sums with `let`";
-                self.diagnostics.push(Diagnostic::new(Code("E0114"), span, title).at("here the limit is reached").help(help));
+                self.diagnostics
+                    .push(Diagnostic::new(Code("E0114"), span, title).at("here the limit is reached").help(help));
             }
             return Err(Stop::Failed);
         }

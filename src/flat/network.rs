@@ -41,7 +41,8 @@ impl Builder<'_> {
                 is_good = false;
                 continue;
             };
-            self.n_reactions = self.n_reactions.saturating_add(shape.iter().map(|(a, b)| (b - a + 1) as usize).product());
+            self.n_reactions =
+                self.n_reactions.saturating_add(shape.iter().map(|(a, b)| (b - a + 1) as usize).product());
             if self.n_reactions > MAX_FAMILY {
                 self.diagnostics.push(super::layout::too_large(reaction.span, self.n_reactions));
                 return None;

@@ -21,8 +21,8 @@ use crate::units::{Ratio, Unit};
 
 use super::InferredUnit;
 use super::constants::constant;
-use super::lower::Unsettled;
 use super::expr::{ExprId, ExprKind, Function};
+use super::lower::Unsettled;
 use super::model::{DistKind, Model, RateBasis, Symbol, SymbolId, SymbolKind, Term, When};
 
 /// What an expression is worth.
@@ -76,6 +76,7 @@ pub(super) fn check(
         }
     } else if checker.model.symbols.iter().any(|s| s.unit.is_none()) || checker.model.time_unit.is_none() {
         checker.is_inferring = true;
+        checker.definitions(inferred);
         checker.everything();
         checker.memo.clear();
         checker.conclude(strict, inferred);
@@ -100,7 +101,8 @@ impl<'a> Additions<'a> {
     /// In the symbol's declared unit.
     pub(super) fn in_unit_of(&mut self, symbol: SymbolId, expr: ExprId) -> ExprId {
         let unit = self.0.model.symbol(symbol).unit.clone();
-        self.0.fill(expr, &slot(unit.as_ref()), "this value")
+        let what = format!("`{}`", self.0.model.symbol(symbol).name);
+        self.0.fill(expr, &slot(unit.as_ref()), &what)
     }
 
     /// In the unit of time.

@@ -76,9 +76,11 @@ fn needed(model: &Model, id: SymbolId) -> Vec<SymbolId> {
 }
 
 fn report(model: &mut Model, circle: &[usize], diagnostics: &mut Diagnostics) {
-    let names: Vec<String> = circle.iter().chain(&circle[..1]).map(|k| format!("`{}`", model.symbols[*k].name)).collect();
+    let names: Vec<String> =
+        circle.iter().chain(&circle[..1]).map(|k| format!("`{}`", model.symbols[*k].name)).collect();
     let first = &model.symbols[circle[0]];
-    let mut d = Diagnostic::new(Code("E0207"), first.span, format!("{} is defined by itself", names[0])).at("this definition");
+    let mut d =
+        Diagnostic::new(Code("E0207"), first.span, format!("{} is defined by itself", names[0])).at("this definition");
     for k in circle[1..].iter().take(3) {
         d = d.label(model.symbols[*k].span, "which goes through this one");
     }

@@ -96,14 +96,14 @@ fn definition(model: &Model, expr: ExprId) -> Option<ExprId> {
 }
 
 /// What the value of `expr` needs; nothing for what is never constant.
-fn each_need(model: &Model, expr: ExprId, mut visit: impl FnMut(ExprId)) {
+fn each_need(model: &Model, expr: ExprId, visit: impl FnMut(ExprId)) {
     match &model.expr(expr).kind {
         ExprKind::Symbol { .. } => definition(model, expr).into_iter().for_each(visit),
         kind @ (ExprKind::Sum(_)
         | ExprKind::Product(_)
         | ExprKind::Pow(..)
         | ExprKind::Convert { .. }
-        | ExprKind::Call(..)) => kind.for_each_operand(|e| visit(e)),
+        | ExprKind::Call(..)) => kind.for_each_operand(visit),
         ExprKind::Number { .. }
         | ExprKind::Time
         | ExprKind::Derivative { .. }

@@ -6,12 +6,12 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::limits::MAX_IMPORTS;
 use crate::source::{Loader, SourceFile, SourceId, SourceMap, Span};
 use crate::syntax::ast::{self, ClauseKind, ClauseWord, ExprKind, StatementKind, Value};
-use crate::syntax::suggest;
 use crate::syntax::words;
 use crate::units::Units;
 
 use super::Module;
 use super::models;
+use super::unknown::suggest;
 
 /// The standard library, compiled in: name and text.
 pub(super) const STDLIB: &[(&str, &str)] = &[
@@ -213,9 +213,12 @@ impl Reader<'_> {
                     );
                 }
             } else if !self.files.list[other].unread.contains(name) {
-                let mut d =
-                    Diagnostic::new(Code("E0203"), subject.span, format!("there is no `{name}` in what `use` names"))
-                        .at("not declared there");
+                let mut d = Diagnostic::new(
+                    Code("E0203"),
+                    subject.span,
+                    format!("`{}` has no `{name}`", self.sources.slice(origin.span).trim_matches('"')),
+                )
+                .at("not declared there");
                 if let Some(near) = suggest(name, items.keys().map(String::as_str)) {
                     d = d.help(format!("did you mean `{near}`?")).fix("use the near name", subject.span, near);
                 }

@@ -7,10 +7,12 @@ use crate::expr::Compare;
 
 use super::constants::Constants;
 use super::expr::ExprKind;
-use super::model::{DistKind, Model, SymbolKind};
+use super::model::{DistKind, Model, SymbolId, SymbolKind};
 
 /// Reports what is probably a mistake.
-pub(super) fn check(model: &Model, diagnostics: &mut Diagnostics) {
+///
+/// `overridden` are the symbols whose values a variant gives: those must lie in their ranges (E0608).
+pub(super) fn check(model: &Model, overridden: &HashSet<SymbolId>, diagnostics: &mut Diagnostics) {
     let used: HashSet<u32> = model
         .exprs
         .iter()
@@ -47,29 +49,30 @@ pub(super) fn check(model: &Model, diagnostics: &mut Diagnostics) {
             && (low.is_some_and(|low| start < low) || high.is_some_and(|high| start > high))
         {
             let shown = |e: Option<f64>| e.map(|e| e.to_string()).unwrap_or_default();
-            // A variant gives another value at another place than the range.
             let at = symbol.value.map_or(symbol.span, |e| model.expr(e).span);
-            diagnostics.push(
-                Diagnostic::new(
-                    Code("W0102"),
-                    at,
-                    format!("`{}` is {start}, outside of its range {} .. {}", symbol.name, shown(low), shown(high)),
-                )
-                .at("its own range excludes its value"),
-            );
+            let is_given = overridden.contains(&id);
+            let title = format!("`{}` is {start}, outside of its range {} .. {}", symbol.name, shown(low), shown(high));
+            let d = Diagnostic::new(Code(if is_given { "E0608" } else { "W0102" }), at, title);
+            diagnostics.push(if is_given {
+                d.at("given here")
+                    .label(symbol.span, "declared with its range")
+                    .help("give a value inside, or widen the range")
+            } else {
+                d.at("its own range excludes its value")
+            });
         }
         prior_mass(symbol, value, low, high, diagnostics);
     }
     for expr in &model.exprs {
-        if let ExprKind::Compare(op @ (Compare::Eq | Compare::Ne), a, b) = &expr.kind {
-            if is_real(model, *a) || is_real(model, *b) {
-                let sign = if *op == Compare::Eq { "==" } else { "!=" };
-                diagnostics.push(
-                    Diagnostic::new(Code("W0104"), expr.span, format!("two real numbers are compared with `{sign}`"))
-                        .at("rounding decides")
-                        .help("compare with `<` or `>`, or with a tolerance: `abs(a - b) < eps`"),
-                );
-            }
+        if let ExprKind::Compare(op @ (Compare::Eq | Compare::Ne), a, b) = &expr.kind
+            && (is_real(model, *a) || is_real(model, *b))
+        {
+            let sign = if *op == Compare::Eq { "==" } else { "!=" };
+            diagnostics.push(
+                Diagnostic::new(Code("W0104"), expr.span, format!("two real numbers are compared with `{sign}`"))
+                    .at("rounding decides")
+                    .help("compare with `<` or `>`, or with a tolerance: `abs(a - b) < eps`"),
+            );
         }
     }
 }
@@ -98,6 +101,15 @@ fn prior_mass(
     let Some(dist) = symbol.dist.as_ref().filter(|_| symbol.kind == SymbolKind::Param) else { return };
     let location = dist.args[0].map_or(value(symbol.value), |e| value(Some(e)));
     let (Some(location), Some(spread)) = (location, value(dist.args[1])) else { return };
+    let is_possible = match dist.kind {
+        DistKind::Normal => spread > 0.0,
+        DistKind::LogNormal => location > 0.0 && spread > 1.0,
+        DistKind::Uniform => location < spread,
+        DistKind::LogUniform | DistKind::Laplace => false,
+    };
+    if !is_possible {
+        return;
+    }
     let cdf: Box<dyn Fn(f64) -> f64> = match dist.kind {
         DistKind::Normal => Box::new(move |x| normal_cdf((x - location) / spread)),
         DistKind::LogNormal => {

@@ -49,14 +49,18 @@ pub(super) struct Lower<'a> {
 /// What lowering found and leaves to the stages after it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unsettled {
-    /// Where the body of an expanded function was called.
-    pub call_sites: HashMap<ExprId, Span>,
+    /// Expressions that an expanded function's body made, first and behind the last, and where a model called it.
+    pub calls: Vec<(ExprId, ExprId, Span)>,
     /// Names that nothing declares.
     pub unknown: Vec<Unknown>,
     /// Names whose written unit could not be read: they fit everything.
     pub untyped: HashSet<SymbolId>,
     /// The unit of time could not be read.
     pub is_time_untyped: bool,
+    /// Names that are declared twice: what fits only the second declaration is no further mistake.
+    pub doubled: HashSet<String>,
+    /// Values that a variant replaces.
+    pub overridden: HashSet<SymbolId>,
     /// Expressions passed a limit; nothing further is checked.
     pub is_too_large: bool,
     /// There are errors already, so that what cannot be inferred is no further mistake.
@@ -158,7 +162,11 @@ impl Lower<'_> {
                 let d = Diagnostic::new(
                     Code("E0405"),
                     p.entry.name.span,
-                    format!("`{name}` has {} index names and {} ranges", p.entry.n_indices, ranges.len()),
+                    format!(
+                        "`{name}` is declared with indices ({}) and ranges `for` ({}), and both must be as many",
+                        p.entry.n_indices,
+                        ranges.len()
+                    ),
                 );
                 self.report(
                     d.at("declared here").help(format!("write `{name}(i) .. for i in 1 .. 10`, or `{name}` alone")),
@@ -231,6 +239,7 @@ impl Lower<'_> {
         }
         if let Some(first) = self.model.names.get(&name) {
             let first = self.model.symbol(*first).span;
+            self.unsettled.doubled.insert(name.clone());
             self.report(
                 Diagnostic::new(Code("E0202"), entry.name.span, format!("`{name}` is declared twice"))
                     .at("again here")
@@ -434,13 +443,16 @@ impl Lower<'_> {
             | SymbolKind::Input
             | SymbolKind::Disturbance
             | SymbolKind::Observable => {
-                let (word, span) = (self.model.symbol(symbol).kind.word(), self.model.symbol(symbol).span);
+                let (word, span) = (self.model.symbol(symbol).kind.phrase(), self.model.symbol(symbol).span);
                 let name = text(&ode.target);
+                if self.unsettled.doubled.contains(&name) {
+                    return;
+                }
                 self.report(
                     Diagnostic::new(
                         Code("E0205"),
                         ode.target.span,
-                        format!("`{name}` is a `{word}` and cannot have `{name}'`"),
+                        format!("`{name}` is {word} and cannot have `{name}'`"),
                     )
                     .at("this equation")
                     .label(span, "declared here")
@@ -503,7 +515,6 @@ impl Lower<'_> {
             ),
         }
     }
-
 }
 
 /// The `for` clauses among `clauses`.

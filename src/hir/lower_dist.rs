@@ -15,13 +15,14 @@ impl Lower<'_> {
     pub(super) fn anonymous_spread(&mut self, id: SymbolId, entry: &Entry<'_>) {
         let Some(dist) = self.model.symbol(id).dist.clone() else { return };
         let Some(spread) = dist.args[1] else { return };
-        if !matches!(self.model.expr(spread).kind, ExprKind::Number { .. }) {
-            return;
-        }
+        let ExprKind::Number { value, unit } = &self.model.expr(spread).kind else { return };
+        // A spread in degC is a difference of temperatures, in K.
+        let number = ExprKind::Number { value: *value, unit: unit.as_ref().map(Unit::without_offset) };
+        let spread = self.model.add(number, self.model.expr(spread).span);
         let name = format!("{}.{}", entry.name.text, dist.kind.arguments()[1]);
         let param = self.push_symbol(&name, self.model.expr(spread).span, SymbolKind::Param);
         self.model.names.insert(name, param);
-        // What is written behind the observable holds for its spread; a spread in degC is a difference, in K.
+        // The spread has the unit of its observable.
         let unit = match dist.kind {
             DistKind::LogNormal => self.model.symbol(id).unit.is_some().then(Unit::one),
             DistKind::Normal | DistKind::Laplace | DistKind::Uniform | DistKind::LogUniform => {
@@ -62,7 +63,7 @@ impl Lower<'_> {
             let mut d = Diagnostic::new(Code("E0609"), function.span, format!("there is no distribution `{name}`"))
                 .at("not known");
             let names = KINDS.iter().map(|(n, _)| *n);
-            d = match crate::syntax::suggest(&name, names.clone()) {
+            d = match super::unknown::suggest(&name, names.clone()) {
                 Some(near) => {
                     d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), function.span, near)
                 }

@@ -119,12 +119,15 @@ impl Lower<'_> {
                 | SymbolKind::Compartment
         );
         if !is_assignable {
-            let (word, declared, name) = (target.kind.word(), target.span, target.name.clone());
+            let (word, declared, name) = (target.kind.phrase(), target.span, target.name.clone());
+            if self.unsettled.doubled.contains(&name) {
+                return None;
+            }
             self.report(
                 Diagnostic::new(
                     Code("E0506"),
                     assign.target.span,
-                    format!("`{name}` is a `{word}` and cannot be assigned by an event"),
+                    format!("`{name}` is {word} and cannot be assigned by an event"),
                 )
                 .at("assigned here")
                 .label(declared, "declared here")

@@ -7,7 +7,6 @@ use crate::expr::Compare;
 use crate::limits::{MAX_EXPANDED_NODES, MAX_LOWERING_DEPTH};
 use crate::source::Span;
 use crate::syntax::ast::{self, InfixOp, PrefixOp, Value};
-use crate::syntax::suggest;
 use crate::units::Unit;
 
 use super::clauses;
@@ -15,7 +14,7 @@ use super::expr::{ExprId, ExprKind, FUNCTIONS, Function, IndexId};
 use super::imports::{Item, unit_diagnostic};
 use super::lower::{Lower, Place};
 use super::model::{SymbolId, SymbolKind};
-use super::unknown;
+use super::unknown::{self, suggest};
 
 /// What a local name stands for.
 #[derive(Debug, Clone, Copy)]
@@ -101,12 +100,12 @@ impl Lower<'_> {
                         ExprKind::Derivative { symbol, indices }
                     }
                     Some(symbol) => {
-                        let word = self.model.symbol(symbol).kind.word();
+                        let word = self.model.symbol(symbol).kind.phrase();
                         self.report(
                             Diagnostic::new(
                                 Code("E0205"),
                                 target.span,
-                                format!("`{}` is a `{word}` and has no derivative", text(target)),
+                                format!("`{}` is {word} and has no derivative", text(target)),
                             )
                             .at("only states and species have one"),
                         );
@@ -255,7 +254,8 @@ impl Lower<'_> {
         unknown::note(&mut self.unsettled.unknown, name, span, || {
             let own = model.symbols.iter().filter(|_| place == Place::Model).map(|s| s.name.as_str());
             let bound = locals.iter().map(|(n, _)| n.as_str());
-            unknown::nearest(name, own.chain(bound).chain(files.visible(file)).chain(["time"]))
+            let of_file = files.visible(file).filter(|n| !matches!(files.find(file, n), Some((_, _, Item::Model(_)))));
+            unknown::nearest(name, own.chain(bound).chain(of_file).chain(["time"]))
         });
     }
 
@@ -433,11 +433,9 @@ impl Lower<'_> {
 
     /// Reads a unit; each text once.
     pub(super) fn unit(&mut self, text: &ast::UnitText) -> Option<Unit> {
-        if let Some(known) = self.unit_cache.get(&text.text) {
-            if let Some(unit) = known {
-                return Some(unit.clone());
-            }
-            // The text was wrong before; report it at this place too.
+        // A text that was wrong before is reported at this place too.
+        if let Some(Some(unit)) = self.unit_cache.get(&text.text) {
+            return Some(unit.clone());
         }
         match self.files.units.parse(&text.text) {
             Ok(unit) => {

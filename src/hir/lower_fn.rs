@@ -2,11 +2,11 @@
 
 use crate::diag::{Code, Diagnostic};
 use crate::syntax::ast::{self, Value};
-use crate::syntax::suggest;
 
 use super::expr::{ExprId, ExprKind};
 use super::lower::Lower;
 use super::lower_expr::Local;
+use super::unknown::suggest;
 
 /// `fn name(params) = body`
 struct Parts<'a> {
@@ -72,10 +72,8 @@ impl<'a> Lower<'a> {
         for param in params.iter().filter(|p| p.name.is_some()) {
             self.value(&param.value);
         }
-        self.locals = names
-            .iter()
-            .map(|n| (n.to_string(), Local::Expr(self.model.add(ExprKind::Error, body.span))))
-            .collect();
+        self.locals =
+            names.iter().map(|n| (n.to_string(), Local::Expr(self.model.add(ExprKind::Error, body.span)))).collect();
         self.expr(body);
         self.locals.clear();
         self.expanding.pop();
@@ -161,11 +159,14 @@ impl<'a> Lower<'a> {
         let saved_locals = std::mem::replace(&mut self.locals, locals);
         let saved = self.enter_file(file);
         self.expanding.push((file, name.to_string()));
+        let first = ExprId(self.model.exprs.len() as u32);
         let id = self.expr(body);
         self.expanding.pop();
+        if self.expanding.is_empty() {
+            self.unsettled.calls.push((first, ExprId(self.model.exprs.len() as u32), ast.span));
+        }
         self.leave_file(saved);
         self.locals = saved_locals;
-        self.unsettled.call_sites.entry(id).or_insert(ast.span);
         Some(id)
     }
 }

@@ -132,12 +132,15 @@ impl Lower<'_> {
             self.check_indices(symbol, indices.len(), &term.species);
             if !matches!(self.model.symbol(symbol).kind, SymbolKind::Species { .. }) {
                 let found = self.model.symbol(symbol);
-                let (word, declared, name) = (found.kind.word(), found.span, text(&term.species));
+                let (word, declared, name) = (found.kind.phrase(), found.span, text(&term.species));
+                if self.unsettled.doubled.contains(&name) {
+                    return None;
+                }
                 self.report(
                     Diagnostic::new(
                         Code("E0205"),
                         term.span,
-                        format!("`{name}` is a `{word}`, and reactions move species"),
+                        format!("`{name}` is {word}, and reactions move species"),
                     )
                     .at("stands in a reaction")
                     .label(declared, "declared here")

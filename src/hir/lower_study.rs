@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
-use crate::syntax::ast::{self, BindSource, ClauseWord, Directive, Flag, StatementKind, Value};
+use crate::syntax::ast::{self, ClauseWord, Directive, Flag, StatementKind, Value};
 use crate::syntax::words::Context;
-use crate::units::Unit;
 
 use super::check_units::Additions;
 use super::clauses::{Allowed, Clauses};
@@ -15,11 +14,11 @@ use super::expr::{ExprId, ExprKind};
 use super::imports::unknown_word;
 use super::lower::{Lower, subject_name};
 use super::lower_expr::text;
-use super::models::Models;
 use super::model::{EventDef, SymbolId, SymbolKind};
+use super::models::Models;
 use super::settings::{Setting, SettingValue, Settings};
+use super::study::{Estimate, Experiment, Prior, Simulate, Start, Study, Sweep};
 use super::unknown;
-use super::study::{BindTarget, Binding, DataSet, Estimate, Experiment, Prior, Simulate, Start, Study, Sweep};
 
 impl Models<'_> {
     /// Lowers one study; `None` where its model has errors or is not there.
@@ -263,7 +262,7 @@ impl Lower<'_> {
             let d = Diagnostic::new(
                 Code("E0205"),
                 subject.span,
-                format!("`{name}` is a `{}` and has no start value", kind.word()),
+                format!("`{name}` is {} and has no start value", kind.phrase()),
             )
             .at("started here");
             self.report(if kind == SymbolKind::Const {
@@ -277,17 +276,44 @@ impl Lower<'_> {
             return None;
         }
         let value = self.value(value);
-        let value = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).in_unit_of(symbol, value);
+        let value =
+            Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).in_unit_of(symbol, value);
+        self.in_range(symbol, value);
         Some(Start { symbol, indices, value, span })
     }
 
+    /// E0608 for a constant start value outside of the declared range.
+    fn in_range(&mut self, symbol: SymbolId, value: ExprId) {
+        let found = self.model.symbol(symbol);
+        let of = |e: Option<ExprId>| e.and_then(|e| constant(&self.model, e));
+        let (Some(start), low, high) = (of(Some(value)), of(found.low), of(found.high)) else { return };
+        if low.is_some_and(|low| start < low) || high.is_some_and(|high| start > high) {
+            let shown = |e: Option<f64>| e.map(|e| e.to_string()).unwrap_or_default();
+            let title =
+                format!("`{}` starts at {start}, outside of its range {} .. {}", found.name, shown(low), shown(high));
+            let d = Diagnostic::new(Code("E0608"), self.model.expr(value).span, title).at("given here");
+            let d = d.label(found.span, "declared with its range").help("give a value inside, or widen the range");
+            self.report(d);
+        }
+    }
+
     /// E0205 where the symbol is of a kind that `what` is not for.
-    fn is_kind(&mut self, symbol: SymbolId, span: Span, what: &str, is_good: impl Fn(SymbolKind) -> bool) -> bool {
+    pub(super) fn is_kind(
+        &mut self,
+        symbol: SymbolId,
+        span: Span,
+        what: &str,
+        is_good: impl Fn(SymbolKind) -> bool,
+    ) -> bool {
         let found = self.model.symbol(symbol);
         if is_good(found.kind) {
             return true;
         }
-        let d = Diagnostic::new(Code("E0205"), span, format!("`{}` is a `{}` and cannot be {what}", found.name, found.kind.word()));
+        let d = Diagnostic::new(
+            Code("E0205"),
+            span,
+            format!("`{}` is {} and cannot be {what}", found.name, found.kind.phrase()),
+        );
         let d = d.at("named here").label(found.span, "declared here");
         self.report(d);
         false
@@ -317,189 +343,6 @@ impl Lower<'_> {
         }
     }
 
-    /// `data "file.csv" by run { time <- t [min]; P_obs <- product [mM] }`
-    fn data_set(&mut self, directive: &Directive, span: Span) -> Option<DataSet> {
-        let allowed = Allowed { words: &[ClauseWord::By], ..Allowed::default() };
-        let clauses = Clauses::sort(&directive.clauses, "`data`", allowed, self.diagnostics);
-        let (path, path_span) = match directive.subjects.as_slice() {
-            [ast::Expr { kind: ast::ExprKind::Text(path), span }] => (path.clone(), *span),
-            _ => {
-                self.report(
-                    Diagnostic::new(Code("E0101"), span, "`data` needs a file in quotes")
-                        .at("which file?")
-                        .help("write `data \"data.csv\" { time <- t [s]; y <- signal [mV] }`"),
-                );
-                return None;
-            }
-        };
-        let by = clauses.word_arg(ClauseWord::By).and_then(|e| match &e.kind {
-            ast::ExprKind::Path(p) => Some((text(p), e.span)),
-            ast::ExprKind::Text(t) => Some((t.clone(), e.span)),
-            _ => None,
-        });
-        let mut bindings: Vec<Binding> = Vec::new();
-        for statement in directive.block.iter().flat_map(|b| &b.statements) {
-            let StatementKind::Bind(bind) = &statement.kind else {
-                self.report(
-                    Diagnostic::new(Code("E0208"), statement.span, "a `data` block says what each column is")
-                        .at("expected `quantity <- column [unit]`"),
-                );
-                continue;
-            };
-            let Some(binding) = self.binding(bind, statement.span) else { continue };
-            if let Some(first) =
-                bindings.iter().find(|b| b.target == binding.target && b.is_initial == binding.is_initial)
-            {
-                let first = first.span;
-                self.report(
-                    Diagnostic::new(Code("E0202"), statement.span, format!("`{}` is bound twice", binding.name))
-                        .at("again here")
-                        .label(first, "first here"),
-                );
-                continue;
-            }
-            bindings.push(binding);
-        }
-        if !bindings.iter().any(|b| b.target == BindTarget::Time) {
-            self.report(
-                Diagnostic::new(Code("E0409"), path_span, "no column of this file is bound to `time`")
-                    .at("when were these measured?")
-                    .help("write `time <- column [s]` in its block"),
-            );
-        }
-        Some(DataSet { path, path_span, by, bindings })
-    }
-
-    fn binding(&mut self, bind: &ast::Bind, span: Span) -> Option<Binding> {
-        let allowed = Allowed {
-            unit: true,
-            words: &[ClauseWord::Times],
-            flags: &[Flag::Initial, Flag::Linear],
-            ..Allowed::default()
-        };
-        let clauses = Clauses::sort(&bind.clauses, "a column", allowed, self.diagnostics);
-        let (column, column_span) = match &bind.source {
-            BindSource::FromPath(path) => (text(path), path.span),
-            BindSource::FromText(text) => (text.text.clone(), text.span),
-            BindSource::ToText(text) => {
-                self.report(
-                    Diagnostic::new(Code("E0208"), text.span, "data flows into the model: `<-`, not `->`")
-                        .at("the arrow points outwards"),
-                );
-                return None;
-            }
-        };
-        let name = text(&bind.target);
-        let (target, slot) = if name == "time" {
-            (BindTarget::Time, self.model.time_unit.clone())
-        } else {
-            let symbol = self.symbol(&bind.target)?;
-            self.check_indices(symbol, 0, &bind.target);
-            (BindTarget::Symbol(symbol), self.model.symbol(symbol).unit.clone())
-        };
-        let (is_initial, is_linear) = (clauses.has(Flag::Initial), clauses.has(Flag::Linear));
-        if let BindTarget::Symbol(symbol) = target {
-            self.check_bound_kind(symbol, is_initial, &bind.target)?;
-        }
-        let unit = clauses.unit.and_then(|u| self.unit(u));
-        let times = match clauses.word_arg(ClauseWord::Times).map(|e| (&e.kind, e.span)) {
-            None => None,
-            Some((ast::ExprKind::Quantity { value, unit }, _)) => {
-                Some((*value, unit.as_ref().and_then(|u| self.unit(u)).unwrap_or_else(Unit::one)))
-            }
-            Some((_, at)) => {
-                self.report(
-                    Diagnostic::new(Code("E0407"), at, "`times` takes a number with a unit").at("expected a number"),
-                );
-                None
-            }
-        };
-        let (factor, offset) =
-            self.column_conversion(unit, times, slot.as_ref(), &name, clauses.unit.map_or(span, |u| u.span))?;
-        Some(Binding { target, name, column, column_span, factor, offset, is_initial, is_linear, span })
-    }
-
-    /// From a cell to the slot's unit: `factor · cell + offset`.
-    fn column_conversion(
-        &mut self,
-        unit: Option<Unit>,
-        times: Option<(f64, Unit)>,
-        slot: Option<&Unit>,
-        name: &str,
-        span: Span,
-    ) -> Option<(f64, f64)> {
-        if let (Some(unit), None, true) = (&unit, slot, self.model.is_unitless) {
-            let d = Diagnostic::new(Code("E0301"), span, format!("the column has unit {unit}, but `{name}` has none"));
-            self.report(d.at(format!("[{unit}]")).help("give the model its units, or remove this one"));
-            return None;
-        }
-        let (Some(unit), Some(slot)) = (unit, slot) else { return Some((times.map_or(1.0, |(v, _)| v), 0.0)) };
-        if let Some((value, by)) = times {
-            let product = unit.without_offset().mul(&by);
-            return match product.factor_to(&slot.without_offset()) {
-                Some(factor) => Some((value * factor, 0.0)),
-                None => {
-                    self.report(
-                        Diagnostic::new(
-                            Code("E0301"),
-                            span,
-                            format!("the column has unit {unit}, times {by}, but `{name}` is in {slot}"),
-                        )
-                        .at(format!("[{product}] after `times`")),
-                    );
-                    None
-                }
-            };
-        }
-        match unit.without_offset().factor_to(&slot.without_offset()) {
-            Some(factor) => Some((factor, factor * unit.offset() - slot.offset())),
-            None => {
-                let mut d = Diagnostic::new(
-                    Code("E0301"),
-                    span,
-                    format!("the column has unit {unit}, but `{name}` is in {slot}"),
-                )
-                .at(format!("[{unit}]"));
-                let ratio = slot.without_offset().div(&unit.without_offset());
-                let is_molar = super::check_units::is_molar_mass(&ratio);
-                d = if is_molar {
-                    d.note("one is an amount and the other a mass: a molar mass is missing")
-                        .help(format!("write the molar mass, as in `{name} <- .. [{unit}] times 180.16 [g/mol]`"))
-                } else {
-                    d.help(format!("write the unit the column really has, or `times` a factor in [{ratio}]"))
-                };
-                self.report(d);
-                None
-            }
-        }
-    }
-
-    fn check_bound_kind(&mut self, symbol: SymbolId, is_initial: bool, target: &ast::Path) -> Option<()> {
-        let found = self.model.symbol(symbol);
-        let is_good = match found.kind {
-            SymbolKind::Observable | SymbolKind::Param | SymbolKind::Input | SymbolKind::Disturbance => !is_initial,
-            SymbolKind::State | SymbolKind::Species { .. } => is_initial,
-            SymbolKind::Const | SymbolKind::Compartment | SymbolKind::Discrete | SymbolKind::Let => false,
-        };
-        if is_good {
-            return Some(());
-        }
-        let (name, word, declared) = (found.name.clone(), found.kind.word(), found.span);
-        let mut d =
-            Diagnostic::new(Code("E0606"), target.span, format!("a column cannot be bound to the `{word}` `{name}`"))
-                .at("bound here")
-                .label(declared, "declared here");
-        d = match found.kind {
-            SymbolKind::State | SymbolKind::Species { .. } => d.help(format!(
-                "measured? declare `observe {name}_obs = {name} ~ Normal(sd = ..)`; a start value? add `initial`"
-            )),
-            _ if is_initial => d.help("`initial` is for states and species"),
-            _ => d.help("columns are observables, start values, parameters, inputs or disturbances"),
-        };
-        self.report(d);
-        None
-    }
-
     fn estimate(&mut self, directive: &Directive, span: Span, list: &mut Vec<Estimate>) {
         let allowed = Allowed { range: true, dist: true, flags: &[Flag::Log, Flag::Linear], ..Allowed::default() };
         let clauses = Clauses::sort(&directive.clauses, "`estimate`", allowed, self.diagnostics);
@@ -523,16 +366,12 @@ impl Lower<'_> {
                 found.kind,
                 SymbolKind::Param | SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Compartment
             ) {
-                let (name, word, declared) = (found.name.clone(), found.kind.word(), found.span);
+                let (name, word, declared) = (found.name.clone(), found.kind.phrase(), found.span);
                 self.report(
-                    Diagnostic::new(
-                        Code("E0205"),
-                        subject.span,
-                        format!("`{name}` is a `{word}` and cannot be estimated"),
-                    )
-                    .at("named here")
-                    .label(declared, "declared here")
-                    .help(format!("declare it with `param {name}`")),
+                    Diagnostic::new(Code("E0205"), subject.span, format!("`{name}` is {word} and cannot be estimated"))
+                        .at("named here")
+                        .label(declared, "declared here")
+                        .help(format!("declare it with `param {name}`")),
                 );
                 continue;
             }
@@ -560,7 +399,8 @@ impl Lower<'_> {
     /// A constant in the unit of a symbol.
     fn constant_in(&mut self, symbol: SymbolId, ast: &ast::Expr) -> Option<f64> {
         let expr = self.expr(ast);
-        let expr = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).in_unit_of(symbol, expr);
+        let expr =
+            Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).in_unit_of(symbol, expr);
         self.known_constant(expr, ast.span)
     }
 
@@ -662,7 +502,9 @@ impl Lower<'_> {
         let what = format!("`{}`", directive.word.text);
         Clauses::sort(&directive.clauses, &what, Allowed::default(), self.diagnostics);
         for subject in directive.subjects.iter().skip(1) {
-            self.report(Diagnostic::new(Code("E0107"), subject.span, format!("{what} takes one name")).at("remove this"));
+            self.report(
+                Diagnostic::new(Code("E0107"), subject.span, format!("{what} takes one name")).at("remove this"),
+            );
         }
     }
 
@@ -678,6 +520,15 @@ impl Lower<'_> {
         for statement in directive.block.iter().flat_map(|b| &b.statements) {
             match &statement.kind {
                 StatementKind::Setting(setting) => match (setting.name.text.as_str(), &setting.value) {
+                    (
+                        key @ ("until" | "output"),
+                        Value::List(..) | Value::Expr(ast::Expr { kind: ast::ExprKind::Text(_), .. }),
+                    ) => {
+                        let at = setting.value.span();
+                        let d =
+                            Diagnostic::new(Code("E0602"), at, format!("`{key}` expects a time")).at("not a number");
+                        self.report(d.help(format!("write a number with its unit, as in `{key} = 10 [s]`")));
+                    }
                     ("until", Value::Expr(e)) => simulate.until = self.constant_time(e),
                     ("output", Value::Expr(e)) => simulate.output = self.constant_time(e),
                     _ => simulate.settings.list.extend(self.setting(setting)),
@@ -746,41 +597,6 @@ impl Lower<'_> {
         }
     }
 
-    /// `F <- "inputs.csv"`: the columns `time` and `F` of that file.
-    fn forcing_file(&mut self, bind: &ast::Bind, span: Span) -> Option<DataSet> {
-        let BindSource::FromText(file) = &bind.source else {
-            self.report(
-                Diagnostic::new(Code("E0606"), span, "an input is read from a file in quotes")
-                    .at("which file?")
-                    .help("write `F <- \"inputs.csv\"`"),
-            );
-            return None;
-        };
-        let column = ast::Text { text: text(&bind.target), span: bind.target.span };
-        let named = ast::Bind {
-            target: bind.target.clone(),
-            source: BindSource::FromText(column),
-            clauses: bind.clauses.clone(),
-        };
-        let target = self.binding(&named, span)?;
-        if let BindTarget::Symbol(symbol) = target.target {
-            let is_forced = |kind| matches!(kind, SymbolKind::Input | SymbolKind::Disturbance);
-            self.is_kind(symbol, bind.target.span, "read from a file over time", is_forced).then_some(())?;
-        }
-        let time = Binding {
-            target: BindTarget::Time,
-            name: "time".to_string(),
-            column: "time".to_string(),
-            column_span: file.span,
-            factor: 1.0,
-            offset: 0.0,
-            is_initial: false,
-            is_linear: false,
-            span,
-        };
-        Some(DataSet { path: file.text.clone(), path_span: file.span, by: None, bindings: vec![time, target] })
-    }
-
     fn sweep(&mut self, directive: &Directive, span: Span) -> Option<Sweep> {
         let allowed = Allowed { range: true, choices: true, flags: &[Flag::Log, Flag::Linear], ..Allowed::default() };
         let clauses = Clauses::sort(&directive.clauses, "`sweep`", allowed, self.diagnostics);
@@ -793,15 +609,17 @@ impl Lower<'_> {
             return None;
         };
         let (symbol, indices) = self.quantity(subject)?;
-        let is_swept = |kind| {
-            !matches!(kind, SymbolKind::Const | SymbolKind::Let | SymbolKind::Observable)
-        };
+        let is_swept = |kind| !matches!(kind, SymbolKind::Const | SymbolKind::Let | SymbolKind::Observable);
         self.is_kind(symbol, subject.span, "swept", is_swept).then_some(())?;
         if !indices.is_empty() {
             self.report(
-                Diagnostic::new(Code("E0901"), subject.span, "a sweep of one member of a family is not supported by this version")
-                    .at("a member")
-                    .help("let the member start from a parameter, and sweep that"),
+                Diagnostic::new(
+                    Code("E0901"),
+                    subject.span,
+                    "a sweep of one member of a family is not supported by this version",
+                )
+                .at("a member")
+                .help("let the member start from a parameter, and sweep that"),
             );
             return None;
         }

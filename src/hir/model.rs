@@ -61,6 +61,24 @@ impl SymbolKind {
     }
 }
 
+impl SymbolKind {
+    /// The word that declares it, with its article: "a `param`".
+    pub fn phrase(self) -> &'static str {
+        match self {
+            SymbolKind::Const => "a `const`",
+            SymbolKind::Param => "a `param`",
+            SymbolKind::Species { .. } => "a `species`",
+            SymbolKind::Compartment => "a `compartment`",
+            SymbolKind::State => "a `state`",
+            SymbolKind::Discrete => "a `discrete` quantity",
+            SymbolKind::Let => "a `let`",
+            SymbolKind::Input => "an `input`",
+            SymbolKind::Disturbance => "a `disturbance`",
+            SymbolKind::Observable => "an observable",
+        }
+    }
+}
+
 /// `for i in from .. to`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {

@@ -93,7 +93,8 @@ impl Models<'_> {
         let mut own = Diagnostics::default();
         let mut lower = Lower::new(files, self.sources, file, Model::default(), &mut own);
         lower.is_file_level = true;
-        let mut items: Vec<_> = files.list[file].items.iter().map(|(name, (item, span))| (*span, name, *item)).collect();
+        let mut items: Vec<_> =
+            files.list[file].items.iter().map(|(name, (item, span))| (*span, name, *item)).collect();
         items.sort_unstable_by_key(|(span, ..)| *span);
         for (_, name, item) in items {
             match item {
@@ -130,7 +131,8 @@ impl Models<'_> {
                 check_units::check(&mut model, &unsettled, self.strict, self.sources, &mut self.inferred, &mut own);
             }
             model.is_faulty = is_unread || own.has_errors();
-            lints::check(&model, &mut own);
+            lints::check(&model, &unsettled.overridden, &mut own);
+            model.is_faulty |= own.has_errors();
             model
         });
         // A variant is lowered anew, and what is wrong with its base was said before.
@@ -251,7 +253,7 @@ impl Models<'_> {
             .filter(|n| matches!(self.files.find(file, n), Some((_, _, Item::Model(_)))))
             .collect();
         let d = Diagnostic::new(Code("E0201"), span, format!("there is no model `{name}`")).at("not known here");
-        match crate::syntax::suggest(name, known.iter().copied()) {
+        match super::unknown::suggest(name, known.iter().copied()) {
             Some(near) => d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), span, near),
             None => d.help("declare it in this file, or bring it in with `use`"),
         }
@@ -273,7 +275,7 @@ impl Lower<'_> {
             let mut d = Diagnostic::new(Code("E0201"), name.span, format!("`{base}` has no `{}`", name.text))
                 .at("not known there");
             let names = self.model.symbols.iter().map(|s| s.name.as_str());
-            if let Some(near) = crate::syntax::suggest(&name.text, names) {
+            if let Some(near) = super::unknown::suggest(&name.text, names) {
                 d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), name.span, near);
             }
             self.report(d);
@@ -287,7 +289,7 @@ impl Lower<'_> {
                 Diagnostic::new(
                     Code("E0205"),
                     name.span,
-                    format!("`{symbol_name}` is a `{}` and cannot be given a value", kind.word()),
+                    format!("`{symbol_name}` is {} and cannot be given a value", kind.phrase()),
                 )
                 .at("given here")
                 .label(declared, "declared here")
@@ -313,5 +315,6 @@ impl Lower<'_> {
         let symbol = &mut self.model.symbols[id.0 as usize];
         symbol.value = Some(value);
         symbol.dist = None;
+        self.unsettled.overridden.insert(id);
     }
 }

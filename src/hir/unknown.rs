@@ -27,11 +27,17 @@ pub(super) struct Unknown {
 
 /// Equally near names that are tried out in the equations.
 const MOST_TRIED: usize = 6;
+/// Unknown names for which that is done, and the largest model, in expressions: each trial checks the whole model.
+const MOST_TRIALS: usize = 8;
+const LARGEST_TRIED: usize = 20_000;
+/// Unknown names for which near ones are looked for; who has more has another problem than spelling.
+const MOST_SUGGESTED: usize = 50;
 
 /// The names among `candidates` that are fewest edits away from `name`, sorted; none where all are far.
 pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<String> {
     let length = name.chars().count();
-    let mut best = (length / 3).max(1);
+    // A name of one letter is not misspelt, it is another name.
+    let mut best = (length / 3).max(1).min(length.saturating_sub(1));
     let mut list: Vec<String> = Vec::new();
     if length > 64 {
         return list;
@@ -43,6 +49,9 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
         let mut distance = edit_distance(name, candidate);
         if distance > 1 && candidate.to_lowercase() == name.to_lowercase() {
             distance = 1;
+        }
+        if distance == 1 && candidate.to_lowercase() == name.to_lowercase() {
+            best = best.max(1);
         }
         if distance < best {
             list.clear();
@@ -57,15 +66,18 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
     list
 }
 
+/// The first of the [`nearest`] names.
+pub(super) fn suggest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+    nearest(name, candidates).into_iter().next()
+}
+
 /// Reports the unknown names of `model` (E0201).
 pub(super) fn report(model: &mut Model, unsettled: &mut Unsettled, sources: &SourceMap, diagnostics: &mut Diagnostics) {
     let list = std::mem::take(&mut unsettled.unknown);
-    for unknown in &list {
-        let near = if unknown.near.len() > 1 && unknown.near.len() <= MOST_TRIED {
-            fitting(model, unsettled, unknown, sources)
-        } else {
-            unknown.near.first().cloned()
-        };
+    let is_small = model.exprs.len() <= LARGEST_TRIED;
+    for (k, unknown) in list.iter().enumerate() {
+        let is_tried = is_small && k < MOST_TRIALS && (2..=MOST_TRIED).contains(&unknown.near.len());
+        let near = if is_tried { fitting(model, unsettled, unknown, sources) } else { unknown.near.first().cloned() };
         diagnostics.push(diagnostic(model, unknown, near, sources));
     }
 }
@@ -94,7 +106,8 @@ fn fitting(model: &Model, unsettled: &Unsettled, unknown: &Unknown, sources: &So
 
 fn diagnostic(model: &Model, unknown: &Unknown, near: Option<String>, sources: &SourceMap) -> Diagnostic {
     let name = &unknown.name;
-    let mut d = Diagnostic::new(Code("E0201"), unknown.spans[0], format!("`{name}` is not declared")).at("not known here");
+    let mut d =
+        Diagnostic::new(Code("E0201"), unknown.spans[0], format!("`{name}` is not declared")).at("not known here");
     for span in unknown.spans[1..].iter().take(3) {
         d = d.label(*span, "nor here");
     }
@@ -122,7 +135,8 @@ pub(super) fn note(list: &mut Vec<Unknown>, name: &str, span: Span, near: impl F
             known.spans.push(span);
         }
     } else if list.len() < crate::limits::MAX_DIAGNOSTICS {
-        list.push(Unknown { name: name.to_string(), spans: vec![span], near: near() });
+        let near = if list.len() < MOST_SUGGESTED { near() } else { Vec::new() };
+        list.push(Unknown { name: name.to_string(), spans: vec![span], near });
     }
 }
 
@@ -134,6 +148,7 @@ mod tests {
     fn offers_all_that_are_equally_near() {
         assert_eq!(nearest("kct", ["kc", "kcat", "Vmax", "koff"].into_iter()), ["kc", "kcat"]);
         assert_eq!(nearest("kct", ["kcT", "kcat"].into_iter()), ["kcT", "kcat"]);
-        assert!(nearest("x", ["abc"].into_iter()).is_empty());
+        assert!(nearest("x", ["abc", "y"].into_iter()).is_empty());
+        assert_eq!(nearest("s", ["S"].into_iter()), ["S"]);
     }
 }

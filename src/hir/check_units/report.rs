@@ -7,23 +7,26 @@ impl Checker<'_> {
     pub(super) fn mismatch(&self, expr: ExprId, found: &Form, wanted: &Form, what: &str) -> Diagnostic {
         let span = self.model.expr(expr).span;
         let (found, wanted) = (&found.known, &wanted.known);
-        let mut d = Diagnostic::new(Code("E0301"), span, format!("{what} is in {}, and this is in {}", named(wanted), named(found)))
-            .at(format!("[{found}]"));
+        let mut d = Diagnostic::new(
+            Code("E0301"),
+            span,
+            format!("{what} is in {}, and this is in {}", named(wanted), named(found)),
+        )
+        .at(format!("[{found}]"));
         d.labels.extend(self.parts(expr));
-        if let Some(site) = self.unsettled.call_sites.get(&expr) {
-            d = d.label(*site, "called here");
-        }
         self.explain(d, expr, found, wanted)
     }
 
     /// Two operands that should have one unit.
-    pub(super) fn disagreement(&self, (a, first): (ExprId, &Unit), (b, found): (ExprId, &Unit), what: &str) -> Diagnostic {
+    pub(super) fn disagreement(
+        &self,
+        (a, first): (ExprId, &Unit),
+        (b, found): (ExprId, &Unit),
+        what: &str,
+    ) -> Diagnostic {
         let (at_a, at_b) = (self.model.expr(a).span, self.model.expr(b).span);
         let title = format!("{what} needs one unit, and {} and {} do not agree", named(first), named(found));
-        let mut d = Diagnostic::new(Code("E0301"), at_b, title).at(format!("[{found}]")).label(at_a, format!("[{first}]"));
-        if let Some(site) = self.unsettled.call_sites.get(&b) {
-            d = d.label(*site, "called here");
-        }
+        let d = Diagnostic::new(Code("E0301"), at_b, title).at(format!("[{found}]")).label(at_a, format!("[{first}]"));
         // A bare number is the one to repair, on whichever side it stands.
         if self.bare_number(a).is_some() && self.bare_number(b).is_none() {
             return self.explain(d, a, first, found);
@@ -33,12 +36,17 @@ impl Checker<'_> {
 
     /// What to write so that `found` becomes `wanted`, as far as the units tell.
     fn explain(&self, d: Diagnostic, expr: ExprId, found: &Unit, wanted: &Unit) -> Diagnostic {
+        if self.call_of(expr).is_some() {
+            return self.in_call(d, expr);
+        }
         if let Some(value) = self.bare_number(expr) {
             let span = self.model.expr(expr).span;
             let text = format!("{value} [{wanted}]");
-            return d
-                .help(format!("a bare number in an expression is a pure number: write `{text}`"))
-                .fix("write the unit behind the number", span, text);
+            return d.help(format!("a bare number in an expression is a pure number: write `{text}`")).fix(
+                "write the unit behind the number",
+                span,
+                text,
+            );
         }
         let ratio = wanted.div(found);
         if is_molar_mass(&ratio) {
@@ -47,6 +55,24 @@ impl Checker<'_> {
                 .help("multiply or divide by a molar mass, such as 180.16 [g/mol]");
         }
         d.help(format!("is a factor in [{ratio}] missing?"))
+    }
+
+    /// Where a model called the function whose body `expr` is of.
+    fn call_of(&self, expr: ExprId) -> Option<Span> {
+        let calls = &self.unsettled.calls;
+        let k = calls.partition_point(|(first, _, _)| *first <= expr).checked_sub(1)?;
+        calls.get(k).filter(|(_, end, _)| expr < *end).map(|(_, _, span)| *span)
+    }
+
+    /// Puts the call first where the mistake is in a function: its arguments do not fit together.
+    pub(super) fn in_call(&self, mut d: Diagnostic, expr: ExprId) -> Diagnostic {
+        if let Some(span) = self.call_of(expr) {
+            d.labels.insert(0, crate::diag::Label { span, text: "in this call".to_string() });
+            if d.help.is_none() {
+                d = d.help("look at the units of its arguments");
+            }
+        }
+        d
     }
 
     fn bare_number(&self, expr: ExprId) -> Option<f64> {

@@ -45,7 +45,11 @@ impl Checker<'_> {
             && let ExprKind::Number { unit: Some(unit), .. } = &self.model.expr(expr).kind
         {
             // Only what a study adds can get here: the model itself would not be without units.
-            let d = Diagnostic::new(Code("E0301"), span, format!("{what} has a unit, but `{}` is without units", self.model.name));
+            let d = Diagnostic::new(
+                Code("E0301"),
+                span,
+                format!("{what} has a unit, but `{}` is without units", self.model.name),
+            );
             self.diagnostics.push(d.at(format!("[{unit}]")).help("remove this unit, or give the model its units"));
             return id;
         }
@@ -99,7 +103,8 @@ impl Checker<'_> {
                 expr
             }
             ExprKind::Sum(terms) => {
-                let new: Vec<(bool, ExprId)> = terms.iter().map(|(minus, e)| (*minus, self.difference_term(*e))).collect();
+                let new: Vec<(bool, ExprId)> =
+                    terms.iter().map(|(minus, e)| (*minus, self.difference_term(*e))).collect();
                 if new == terms { expr } else { self.model.add(ExprKind::Sum(new), span) }
             }
             _ => expr,
@@ -244,6 +249,7 @@ impl Checker<'_> {
         };
         let target = walked[first].1.clone();
         let Some(form) = &target else { return (Vec::new(), None) };
+        let mut is_good = true;
         let mut ids = Vec::with_capacity(walked.len());
         for (k, (id, found)) in walked.into_iter().enumerate() {
             let Some(found) = found.filter(|_| k != first) else {
@@ -258,13 +264,15 @@ impl Checker<'_> {
             match found.known.factor_to(&form.known) {
                 Some(factor) => ids.push(self.convert(id, factor, 0.0)),
                 None => {
+                    is_good = false;
                     let d = self.disagreement((list[first], &form.known), (list[k], &found.known), what);
                     self.diagnostics.push(d);
                     ids.push(id);
                 }
             }
         }
-        (ids, target)
+        // What has no unit fits everything, so that one disagreement is one mistake.
+        (ids, target.filter(|_| is_good))
     }
 
     /// `T + 5 [degC]`: is a difference or a temperature meant?
@@ -284,7 +292,10 @@ impl Checker<'_> {
                     format!("`{value} [degC]` in a sum means {} K", value + unit.offset()),
                 )
                 .at("a temperature, not a difference")
-                .help(format!("write `{text}` for a difference of temperatures"))
+                .help(format!(
+                    "write `{text}` for a difference of temperatures, `{} [K]` for a temperature",
+                    value + unit.offset()
+                ))
                 .fix("make it a difference", span, text),
             );
         }
@@ -328,6 +339,7 @@ impl Checker<'_> {
                 .at(format!("[{}]", form.known))
                 .help("divide the base by a reference first, as in `(x/K)^n`"),
             );
+            return None;
         }
         self.pure_form()
     }
@@ -393,14 +405,12 @@ impl Checker<'_> {
                 )
                 .at(format!("[{}]", form.known));
                 d.labels.extend(self.parts(arg));
-                if let Some(site) = self.unsettled.call_sites.get(&arg) {
-                    d = d.label(*site, "called here");
-                }
                 d = d.help(match molar(&form.known) {
                     Some(Molar::Entropy) => "divide by `R_gas`".to_string(),
                     Some(Molar::Energy) => "divide by `R_gas` times a temperature".to_string(),
                     None => format!("divide by a reference value in [{}]", form.known),
                 });
+                d = self.in_call(d, arg);
                 self.diagnostics.push(d);
                 new
             }
