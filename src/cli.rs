@@ -1,7 +1,7 @@
 //! The command line: reads arguments and settings, runs one verb, renders what it found and ends with its exit code.
 //!
 //! This is one of the few places that touch files, clocks, terminals and environment variables. Each verb has a file;
-//! [`failure`] holds the exit codes, [`console`] the two streams, [`render`] and [`machine`] the diagnostics.
+//! `failure` holds the exit codes, `console` the two streams, [`render`] and `machine` the diagnostics.
 
 mod additions;
 mod args;

@@ -179,8 +179,8 @@ pub struct InspectArgs {
     /// Print only this; may be repeated
     #[arg(long, value_enum)]
     pub view: Vec<InspectView>,
-    /// Give a constant, parameter, start value or input another value, such as N=200 or "T=40 [degC]"
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_assignment)]
+    /// Values that replace those of the model.
+    #[arg(long, help = "Give a constant, parameter, start value or input another value, such as N=200 or \"T=40 [degC]\"", value_name = "NAME=VALUE", value_parser = parse_assignment)]
     pub set: Vec<Assignment>,
     /// Say how long each stage took
     #[arg(long)]
@@ -227,8 +227,8 @@ pub struct SimArgs {
     /// The file, and what to run in it if there are several
     #[arg(value_name = "FILE[:NAME]")]
     pub file: String,
-    /// End time, such as 40 or "40 [min]"
-    #[arg(long, value_name = "TIME")]
+    /// End time.
+    #[arg(long, help = "End time, such as 40 or \"40 [min]\"", value_name = "TIME")]
     pub until: Option<String>,
     /// Distance of output times
     #[arg(long, value_name = "TIME")]
@@ -242,8 +242,8 @@ pub struct SimArgs {
     /// Absolute tolerance of every state
     #[arg(long)]
     pub atol: Option<f64>,
-    /// Set a quantity or a setting, such as k=0.3, "T=40 [degC]" or simulate.draws=100
-    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_assignment)]
+    /// Values that replace those of the file.
+    #[arg(long, help = "Set a quantity or a setting, such as k=0.3, \"T=40 [degC]\" or simulate.draws=100", value_name = "PATH=VALUE", value_parser = parse_assignment)]
     pub set: Vec<Assignment>,
     /// Vary a quantity, such as "k in 0.1 .. 10 { points = 5 }"
     #[arg(long, value_name = "SWEEP")]

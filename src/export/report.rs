@@ -1,6 +1,6 @@
 //! The report of a fit: what was found, how sure it is, and how to get it again, as one HTML page without outside parts.
 //!
-//! The caller fills a [`FitReport`] from the result of a calibration; [`figures`] draws it and [`html`] writes the page.
+//! The caller fills a [`FitReport`] from the result of a calibration; [`figures`] draws it and [`html()`] writes the page.
 //! Numbers are in declared units. Wall-clock facts do not belong here: the same fit gives the same bytes.
 
 mod html;
