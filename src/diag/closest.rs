@@ -1,13 +1,30 @@
 //! "did you mean": the name in a list that a misspelt one was probably meant to be.
 
-/// The candidate with the smallest [`edit_distance`] to `name`, the first of equals; `None` where all are further than
-/// a third of the name's length (at least 1), because a wild guess helps nobody.
+/// Longer names are not searched for: the cost is the product of the lengths, and nobody misspells so much of a name.
+const LONGEST: usize = 64;
+
+/// The candidate nearest to `name`, the first of equals; `None` where all are further than a third of the name's length
+/// (at least 1), because a wild guess helps nobody. One that differs only in case is one edit away.
+///
+/// ```
+/// use twinc::diag::closest::closest;
+/// assert_eq!(closest("kct", ["koff", "kcat"]), Some("kcat"));
+/// assert_eq!(closest("kct", ["Vmax"]), None);
+/// ```
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let farthest = (name.chars().count() / 3).max(1);
+    let length = name.chars().count();
+    if length > LONGEST {
+        return None;
+    }
+    let farthest = (length / 3).max(1);
+    let distance = |candidate: &str| {
+        let distance = edit_distance(name, candidate);
+        if distance > 1 && candidate.to_lowercase() == name.to_lowercase() { 1 } else { distance }
+    };
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len().abs_diff(name.len()) <= 4 * farthest)
-        .map(|candidate| (edit_distance(name, candidate), candidate))
+        .filter(|candidate| *candidate != name && candidate.len().abs_diff(name.len()) <= 4 * farthest)
+        .map(|candidate| (distance(candidate), candidate))
         .filter(|(distance, _)| *distance <= farthest)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
