@@ -16,7 +16,6 @@ mod mistakes;
 mod print;
 mod reading;
 mod same;
-mod suggest;
 mod unclosed;
 mod unit_text;
 pub mod words;
@@ -28,7 +27,6 @@ pub use expr_text::number_text;
 pub use layout::parse;
 pub use print::print;
 pub use same::same;
-pub use suggest::{damerau, suggest};
 
 /// The canonical text of `text`: what `twinc fmt` writes.
 ///

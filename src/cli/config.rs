@@ -6,9 +6,9 @@
 use super::args::{ColorChoice, Common, Format};
 use super::failure::{Exit, Failure};
 use super::files;
+use crate::diag::closest::closest;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{SourceFile, SourceMap, Span};
-use crate::syntax::suggest;
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 
@@ -165,7 +165,7 @@ fn read(path: &Path) -> Result<Layer, Box<ConfigFailure>> {
                 if !NAMES.contains(&word) {
                     let span = Span::new(id, key.span().start, key.span().end);
                     let mut diagnostic = Diagnostic::new(Code("E0603"), span, format!("unknown setting `{word}`"));
-                    diagnostic = match suggest(word, NAMES.into_iter()) {
+                    diagnostic = match closest(word, NAMES.into_iter()) {
                         Some(close) => diagnostic.help(format!("did you mean `{close}`?")).fix(
                             format!("write `{close}`"),
                             span,

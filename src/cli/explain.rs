@@ -3,8 +3,8 @@
 use super::args::ExplainArgs;
 use super::console::Console;
 use super::failure::{Exit, Failure};
+use crate::diag::closest::closest;
 use crate::diag::{Code, codes};
-use crate::syntax::suggest;
 use serde_json::json;
 
 /// The error index; a test holds it to the registry.
@@ -19,7 +19,7 @@ pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<Exit, Failure> {
     let Some(code) = Code::find(wanted) else {
         let failure = Failure::new("E0804", format!("there is no diagnostic `{wanted}`"));
         let upper = wanted.to_uppercase();
-        return Err(match suggest(&upper, codes::REGISTRY.iter().map(|(code, _)| *code)) {
+        return Err(match closest(&upper, codes::REGISTRY.iter().map(|(code, _)| *code)) {
             Some(close) => failure.help(format!("did you mean `{close}`? All codes stand in docs/errors.md")),
             None => failure.help("codes look like E0301 or W0101; all stand in docs/errors.md"),
         });

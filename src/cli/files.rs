@@ -89,7 +89,7 @@ fn nearest_name(path: &Path) -> Option<String> {
     let mut names: Vec<String> =
         fs::read_dir(folder).ok()?.take(1000).flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
     names.sort();
-    let best = names.into_iter().map(|name| (crate::syntax::damerau(wanted, &name), name)).min()?;
+    let best = names.into_iter().map(|name| (crate::diag::closest::edit_distance(wanted, &name), name)).min()?;
     (best.0 <= 2.max(wanted.len() / 4)).then(|| path.with_file_name(best.1).display().to_string())
 }
 

@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::files;
+use crate::diag::closest::closest;
 use crate::source::{SourceFile, SourceId, SourceMap};
-use crate::syntax::suggest;
 use std::path::{Path, PathBuf};
 
 /// A file and perhaps the name of something in it.
@@ -53,7 +53,7 @@ impl Target {
                 return Ok(found);
             }
             let failure = Failure::new("E0803", format!("`{file}` has no {what} named `{wanted}`"));
-            return Err(match suggest(wanted, candidates.iter().copied()) {
+            return Err(match closest(wanted, candidates.iter().copied()) {
                 Some(close) => failure.help(format!("did you mean `{file}:{close}`?")),
                 None if candidates.is_empty() => failure.help(format!("it has no {what} at all")),
                 None => failure.help(format!("it has {list}")),

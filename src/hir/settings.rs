@@ -1,8 +1,8 @@
 //! Settings of algorithms: spanned data here, checked against the table that the algorithm exports.
 
+use crate::diag::closest::closest;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
-use crate::syntax::suggest;
 use crate::units::Unit;
 
 /// A setting's value as written.
@@ -118,7 +118,7 @@ impl Settings {
                     format!("`{what}` has no setting `{}`", setting.key),
                 )
                 .at("not known");
-                d = match suggest(&setting.key, table.iter().map(|s| s.name)) {
+                d = match closest(&setting.key, table.iter().map(|s| s.name)) {
                     Some(near) => {
                         d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), setting.key_span, near)
                     }

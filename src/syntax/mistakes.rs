@@ -7,7 +7,8 @@ use super::convert_expr::needs_brackets;
 use super::extent::Form;
 use super::layout::Layout;
 use super::lex::{self, Kind, Token};
-use super::{suggest, unit_text, words};
+use super::{unit_text, words};
+use crate::diag::closest::closest;
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 
@@ -436,7 +437,7 @@ fn side_by_side(layout: &mut Layout<'_, '_>, form: Form, header: &[Token], idx: 
         .help("write `rate` before a full law, or `@` before a rate constant")
         .fix("write `rate`", insert, "rate ");
     }
-    let near_clause = suggest(right, ClauseWord::ALL.iter().map(|(t, _)| *t).chain(Flag::ALL.iter().map(|(t, _)| *t)));
+    let near_clause = closest(right, ClauseWord::ALL.iter().map(|(t, _)| *t).chain(Flag::ALL.iter().map(|(t, _)| *t)));
     let title = format!("nothing stands between `{}` and `{}`", shown(left), shown(right));
     let found = Diagnostic::new(SYNTAX, place, title);
     let has_value = header.get(idx + 1).is_some_and(|t| {
