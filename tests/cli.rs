@@ -874,3 +874,17 @@ fn the_error_index_shows_what_it_says() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Every shipped model equals its accepted form, and its assertions hold.
+#[test]
+fn shipped_models_equal_their_accepted_form() {
+    let mut files: Vec<String> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/models"))
+        .expect("models are there")
+        .map(|entry| entry.expect("readable").path().display().to_string())
+        .filter(|path| path.ends_with(".twin"))
+        .collect();
+    files.sort();
+    let mut args = vec!["test"];
+    args.extend(files.iter().map(String::as_str));
+    Room::new(&[]).run(&args).ends(0).says("all hold");
+}

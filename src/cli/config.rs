@@ -165,7 +165,7 @@ fn read(path: &Path) -> Result<Layer, Box<ConfigFailure>> {
                 if !NAMES.contains(&word) {
                     let span = Span::new(id, key.span().start, key.span().end);
                     let mut diagnostic = Diagnostic::new(Code("E0603"), span, format!("unknown setting `{word}`"));
-                    diagnostic = match closest(word, NAMES.into_iter()) {
+                    diagnostic = match closest(word, NAMES) {
                         Some(close) => diagnostic.help(format!("did you mean `{close}`?")).fix(
                             format!("write `{close}`"),
                             span,
