@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Group, Op, OpCounts, Operand, Plan, Step};
-use crate::expr::{BinaryOp, Compare, Leaf, UnaryOp};
+use crate::expr::{BinaryOp, Compare, Leaf};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,7 +57,7 @@ fn write_step(plan: &Plan, step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Resu
 
 fn write_op(op: &Op, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match op {
-        Op::Unary(op, a) => write!(f, "{}({})", unary_name(*op), Show(a)),
+        Op::Unary(op, a) => write!(f, "{}({})", op.name(), Show(a)),
         Op::Binary(op, a, b) => match op {
             BinaryOp::Mul => write!(f, "{} * {}", Show(a), Show(b)),
             BinaryOp::Div => write!(f, "{} / {}", Show(a), Show(b)),
@@ -127,29 +127,6 @@ impl fmt::Display for Show<'_> {
     }
 }
 
-fn unary_name(op: UnaryOp) -> &'static str {
-    match op {
-        UnaryOp::Exp => "exp",
-        UnaryOp::Ln => "ln",
-        UnaryOp::Log10 => "log10",
-        UnaryOp::Sqrt => "sqrt",
-        UnaryOp::Sin => "sin",
-        UnaryOp::Cos => "cos",
-        UnaryOp::Tan => "tan",
-        UnaryOp::Asin => "asin",
-        UnaryOp::Acos => "acos",
-        UnaryOp::Atan => "atan",
-        UnaryOp::Sinh => "sinh",
-        UnaryOp::Cosh => "cosh",
-        UnaryOp::Tanh => "tanh",
-        UnaryOp::Abs => "abs",
-        UnaryOp::Sign => "sign",
-        UnaryOp::Floor => "floor",
-        UnaryOp::Ceil => "ceil",
-        UnaryOp::Not => "not",
-    }
-}
-
 fn binary_name(op: BinaryOp) -> &'static str {
     match op {
         BinaryOp::Mul => "mul",
@@ -180,7 +157,7 @@ pub(super) fn op_counts(plan: &Plan) -> OpCounts {
     };
     for op in &plan.ops {
         match op {
-            Op::Unary(op, _) => add(unary_name(*op), 1),
+            Op::Unary(op, _) => add(op.name(), 1),
             Op::Binary(op, ..) => add(binary_name(*op), 1),
             Op::PowI(_, n) => {
                 let m = n.unsigned_abs().max(1);
