@@ -45,7 +45,7 @@ pub enum CompileError {
     /// Cranelift or the operating system refused; the text is theirs.
     #[error("no machine code could be made: {0}")]
     Backend(String),
-    /// The derivatives need more nodes than [`crate::limits::MAX_DAG_NODES`].
+    /// The derivatives need more nodes than [`crate::limits::MAX_DAG_NODES`], or a slice more than 2 GiB.
     #[error("the derivatives of the equations are larger than the limit")]
     TooLarge,
 }

@@ -15,7 +15,9 @@
 //! | `if c then a else b` | a' where c holds, else b' |
 //! | `mod(a, b)` | a' − floor(a/b) b' |
 //! | `sign`, `floor`, `ceil`, comparisons, logic | 0 |
-//! | `a^b` by a | b a^(b−1) a', right at a = 0 for b ≥ 1, undefined at 0^0 with a variable b |
+//! | `a^b` by a | b a^(b−1) a', right at a = 0 for b ≥ 1, 0 at 0^0 |
+//! | `sqrt`, `asin`, `acos`, `a^b` with b < 1 where their slope is infinite | 0 if the argument does not move |
+//! | `atan2(a, b)` | 0 at the origin |
 //! | `a^b` by b | a^b ln(a) b' where a > 0, else 0 |
 
 use super::dag::{Dag, Leaf, Node, NodeId};
@@ -188,7 +190,11 @@ impl Forward {
             }),
             UnaryOp::Sqrt => {
                 let twice = dag.scale(2.0, id);
-                self.one(dag, a, |dag, da| dag.div(da, twice));
+                let is_singular = dag.compare(Compare::Eq, id, Dag::ZERO);
+                self.one(dag, a, |dag, da| {
+                    let slope = dag.div(da, twice);
+                    unless_still(dag, is_singular, da, slope)
+                });
             }
             UnaryOp::Sin => {
                 let slope = dag.unary(UnaryOp::Cos, a);
@@ -209,9 +215,11 @@ impl Forward {
                 let rest = dag.sub(Dag::ONE, square);
                 let root = dag.unary(UnaryOp::Sqrt, rest);
                 let sign = if op == UnaryOp::Asin { 1.0 } else { -1.0 };
+                let is_singular = dag.compare(Compare::Eq, root, Dag::ZERO);
                 self.one(dag, a, |dag, da| {
                     let quotient = dag.div(da, root);
-                    dag.scale(sign, quotient)
+                    let slope = dag.scale(sign, quotient);
+                    unless_still(dag, is_singular, da, slope)
                 });
             }
             UnaryOp::Atan => {
@@ -251,11 +259,19 @@ impl Forward {
                 dag.add(left, right)
             }),
             // (a' − (a/b) b')/b shares the quotient, and does not square b.
-            BinaryOp::Div => self.two(dag, a, b, |dag, da, db| {
-                let moved = db.map_or(Dag::ZERO, |db| dag.mul(id, db));
-                let above = dag.sub(da.unwrap_or(Dag::ZERO), moved);
-                dag.div(above, b)
-            }),
+            BinaryOp::Div => {
+                // An exponential below that overflowed has made the quotient 0, and flat.
+                let is_over = has_exponential(dag, b).then(|| {
+                    let (largest, size) = (dag.constant(f64::MAX), dag.unary(UnaryOp::Abs, b));
+                    dag.compare(Compare::Lt, largest, size)
+                });
+                self.two(dag, a, b, |dag, da, db| {
+                    let moved = db.map_or(Dag::ZERO, |db| dag.mul(id, db));
+                    let above = dag.sub(da.unwrap_or(Dag::ZERO), moved);
+                    let slope = dag.div(above, b);
+                    is_over.map_or(slope, |over| dag.select(over, Dag::ZERO, slope))
+                });
+            }
             BinaryOp::Pow => self.power(dag, id, a, b),
             BinaryOp::Min | BinaryOp::Max => {
                 let first = match op {
@@ -275,11 +291,13 @@ impl Forward {
             BinaryOp::Atan2 => {
                 let (aa, bb) = (dag.powi(a, 2), dag.powi(b, 2));
                 let below = dag.add(aa, bb);
+                let is_origin = dag.compare(Compare::Eq, below, Dag::ZERO);
                 self.two(dag, a, b, |dag, da, db| {
                     let left = da.map_or(Dag::ZERO, |da| dag.mul(b, da));
                     let right = db.map_or(Dag::ZERO, |db| dag.mul(a, db));
                     let above = dag.sub(left, right);
-                    dag.div(above, below)
+                    let slope = dag.div(above, below);
+                    dag.select(is_origin, Dag::ZERO, slope)
                 });
             }
             BinaryOp::And | BinaryOp::Or => {}
@@ -288,11 +306,18 @@ impl Forward {
 
     /// a^b: the slopes are built only for the arguments that vary.
     fn power(&mut self, dag: &mut Dag, id: NodeId, a: NodeId, b: NodeId) {
+        let at_zero = dag.compare(Compare::Eq, a, Dag::ZERO);
         let by_base = (!self.list(a).is_empty()).then(|| {
             let less = dag.sub(b, Dag::ONE);
             let power = dag.pow(a, less);
-            dag.mul(b, power)
+            let slope = dag.mul(b, power);
+            // 0 · 0^(−1) is the slope of a constant.
+            let no_exponent = dag.compare(Compare::Eq, b, Dag::ZERO);
+            let is_constant = dag.binary(BinaryOp::And, at_zero, no_exponent);
+            dag.select(is_constant, Dag::ZERO, slope)
         });
+        let below_one = dag.compare(Compare::Lt, b, Dag::ONE);
+        let is_singular = dag.binary(BinaryOp::And, at_zero, below_one);
         let by_exponent = (!self.list(b).is_empty()).then(|| {
             let log = dag.unary(UnaryOp::Ln, a);
             let slope = dag.mul(id, log);
@@ -300,9 +325,28 @@ impl Forward {
             dag.select(is_positive, slope, Dag::ZERO)
         });
         self.two(dag, a, b, |dag, da, db| {
-            let left = by_base.zip(da).map_or(Dag::ZERO, |(slope, da)| dag.mul(slope, da));
+            let left = by_base.zip(da).map_or(Dag::ZERO, |(slope, da)| {
+                let product = dag.mul(slope, da);
+                unless_still(dag, is_singular, da, product)
+            });
             let right = by_exponent.zip(db).map_or(Dag::ZERO, |(slope, db)| dag.mul(slope, db));
             dag.add(left, right)
         });
+    }
+}
+
+/// `derivative`, but 0 where it is singular and its argument does not move: 0/0 and 0·∞ stand for 0 there.
+fn unless_still(dag: &mut Dag, is_singular: NodeId, da: NodeId, derivative: NodeId) -> NodeId {
+    let is_still = dag.compare(Compare::Eq, da, Dag::ZERO);
+    let both = dag.binary(BinaryOp::And, is_singular, is_still);
+    dag.select(both, Dag::ZERO, derivative)
+}
+
+/// True where a divisor is, or adds, an exponential that may overflow.
+fn has_exponential(dag: &Dag, b: NodeId) -> bool {
+    let is = |id| matches!(dag.node(id), Node::Unary(UnaryOp::Exp | UnaryOp::Sinh | UnaryOp::Cosh, _));
+    match dag.node(b) {
+        Node::Sum(sum) => dag.terms(sum).iter().any(|term| is(term.node)),
+        _ => is(b),
     }
 }

@@ -70,7 +70,9 @@ impl Compiler {
             ("is_pic", "false"),
             ("use_colocated_libcalls", "false"),
             ("unwind_info", "false"),
-            ("enable_probestack", "false"),
+            // Frames above a page touch each of theirs, so that a guard page is not stepped over.
+            ("enable_probestack", "true"),
+            ("probestack_strategy", "inline"),
             ("preserve_frame_pointers", "false"),
         ] {
             flags.set(name, value).map_err(|e| backend(&e))?;
@@ -85,6 +87,10 @@ impl Compiler {
     /// # Errors
     /// Where Cranelift refuses the code or the machine refuses executable memory.
     pub fn compile(&self, plans: &[Plan]) -> Result<Vec<Kernel>, CompileError> {
+        // Offsets into the arguments are 32-bit numbers of bytes.
+        if plans.iter().any(|plan| plan.longest_slice() > i32::MAX as usize / 8) {
+            return Err(CompileError::TooLarge);
+        }
         let mut builder = JITBuilder::with_isa(self.isa.clone(), default_libcall_names());
         let symbols = Symbol::table();
         builder.symbols(symbols.iter().map(|s| (s.name, s.address)));

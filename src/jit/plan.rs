@@ -157,31 +157,66 @@ pub struct Reads {
 }
 
 /// A schedule, ready to be turned into machine code.
+///
+/// Invariant: only `schedule` makes one, so that slots, outputs and reads lie within the counts that it states; the
+/// calls of kernels rely on them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// By [`ValueId`].
-    pub ops: Vec<Op>,
+    pub(in crate::jit) ops: Vec<Op>,
     /// In the order of execution.
-    pub steps: Vec<Step>,
+    pub(in crate::jit) steps: Vec<Step>,
     /// Slice calls.
-    pub groups: Vec<Group>,
+    pub(in crate::jit) groups: Vec<Group>,
     /// Consecutive, covering all steps; at least one.
-    pub chunks: Vec<Chunk>,
+    pub(in crate::jit) chunks: Vec<Chunk>,
     /// The slot of a value that a later chunk reads, or of a group's member.
-    pub slots: Vec<Option<u32>>,
+    pub(in crate::jit) slots: Vec<Option<u32>>,
     /// Scratch slots needed.
-    pub n_slots: usize,
+    pub(in crate::jit) n_slots: usize,
     /// Outputs in all.
-    pub n_outputs: usize,
+    pub(in crate::jit) n_outputs: usize,
     /// Outputs from this index on go to the second output slice.
-    pub n_first: usize,
+    pub(in crate::jit) n_first: usize,
     /// What is read of each argument.
-    pub reads: Reads,
+    pub(in crate::jit) reads: Reads,
     /// See [`PlanOptions::strict_math`].
-    pub strict_math: bool,
+    pub(in crate::jit) strict_math: bool,
 }
 
 impl Plan {
+    /// What is computed, by [`ValueId`].
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// The order of execution.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Slice calls.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Consecutive functions, covering all steps; at least one.
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// Scratch slots needed.
+    pub fn n_slots(&self) -> usize {
+        self.n_slots
+    }
+
+    /// Elements of the longest slice that is read or written.
+    pub(in crate::jit) fn longest_slice(&self) -> usize {
+        let Reads { n_states, n_params, n_inputs, n_disturbances, n_directions, time: _ } = self.reads;
+        let all = [n_states, n_params, n_inputs, n_disturbances, n_directions, self.n_outputs, self.n_slots];
+        all.into_iter().max().unwrap_or(0)
+    }
+
     /// Plans the computation of `outputs`, written in this order to one slice. Linear in the size of what they need.
     pub fn new(dag: &Dag, outputs: &[NodeId], options: &PlanOptions) -> Plan {
         Plan::new_split(dag, outputs, &[], options)

@@ -1,7 +1,7 @@
 //! Derivatives where they are special: kinks, jumps, zeros; and their structure.
 
 use super::{env, evaluate};
-use twinc::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp, Wrt, gradients};
+use twinc::expr::{BinaryOp, Compare, Dag, Env, Interpreter, Leaf, NodeId, UnaryOp, Wrt, directional, gradients};
 
 fn derivative(dag: &mut Dag, root: NodeId, x: &[f64]) -> Vec<f64> {
     let row = gradients(dag, &[root], Wrt::States).remove(0);
@@ -70,6 +70,56 @@ fn powers_are_differentiable_at_zero() {
         dag.div(s, below)
     };
     assert_eq!(derivative(&mut dag, hill, &[0.0, 2.0]), [0.0, 0.0]);
+}
+
+/// Where the slope of a function is infinite but its argument does not move, nothing moves: 0/0 and 0·∞ stand for 0.
+#[test]
+fn a_clipped_root_does_not_move() {
+    let (mut dag, a, _) = two_states();
+    let clipped = dag.binary(BinaryOp::Max, a, Dag::ZERO);
+    let root = dag.unary(UnaryOp::Sqrt, clipped);
+    let exponent = dag.constant(0.7);
+    let power = dag.pow(clipped, exponent);
+    for node in [root, power] {
+        assert_eq!(derivative(&mut dag, node, &[-1.0, 0.0])[0], 0.0);
+        assert_eq!(derivative(&mut dag, node, &[0.0, 0.0])[0], 0.0);
+        assert!(derivative(&mut dag, node, &[0.25, 0.0])[0] > 0.5);
+    }
+}
+
+/// 1/(1 + exp(z)) is 0 and flat where the exponential overflows.
+#[test]
+fn a_saturated_sigmoid_is_flat() {
+    let (mut dag, a, _) = two_states();
+    let exponential = dag.unary(UnaryOp::Exp, a);
+    let below = dag.add(Dag::ONE, exponential);
+    let sigmoid = dag.div(Dag::ONE, below);
+    assert_eq!(derivative(&mut dag, sigmoid, &[800.0, 0.0])[0], 0.0);
+    assert_eq!(derivative(&mut dag, sigmoid, &[0.0, 0.0])[0], -0.25);
+}
+
+/// The second derivative of a Hill law of exponent 1 at an empty pool: b (b − 1) a^(b−2) is 0·∞ there, and worth 0.
+#[test]
+fn second_derivatives_of_powers_are_finite_at_zero() {
+    let (mut dag, a, b) = two_states();
+    let power = dag.pow(a, b);
+    let (da, db) = (dag.leaf(Leaf::Direction(0)), dag.leaf(Leaf::Direction(1)));
+    let first = gradients(&mut dag, &[power], Wrt::States).remove(0);
+    let second = directional(&mut dag, &[first[0].1], |leaf| match leaf {
+        Leaf::State(0) => Some(da),
+        Leaf::State(1) => Some(db),
+        _ => None,
+    })[0];
+    let value = Interpreter::new(&dag, &[second]).values::<f64>(&Env {
+        t: 0.0,
+        x: &[0.0, 1.0],
+        u: &[],
+        d: &[],
+        p: &[],
+        dx: &[1.0, 0.0],
+        dt: 0.0,
+    })[0];
+    assert_eq!(value, 0.0);
 }
 
 #[test]

@@ -27,8 +27,8 @@ fn plan_in_several_chunks_names_its_slots() {
 
 /// Values that are read before they are computed would be read from a stale slot.
 fn assert_ordered(plan: &Plan) {
-    let mut is_known = vec![false; plan.ops.len()];
-    for step in &plan.steps {
+    let mut is_known = vec![false; plan.ops().len()];
+    for step in plan.steps() {
         plan.for_each_operand(step, |operand| {
             if let twinc::jit::plan::Operand::Value(ValueId(v)) = operand {
                 assert!(is_known[*v as usize]);
@@ -37,7 +37,7 @@ fn assert_ordered(plan: &Plan) {
         match step {
             Step::Compute(value) => is_known[value.0 as usize] = true,
             Step::Call { group } => {
-                let group = plan.groups[*group as usize];
+                let group = plan.groups()[*group as usize];
                 is_known[group.first_value as usize..(group.first_value + group.len) as usize].fill(true);
             }
             Step::Argument { .. } | Step::Output { .. } => {}
@@ -52,10 +52,10 @@ fn chunks_are_small_and_slots_are_few() {
     for part in [Part::Rhs, Part::Jacobian, Part::ParameterJacobian] {
         let plan = &kernels.plan(part)[0];
         assert_ordered(plan);
-        assert!(plan.chunks.iter().all(|chunk| chunk.n_instructions <= 500));
-        assert!(plan.chunks.len() > 5);
+        assert!(plan.chunks().iter().all(|chunk| chunk.n_instructions <= 500));
+        assert!(plan.chunks().len() > 5);
         // Neighbors share values; what waits at the boundary of two chunks needs few slots.
-        assert!(plan.n_slots < 40, "{part:?}: {} slots", plan.n_slots);
+        assert!(plan.n_slots() < 40, "{part:?}: {} slots", plan.n_slots());
     }
 }
 
@@ -71,6 +71,6 @@ fn a_sum_of_thousands_of_terms_spreads_over_chunks() {
     let sum = dag.sum(&terms);
     let plan = Plan::new(&dag, &[sum], &PlanOptions::default());
     assert_ordered(&plan);
-    assert!(plan.chunks.len() > 10 && plan.chunks.iter().all(|chunk| chunk.n_instructions <= 500));
-    assert!(plan.n_slots < 20, "{} slots", plan.n_slots);
+    assert!(plan.chunks().len() > 10 && plan.chunks().iter().all(|chunk| chunk.n_instructions <= 500));
+    assert!(plan.n_slots() < 20, "{} slots", plan.n_slots());
 }
