@@ -1,5 +1,6 @@
 //! Calibration against published results and closed forms.
 
+mod given;
 mod linear;
 mod multi;
 mod stat5;

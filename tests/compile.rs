@@ -1,6 +1,7 @@
 //! The front end as a whole: texts to checked and flat models, and what it says where they are wrong.
 
 mod diagnostics;
+mod edges;
 mod manual;
 mod meaning;
 mod robust;

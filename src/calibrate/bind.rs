@@ -55,6 +55,8 @@ pub struct BoundExperiment {
     pub links: Vec<Link>,
     /// Start values that a table gives.
     pub start: Vec<(usize, f64)>,
+    /// What a column or the experiment's own `start` gives: estimates leave it alone.
+    pub given: Vec<Target>,
     /// Inputs and disturbances.
     pub forcing: Forcing,
     /// The data; `observable` is the position in the model's observables.
@@ -69,7 +71,7 @@ impl BoundExperiment {
             Some(atol) => Tolerance::Scalar(atol),
             None => Tolerance::PerState(absolute_tolerances(model, &self.params, settings.rtol)),
         };
-        let t0 = self.measurements.iter().map(|m| m.time).fold(0.0, f64::min);
+        let t0 = 0.0;
         Experiment {
             name: self.name,
             system,
@@ -143,7 +145,15 @@ pub fn bind(
             }
         };
         match rows::read(study, experiment, &models[model], file, loader, sources, diagnostics) {
-            Some(groups) => experiments.extend(groups.into_iter().map(|group| group.into_bound(&models[model], model))),
+            Some(groups) => {
+                let own = experiment.starts.iter().flat_map(|start| places(study, start.symbol, &models[model]));
+                let own: Vec<Target> = own.collect();
+                experiments.extend(groups.into_iter().map(|group| {
+                    let mut bound = group.into_bound(&models[model], model);
+                    bound.given.extend(&own);
+                    bound
+                }));
+            }
             None => is_whole = false,
         }
     }
@@ -231,6 +241,8 @@ fn add_estimate(
             Some(false) => Scale::Linear,
             None => Scale::implied(low, high, prior),
         };
+        // On a logarithmic scale an open lower end is zero.
+        let low = if scale == Scale::Log && low == f64::NEG_INFINITY { 0.0 } else { low };
         if scale == Scale::Log && low < 0.0 {
             diagnostics.push(
                 Diagnostic::new(
@@ -257,6 +269,7 @@ fn add_estimate(
             continue;
         }
         let parameter = parameters.len();
+        let mut is_linked = false;
         for experiment in experiments.iter_mut() {
             // Models of one study differ in start values and events only, so places agree by name.
             let name = &quantity.name;
@@ -265,14 +278,23 @@ fn add_estimate(
                 Target::Param(_) => here.params.iter().position(|p| p.quantity.name == *name).map(Target::Param),
                 Target::Start(_) => here.states.iter().position(|s| s.quantity.name == *name).map(Target::Start),
             };
-            // A column that gives the quantity in this experiment counts more than the estimate.
-            let is_given = match target {
-                Some(Target::Start(state)) => experiment.start.iter().any(|(s, _)| *s == state),
-                Some(Target::Param(_)) | None => false,
-            };
-            if let Some(target) = target.filter(|_| !is_given) {
+            // What a column or a `start` gives in this experiment counts more than the estimate.
+            if let Some(target) = target.filter(|target| !experiment.given.contains(target)) {
                 experiment.links.push(Link { parameter, target });
+                is_linked = true;
             }
+        }
+        if !is_linked && !experiments.is_empty() {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code("E0606"),
+                    estimate.span,
+                    format!("`{}` is estimated, but every experiment gives its value", quantity.name),
+                )
+                .at("nothing is left to estimate")
+                .help("remove the estimate, or the column or `start` that gives it"),
+            );
+            is_whole = false;
         }
         parameters.push(Parameter { name: quantity.name.clone(), scale, low, high, nominal, prior });
         units.push(quantity.unit.clone());

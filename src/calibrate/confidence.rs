@@ -114,7 +114,7 @@ pub fn assess(
     for (eigenvalue, vector) in &pairs {
         let has_information = *eigenvalue > floor;
         let half_width = if has_information { quantile / eigenvalue.sqrt() } else { f64::INFINITY };
-        if half_width > way_to_bounds(parameters, theta, &free, &size, vector) {
+        if !has_information || half_width > way_to_bounds(parameters, theta, &free, &size, vector) {
             unidentifiable.push(combination(parameters, &free, *eigenvalue, vector));
             for a in 0..m {
                 is_free_of_doubt[a] &= vector[a].abs() <= COMPONENT;

@@ -11,7 +11,7 @@ use crate::system::{Event, Trigger};
 
 use super::discontinuity::{Crossing, Triggers, is_fixed};
 use super::layout::Home;
-use super::lower::{Builder, Moment};
+use super::lower::{Builder, Margin, Moment};
 use super::{FlatEvent, FlatModel, Jump};
 
 impl Builder<'_> {
@@ -125,7 +125,7 @@ impl Builder<'_> {
                 })
             }
             When::Condition(condition) => {
-                let margin = self.settle_margin(*condition)?;
+                let margin = self.settle_margin(*condition, Margin::Truth)?;
                 match self.rising_time(margin) {
                     Some(Crossing::At(time)) => {
                         let time = self.after_start(time);

@@ -10,7 +10,7 @@ use crate::hir::{ExprId, Model, Module, Symbol, SymbolId, SymbolKind};
 
 use super::discontinuity::{dependencies, is_timeless};
 use super::layout::{Home, Layout, lay_out, member_name, tuples};
-use super::lower::{Builder, Definition, DerivativeSource, Moment};
+use super::lower::{Builder, Definition, DerivativeSource, Margin, Moment};
 use super::{
     Conserved, Distribution, Expectation, FlatModel, Input, Named, Observable, Param, Quantity, State, conserve,
 };
@@ -459,7 +459,7 @@ impl Builder<'_> {
             }
         }
         for safe in &self.model.safe {
-            match self.settle_margin(safe.condition) {
+            match self.settle_margin(safe.condition, Margin::Distance) {
                 Some(node) => flat.safe.push(Named {
                     quantity: Quantity {
                         name: safe.name.clone(),

@@ -31,6 +31,15 @@ pub(super) enum Definition {
     Derivative(u32),
 }
 
+/// What a margin is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Margin {
+    /// The distance to the edge; zero on it.
+    Distance,
+    /// Positive exactly where the condition holds, on the edge too.
+    Truth,
+}
+
 /// Why an expression has no node.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -603,19 +612,21 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A margin of a condition: positive where it holds.
-    pub(super) fn margin(&mut self, condition: ExprId) -> Result<NodeId, Stop> {
+    /// A margin of a condition: positive where it holds, negative where it does not.
+    fn margin(&mut self, condition: ExprId, kind: Margin) -> Result<NodeId, Stop> {
         let model = self.model;
         match &model.expr(condition).kind {
-            ExprKind::Compare(Compare::Lt | Compare::Le, a, b) => {
+            ExprKind::Compare(op @ (Compare::Lt | Compare::Le), a, b) => {
                 let (a, b) = (self.node(*a, Moment::Running)?, self.node(*b, Moment::Running)?);
-                Ok(self.dag.sub(b, a))
+                let distance = self.dag.sub(b, a);
+                Ok(self.closed(distance, kind == Margin::Truth && *op == Compare::Le))
             }
-            ExprKind::And(list) => self.fold_margin(list, BinaryOp::Min),
-            ExprKind::Or(list) => self.fold_margin(list, BinaryOp::Max),
+            ExprKind::And(list) => self.fold_margin(list, BinaryOp::Min, kind),
+            ExprKind::Or(list) => self.fold_margin(list, BinaryOp::Max, kind),
             ExprKind::Not(a) => {
-                let m = self.margin(*a)?;
-                Ok(self.dag.neg(m))
+                let m = self.margin(*a, kind)?;
+                let m = self.dag.neg(m);
+                Ok(self.closed(m, kind == Margin::Truth))
             }
             _ => {
                 let c = self.node(condition, Moment::Running)?;
@@ -625,19 +636,24 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn fold_margin(&mut self, list: &[ExprId], op: BinaryOp) -> Result<NodeId, Stop> {
-        let mut acc = self.margin(list[0])?;
+    /// A margin that is positive at equality too: 1e-300 is lost in every margin but zero.
+    fn closed(&mut self, margin: NodeId, is_closed: bool) -> NodeId {
+        if is_closed { self.dag.sum(&[(1.0, margin), (1e-300, Dag::ONE)]) } else { margin }
+    }
+
+    fn fold_margin(&mut self, list: &[ExprId], op: BinaryOp, kind: Margin) -> Result<NodeId, Stop> {
+        let mut acc = self.margin(list[0], kind)?;
         for e in &list[1..] {
-            let next = self.margin(*e)?;
+            let next = self.margin(*e, kind)?;
             acc = self.dag.binary(op, acc, next);
         }
         Ok(acc)
     }
 
     /// The margin of a condition, after lowering whatever it needs.
-    pub(super) fn settle_margin(&mut self, condition: ExprId) -> Option<NodeId> {
+    pub(super) fn settle_margin(&mut self, condition: ExprId, kind: Margin) -> Option<NodeId> {
         loop {
-            match self.margin(condition) {
+            match self.margin(condition, kind) {
                 Ok(node) => return Some(node),
                 Err(Stop::Failed) => return None,
                 Err(Stop::Need(definition)) => {

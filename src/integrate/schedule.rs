@@ -77,6 +77,12 @@ impl Schedule {
                 if count > MAX_SCHEDULED_EVENTS as f64 {
                     return Err(ProblemError::TooManyEvents { event_idx, count, limit: MAX_SCHEDULED_EVENTS });
                 }
+                // Beyond this the number of an occurrence, or its time, is no longer exact.
+                const MOST_SKIPPED: f64 = 9e15;
+                if (t0 - from) / period > MOST_SKIPPED {
+                    let must = "within 9e15 periods of the start";
+                    return Err(ProblemError::Range { what: "the first time of an event", value: from, must });
+                }
                 // The occurrences before t0 are skipped by division; the loop below settles the last one or two.
                 entry.done = ((t0 - from) / period - 1.0).max(0.0) as u64;
             }

@@ -87,7 +87,10 @@ pub(super) fn other_derivative(
         && kind(2) == Kind::Name
         && matches!(kind(3), Kind::RParen | Kind::RBracket);
     let over_dt = |i: usize| kind(i) == Kind::Slash && word(i + 1) == "dt";
-    let (name, equal) = if is_call && matches!(word(0), "der" | "D" | "ddt" | "Dt") && kind(4) == Kind::Equal {
+    // `D [mM] = 1` is an entry with a unit, not a derivative.
+    let is_round = kind(1) == Kind::LParen;
+    let is_operator_call = is_call && is_round && matches!(word(0), "der" | "D" | "ddt" | "Dt");
+    let (name, equal) = if is_operator_call && kind(4) == Kind::Equal {
         ((*header.get(2)?, word(2)), 4)
     } else if is_call && word(0) == "d" && over_dt(4) && kind(6) == Kind::Equal {
         ((*header.get(2)?, word(2)), 6)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::calibrate::experiment::Measurement;
+use crate::calibrate::experiment::{Measurement, Target};
 use crate::calibrate::table::{ColumnIdx, Table};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::flat::FlatModel;
@@ -51,7 +51,10 @@ impl Group {
             let signal = if is_linear { Signal::Linear { times, values } } else { Signal::Held { times, values } };
             if is_disturbance { forcing.disturbances[idx] = signal } else { forcing.inputs[idx] = signal }
         }
+        let by_params = self.params.iter().map(|(param, _)| Target::Param(*param));
+        let given = by_params.chain(self.start.iter().map(|(state, _)| Target::Start(*state))).collect();
         BoundExperiment {
+            given,
             name: self.name,
             model: position,
             params,

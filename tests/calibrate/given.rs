@@ -1,0 +1,46 @@
+//! What an experiment itself gives is not estimated there.
+
+use twinc::calibrate::bind::{self, Bound};
+use twinc::diag::Diagnostics;
+use twinc::hir;
+use twinc::source::{SourceFile, SourceMap};
+
+use crate::compile::Texts;
+
+const MODEL: &str = "model M {\n  time [s]\n  param k [1/s] = 1 in 0.1 .. 10\n  state x [1] = 1 in 0 .. 10\n  x' = -k*x\n  \
+                     observe y [1] = x ~ Normal(sd = 0.1)\n}\n";
+const TABLE: &str = "t,y,k\n0,1,2\n1,0.1,2\n";
+
+fn bound(study: &str) -> (Option<Bound>, Diagnostics) {
+    let text = format!("{MODEL}study S of M {{\n{study}\n}}\n");
+    let loader = Texts(&[("a.csv", TABLE)]);
+    let (mut sources, mut found) = (SourceMap::default(), Diagnostics::default());
+    let root = sources.add(SourceFile::new("m", text));
+    let module = hir::load(&mut sources, root, None, &loader, false, &mut found);
+    assert!(!found.has_errors(), "{found:?}");
+    let bound = bind::bind(&module.studies[0], "m", &loader, &mut sources, &mut found);
+    (bound, found)
+}
+
+const DATA: &str = "data \"a.csv\" { time <- t [s]; y <- y [1] }";
+
+#[test]
+fn a_start_of_one_experiment_counts_more_than_the_estimate() {
+    for (quantity, value) in [("k = 2 [1/s]", 2.0), ("x = 3 [1]", 3.0)] {
+        let name = &quantity[..1];
+        let text = format!("experiment e {{ {DATA} }}\nexperiment f {{ {DATA}; start {quantity} }}\nestimate {name}");
+        let (bound, found) = bound(&text);
+        let bound = bound.unwrap_or_else(|| panic!("{found:?}"));
+        assert_eq!(bound.experiments.iter().map(|e| e.links.len()).collect::<Vec<_>>(), [1, 0]);
+        if name == "k" {
+            assert_eq!(bound.experiments[1].params[0], value);
+        }
+    }
+}
+
+#[test]
+fn a_quantity_that_every_experiment_gives_cannot_be_estimated() {
+    let (bound, found) = bound("data \"a.csv\" { time <- t [s]; y <- y [1]; k <- k [1/s] }\nestimate k");
+    assert!(bound.is_none());
+    assert!(found.iter().any(|d| d.code.0 == "E0606"), "{found:?}");
+}
