@@ -47,6 +47,9 @@ pub struct State {
     pub is_species: bool,
     /// Start value, a function of `(t, u, d, p)`.
     pub initial: NodeId,
+    /// True where the start of another state is written through this one's: then `initial` of that one holds this
+    /// one's declared start, and a start given from outside would leave it behind.
+    pub is_start_read: bool,
     /// Derivative.
     pub rhs: NodeId,
 }

@@ -14,7 +14,7 @@ use crate::expr::{Env, Interpreter};
 use crate::flat::{Distribution, FlatModel, Variation, flatten};
 use crate::hir::model::{DistKind, SymbolKind};
 use crate::hir::settings::Settings;
-use crate::hir::study::{Estimate, Prior};
+use crate::hir::study::{Estimate, Experiment as StudyExperiment, Prior};
 use crate::hir::{Study, SymbolId};
 use crate::integrate::{Forcing, Method, Signal, Tolerance};
 use crate::source::{Loader, SourceMap, Span};
@@ -146,6 +146,7 @@ pub fn bind(
         };
         match rows::read(study, experiment, &models[model], file, loader, sources, diagnostics) {
             Some(groups) => {
+                is_whole &= starts_stand_alone(experiment, &models[model], diagnostics);
                 let own = experiment.starts.iter().flat_map(|start| places(study, start.symbol, &models[model]));
                 let own: Vec<Target> = own.collect();
                 experiments.extend(groups.into_iter().map(|group| {
@@ -268,6 +269,13 @@ fn add_estimate(
             is_whole = false;
             continue;
         }
+        if let Target::Start(state) = place
+            && models.iter().any(|m| m.states.get(state).is_some_and(|s| s.is_start_read))
+        {
+            diagnostics.push(entangled(&quantity.name, estimate.span));
+            is_whole = false;
+            continue;
+        }
         let parameter = parameters.len();
         let mut is_linked = false;
         for experiment in experiments.iter_mut() {
@@ -300,6 +308,26 @@ fn add_estimate(
         units.push(quantity.unit.clone());
     }
     is_whole
+}
+
+/// E0606 where a column gives the start of a state through which the start of another is written. False if so.
+fn starts_stand_alone(experiment: &StudyExperiment, model: &FlatModel, diagnostics: &mut Diagnostics) -> bool {
+    let mut is_good = true;
+    for binding in experiment.data.iter().flat_map(|data| &data.bindings).filter(|b| b.is_initial) {
+        if model.states.iter().any(|s| s.quantity.name == binding.name && s.is_start_read) {
+            diagnostics.push(entangled(&binding.name, binding.span));
+            is_good = false;
+        }
+    }
+    is_good
+}
+
+fn entangled(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code("E0606"), span, format!("the start of another state is written through that of `{name}`"))
+        .at("a start given here would leave that one behind")
+        .help(format!(
+            "write both through a parameter: `param {name}_0 = ..` and `state {name} = {name}_0`, and give that one"
+        ))
 }
 
 /// Where a symbol stands in the flat model; several places for a family.

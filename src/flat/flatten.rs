@@ -301,9 +301,14 @@ impl Builder<'_> {
                     is_good = false;
                 }
                 (Some(initial), Some(rhs)) => {
-                    flat.states.push(State { quantity, is_discrete, is_species, initial, rhs })
+                    flat.states.push(State { quantity, is_discrete, is_species, initial, is_start_read: false, rhs })
                 }
                 _ => is_good = false,
+            }
+        }
+        for state in &self.read_starts {
+            if let Some(state) = flat.states.get_mut(*state as usize) {
+                state.is_start_read = true;
             }
         }
         is_good.then_some(())

@@ -62,6 +62,8 @@ pub(super) struct Builder<'a> {
     pub known: HashMap<Definition, NodeId>,
     /// Replaced start values: those of a study's `start`.
     pub starts: HashMap<(SymbolId, u32), ExprId>,
+    /// States whose start another start is written through.
+    pub read_starts: HashSet<u32>,
     /// Where the derivative of each state is defined.
     pub derivatives: Vec<DerivativeSource>,
     /// The rate of each direction as it enters the derivatives, with the number of its reaction.
@@ -109,6 +111,7 @@ impl<'a> Builder<'a> {
             indices: vec![None; model.n_indices as usize],
             known: HashMap::new(),
             starts: HashMap::new(),
+            read_starts: HashSet::new(),
             derivatives: Vec::new(),
             rates: Vec::new(),
             circular: HashSet::new(),
@@ -607,7 +610,10 @@ impl<'a> Builder<'a> {
             Home::Disturbance => Ok(self.dag.leaf(Leaf::Disturbance(k))),
             Home::State { .. } => match moment {
                 Moment::Running => Ok(self.dag.leaf(Leaf::State(k))),
-                Moment::Start => self.look_up(Definition::Start(symbol, offset)),
+                Moment::Start => {
+                    self.read_starts.insert(k);
+                    self.look_up(Definition::Start(symbol, offset))
+                }
             },
         }
     }

@@ -44,3 +44,22 @@ fn a_quantity_that_every_experiment_gives_cannot_be_estimated() {
     assert!(bound.is_none());
     assert!(found.iter().any(|d| d.code.0 == "E0606"), "{found:?}");
 }
+
+/// `B = 2*A`: a start of A from outside would leave B at twice the declared one.
+#[test]
+fn a_start_that_others_follow_is_not_given_from_outside() {
+    let model = "model M {\n  time [s]\n  state { A [1] = 2 in 0 .. 9; B [1] = 2*A }\n  A' = 0\n  B' = 0\n  \
+                 observe y [1] = B ~ Normal(sd = 0.1)\n}\n";
+    for lines in [
+        "data \"a.csv\" { time <- t [s]; y <- y [1]; A <- k initial }\nestimate y.sd in 0.1 .. 1",
+        "data \"a.csv\" { time <- t [s]; y <- y [1] }\nestimate A",
+    ] {
+        let text = format!("{model}study S of M {{\n{lines}\n}}\n");
+        let loader = Texts(&[("a.csv", TABLE)]);
+        let (mut sources, mut found) = (SourceMap::default(), Diagnostics::default());
+        let root = sources.add(SourceFile::new("m", text));
+        let module = hir::load(&mut sources, root, None, &loader, false, &mut found);
+        assert!(bind::bind(&module.studies[0], "m", &loader, &mut sources, &mut found).is_none());
+        assert!(found.iter().any(|d| d.code.0 == "E0606" && d.title.contains("written through")), "{found:?}");
+    }
+}
