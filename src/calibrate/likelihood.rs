@@ -164,7 +164,7 @@ impl Evaluator<'_> {
         for bench in &mut self.benches {
             bench.visit(&self.values, None, Curvature::Search, &mut |visit, _| value += visit.term.value)?;
         }
-        Ok(value + self.prior(None))
+        Ok(value + self.prior(Curvature::Search, None))
     }
 
     /// Value and gradient, with Fisher's information in place of the Hessian.
@@ -231,17 +231,17 @@ impl Evaluator<'_> {
         for bench in &mut self.benches {
             bench.accumulate(&self.values, &self.slopes, curvature, local)?;
         }
-        local.value += self.prior(Some(local));
+        local.value += self.prior(curvature, Some(local));
         Ok(())
     }
 
     /// The priors' part of the objective; adds their derivatives to `local`.
-    fn prior(&self, mut local: Option<&mut Local>) -> f64 {
+    fn prior(&self, curvature: Curvature, mut local: Option<&mut Local>) -> f64 {
         let n = self.values.len();
         let mut value = 0.0;
         for (i, parameter) in self.problem.parameters.iter().enumerate() {
             let Some(prior) = parameter.prior.filter(|_| self.problem.has_priors) else { continue };
-            let term = penalty(prior, self.values[i]);
+            let term = penalty(prior, self.values[i], curvature);
             value += term.value;
             if let Some(local) = local.as_deref_mut() {
                 local.gradient[i] += term.slope * self.slopes[i];

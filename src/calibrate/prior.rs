@@ -5,6 +5,8 @@
 
 use crate::flat::Distribution;
 
+use super::noise::Curvature;
+
 /// A term of the objective with its derivatives by one number.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Term {
@@ -20,8 +22,9 @@ pub struct Term {
 pub(super) const HALF_LN_2PI: f64 = 0.918_938_533_204_672_8;
 
 /// The penalty of a value (in the declared unit) and its derivatives by that value. The value must be positive for
-/// the logarithmic ones. The curvature is that of Gauss–Newton in the prior's own scale.
-pub fn penalty(prior: Distribution, value: f64) -> Term {
+/// the logarithmic ones. The curvature is that of Gauss–Newton in the prior's own scale; a Laplace prior has no second
+/// derivative, and `curvature` says which stand-in is wanted.
+pub fn penalty(prior: Distribution, value: f64, curvature: Curvature) -> Term {
     match prior {
         Distribution::Normal { mean, sd } => {
             let r = (value - mean) / sd;
@@ -40,7 +43,10 @@ pub fn penalty(prior: Distribution, value: f64) -> Term {
             Term {
                 value: (2.0 * scale).ln() + r.abs(),
                 slope: r.signum() / scale,
-                curvature: absolute_value_curvature(r) / (scale * scale),
+                curvature: match curvature {
+                    Curvature::Search => absolute_value_curvature(r),
+                    Curvature::Fisher => 1.0,
+                } / (scale * scale),
             }
         }
     }
@@ -79,7 +85,7 @@ mod tests {
             let mass: f64 = (0..n)
                 .map(|i| {
                     let s = low + (i as f64 + 0.5) * h;
-                    (-penalty(prior, if is_log { f64::exp(s) } else { s }).value).exp() * h
+                    (-penalty(prior, if is_log { f64::exp(s) } else { s }, Curvature::Search).value).exp() * h
                 })
                 .sum();
             assert!((mass - 1.0).abs() < 1e-6, "{prior:?}: {mass}");
@@ -91,14 +97,19 @@ mod tests {
         for prior in ALL {
             for value in [0.7, 1.3, 2.9] {
                 let h = 1e-6;
-                let difference = (penalty(prior, value + h).value - penalty(prior, value - h).value) / (2.0 * h);
-                assert!((penalty(prior, value).slope - difference).abs() < 1e-7, "{prior:?} at {value}");
+                let difference = (penalty(prior, value + h, Curvature::Search).value
+                    - penalty(prior, value - h, Curvature::Search).value)
+                    / (2.0 * h);
+                assert!(
+                    (penalty(prior, value, Curvature::Search).slope - difference).abs() < 1e-7,
+                    "{prior:?} at {value}"
+                );
             }
         }
     }
 
     #[test]
     fn log_normal_has_its_mode_at_the_median() {
-        assert_eq!(penalty(Distribution::LogNormal { median: 2.0, gsd: 1.7 }, 2.0).slope, 0.0);
+        assert_eq!(penalty(Distribution::LogNormal { median: 2.0, gsd: 1.7 }, 2.0, Curvature::Search).slope, 0.0);
     }
 }

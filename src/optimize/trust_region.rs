@@ -74,6 +74,8 @@ pub enum StopReason {
     /// The radius fell below its tolerance: no smaller step improves the objective, usually because the accuracy of
     /// its evaluation is reached.
     Step,
+    /// The objective has no value in any direction tried, however short the step.
+    Blocked,
     /// The iterations are used up.
     Iterations,
     /// The caller asked to stop.
@@ -90,7 +92,9 @@ impl StopReason {
     pub fn is_converged(&self) -> bool {
         match self {
             StopReason::Gradient | StopReason::Objective | StopReason::Step => true,
-            StopReason::Iterations | StopReason::Interrupted | StopReason::StartFailed { .. } => false,
+            StopReason::Blocked | StopReason::Iterations | StopReason::Interrupted | StopReason::StartFailed { .. } => {
+                false
+            }
         }
     }
 }
@@ -101,6 +105,7 @@ impl std::fmt::Display for StopReason {
             StopReason::Gradient => f.write_str("gradient within tolerance"),
             StopReason::Objective => f.write_str("objective no longer changes"),
             StopReason::Step => f.write_str("step within tolerance"),
+            StopReason::Blocked => f.write_str("no step can be evaluated"),
             StopReason::Iterations => f.write_str("iterations used up"),
             StopReason::Interrupted => f.write_str("interrupted"),
             StopReason::StartFailed { reason } => write!(f, "start failed: {reason}"),
@@ -225,6 +230,7 @@ pub fn minimize(
         }
         let z = DVector::from_fn(n, |i, _| (point.z[i] + step[i]).min(bounds.high[i]).max(bounds.low[i]));
         let trial = search.evaluate(z).ok();
+        let has_value = trial.is_some();
 
         let change = trial.as_ref().map_or(f64::INFINITY, |t| t.local.value - point.local.value);
         let ratio = change / predicted;
@@ -251,7 +257,7 @@ pub fn minimize(
             break StopReason::Objective;
         }
         if radius < options.step_tolerance {
-            break StopReason::Step;
+            break if has_value { StopReason::Step } else { StopReason::Blocked };
         }
     };
     search.minimum(point, &bounds, stop, n_iterations, history)
