@@ -161,7 +161,12 @@ fn vague(fit: &Fit<'_>, found: &Found<'_>) -> Diagnostics {
     let each = found.confidence.intervals.iter().zip(&found.best.at_bounds).zip(fit.param_spans);
     for ((interval, at_bound), span) in each {
         if at_bound.is_none() && !interval.is_identifiable {
-            let title = format!("`{}` cannot be identified from these data", interval.name);
+            let name = &interval.name;
+            let title = if interval.sd.is_some() {
+                format!("these data say little about `{name}`: its interval is wider than its bounds")
+            } else {
+                format!("`{name}` cannot be identified from these data")
+            };
             warnings.push(
                 Diagnostic::new(Code("W0109"), *span, title)
                     .help("measure more, fix it, or give it a prior; the report names the combination"),
