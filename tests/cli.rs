@@ -989,3 +989,19 @@ fn a_range_is_looked_at_in_the_output_rows() {
     let ended = room.run(&["sim", "m.twin", "--until", "10", "--output", "4"]);
     ended.ends(0).says("warning[W0108]: `S` has left its range by time 8");
 }
+
+/// Noisy values hardly tell `k`, and no value tells `k` from `a` in `k*a`.
+#[test]
+fn a_wide_interval_and_an_arbitrary_estimate_are_told_apart() {
+    let model = LIMITED.replace("sd = 0.1 [uM]", "sd = 50 [uM]").replace("- k*S", "- k*a*S");
+    let study = "study F of M {\n  data \"d.csv\" { time <- t [s]; y <- y [uM] }\n  estimate k\n}\n";
+    let both = study.replace("estimate k", "estimate k, a");
+    for (study, words) in [
+        (study, "warning[W0109]: these data say little about `k`: its interval is wider than its bounds"),
+        (&both, "warning[W0109]: `k` cannot be identified from these data"),
+    ] {
+        let text = model.replace("  state S", "  param a [1] = 1 in 0.1 .. 10\n  state S") + study;
+        let room = Room::new(&[("m.twin", &text), ("d.csv", "t,y\n1,0.9\n2,0.8\n3,0.73\n")]);
+        room.run(&["calibrate", "m.twin"]).says(words);
+    }
+}
