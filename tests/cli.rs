@@ -888,3 +888,120 @@ fn shipped_models_equal_their_accepted_form() {
     args.extend(files.iter().map(String::as_str));
     Room::new(&[]).run(&args).ends(0).says("all hold");
 }
+
+/// A model with a range on each kind of quantity.
+const LIMITED: &str = "model M {\n  time [s]\n  param k [1/s] = 0.1 in 0.01 .. 1\n  state S [uM] = 1 in 0 .. 10\n  input u [uM/s] = 0 in 0 .. 5\n  S' = u - k*S\n  observe y = S ~ Normal(sd = 0.1 [uM])\n}\n";
+
+#[test]
+fn values_outside_of_their_range_are_refused_wherever_they_come_from() {
+    for (study, csv, words) in [
+        ("sweep k in 0.1 .. 5 [1/s] { points = 3 }", "", "`k` is swept to 5, outside of its range 0.01 .. 1"),
+        ("sweep k in [0.001, 0.5]", "", "`k` is swept at 0.001"),
+        (
+            "data \"d.csv\" by e { time <- t [s]; y <- y [uM]; k <- k [1/s] }",
+            "e,t,y,k\na,1,1,0.5\nb,1,1,5\n",
+            "d.csv:3:",
+        ),
+        (
+            "data \"d.csv\" { time <- t [s]; y <- y [uM]; S <- s0 [uM] initial }",
+            "t,y,s0\n1,1,11\n",
+            "a value of `S` is 11, outside of its range 0 .. 10",
+        ),
+        (
+            "data \"d.csv\" { time <- t [s]; y <- y [uM]; u <- u [uM/s] }",
+            "t,y,u\n1,1,5\n2,1,5.5\n3,1,7\n",
+            "a value of `u` is 5.5, outside of its range 0 .. 5",
+        ),
+        (
+            "simulate { until = 3 [s]; data \"d.csv\" { time <- t [s]; u <- u [uM/s] } }",
+            "t,u\n1,-1\n",
+            "a value of `u` is -1",
+        ),
+    ] {
+        let estimate = if study.starts_with("data") { "estimate S in 0 .. 2" } else { "" };
+        let text = format!("{LIMITED}study F of M {{\n  {study}\n  {estimate}\n}}\n");
+        let room = Room::new(&[("m.twin", &text), ("d.csv", csv)]);
+        room.run(&["check", "m.twin"]).ends(1).says("error[E0608]").says(words).says("1 error");
+    }
+    let inside = "study F of M {\n  data \"d.csv\" { time <- t [s]; y <- y [uM]; u <- u [uM/s]; S <- s0 [nM] initial }\n  sweep k in 0.01 .. 1 [1/s] log\n  estimate k in 0.1 .. 0.5\n}\n";
+    let room = Room::new(&[("m.twin", &format!("{LIMITED}{inside}")), ("d.csv", "t,y,u,s0\n1,1,0,10000\n2,1,5,\n")]);
+    room.run(&["check", "m.twin"]).ends(0);
+}
+
+#[test]
+fn a_setting_given_twice_is_refused_with_both_places() {
+    for (study, again, first) in [
+        ("fit { starts = 3; starts = 4 }", "m.twin:10:21", "`starts` is given twice"),
+        ("fit { starts = 3 }; fit { starts = 4 }", "m.twin:10:29", "`starts` is given twice"),
+        ("fit trust_region {}; fit lbfgs {}", "m.twin:10:28", "the method is given twice"),
+        ("report { folder = \"a\"; folder = \"b\" }", "m.twin:10:", "`folder` is given twice"),
+        ("sweep k in 0.1 .. 1 { points = 3; points = 4 }", "m.twin:10:37", "`points` is given twice"),
+        ("simulate { until = 3 [s]; until = 4 [s] }", "m.twin:10:29", "`until` is given twice"),
+        ("simulate { output = 3 [s] }; simulate { output = 4 [s] }", "m.twin:10:43", "`output` is given twice"),
+        ("simulate { step 1 [s]; step 2 [s] }", "m.twin:10:26", "`step` is given twice"),
+        ("simulate { rtol = 1e-6; rtol = 1e-3 }", "m.twin:10:27", "`rtol` is given twice"),
+    ] {
+        let room = Room::new(&[("m.twin", &format!("{LIMITED}study F of M {{\n  {study}\n}}\n"))]);
+        room.run(&["check", "m.twin"]).ends(1).says("error[E0202]").says(again).says(first).says("first here");
+    }
+}
+
+#[test]
+fn the_command_line_replaces_a_setting_of_the_file() {
+    let study = "study F of M { simulate { until = 3 [s]; output = 1 [s]; rtol = 1e-3 } }\n";
+    let room = Room::new(&[("m.twin", &format!("{LIMITED}{study}"))]);
+    room.run(&["sim", "m.twin", "--until", "2", "--output", "1", "--rtol", "1e-8"]).ends(0);
+}
+
+#[test]
+fn check_knows_the_methods_and_what_hold_needs() {
+    let check = |simulate: &str| {
+        let disturbed = LIMITED.replace("input u", "disturbance u");
+        let text = format!("{disturbed}study F of M {{\n  simulate {{ {simulate} }}\n}}\n");
+        Room::new(&[("m.twin", &text)]).run(&["check", "m.twin"])
+    };
+    check("step 1 [s] via foo").ends(1).says("error[E0602]").says("m.twin:10:29").says("tsit5, rodas5p, euler, rk4");
+    check("until = 3 [s]; hold u").ends(1).says("error[E0409]").says("m.twin:10:34").says("write `step 1 [min]`");
+    check("until = 3 [s]; step 1 [s] via rk4; hold u").ends(0);
+    check("untill = 3 [s]").ends(1).says("error[E0603]").says("did you mean `until`?");
+}
+
+#[test]
+fn a_missing_data_file_ends_check_with_2() {
+    let study = "study F of M {\n  data \"none.csv\" { time <- t [s]; y <- y [uM] }\n  estimate k\n}\n";
+    let room = Room::new(&[("m.twin", &format!("{LIMITED}{study}")), ("broken.twin", BROKEN), ("good.twin", MODEL)]);
+    room.run(&["check", "m.twin"]).ends(2).says("error[E0801]");
+    room.run(&["check", "m.twin", "broken.twin", "good.twin"]).ends(2);
+    room.run(&["check", "broken.twin", "m.twin"]).ends(2);
+}
+
+#[test]
+fn tolerances_of_the_command_line_are_positive() {
+    let room = Room::new(&[("m.twin", MODEL)]);
+    for flag in ["--rtol=0", "--rtol=-1e-3", "--atol=0"] {
+        room.run(&["sim", "m.twin", "--until", "1", flag]).ends(2).says("error[E0804]").says("must be positive");
+    }
+}
+
+#[test]
+fn a_range_is_looked_at_in_the_output_rows() {
+    let room = Room::new(&[("m.twin", &MODEL.replace("S [uM] = 1", "S [uM] = 1 in 0.5 .. 2"))]);
+    let ended = room.run(&["sim", "m.twin", "--until", "10", "--output", "4"]);
+    ended.ends(0).says("warning[W0108]: `S` has left its range by time 8");
+}
+
+/// Noisy values hardly tell `k`, and no value tells `k` from `a` in `k*a`.
+#[test]
+fn a_wide_interval_and_an_arbitrary_estimate_are_told_apart() {
+    let model = LIMITED.replace("sd = 0.1 [uM]", "sd = 50 [uM]").replace("- k*S", "- k*a*S");
+    let study = "study F of M {\n  data \"d.csv\" { time <- t [s]; y <- y [uM] }\n  estimate k\n}\n";
+    let both = study.replace("estimate k", "estimate k, a");
+    for (study, words) in [
+        (study, "warning[W0109]: these data say little about `k`: its interval is wider than its bounds"),
+        (&both, "warning[W0109]: `k` cannot be identified from these data"),
+    ] {
+        let text = model.replace("  state S", "  param a [1] = 1 in 0.1 .. 10\n  state S") + study;
+        let room = Room::new(&[("m.twin", &text), ("d.csv", "t,y\n1,0.9\n2,0.8\n3,0.73\n")]);
+        room.run(&["calibrate", "m.twin"]).says(words);
+    }
+}

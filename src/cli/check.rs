@@ -2,7 +2,7 @@
 
 use super::args::CheckArgs;
 use super::console::Console;
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, exit_of};
 use super::target::Target;
 use super::{files, fit_report, fix, render, simulation, watch};
 use crate::calibrate::bind;
@@ -63,9 +63,12 @@ pub fn once(args: &CheckArgs, console: &mut Console, read: &mut BTreeSet<PathBuf
                 console.data(lines.as_bytes())?;
             }
         }
-        if diagnostics.has_errors() {
-            exit = Exit::Findings;
-        } else if diagnostics.is_empty() {
+        // Of several files the one that needs most attention decides.
+        let ending = exit_of(&diagnostics);
+        if ending.code() > exit.code() {
+            exit = ending;
+        }
+        if diagnostics.is_empty() {
             console.detail(format!("{}: fine", target.path.display()));
         }
         console.report(diagnostics, &sources);

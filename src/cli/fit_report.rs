@@ -126,6 +126,7 @@ fn flag(found: &Found<'_>, i: usize) -> String {
         Some(Side::Low) => "at lower bound".into(),
         Some(Side::High) => "at upper bound".into(),
         None if found.confidence.intervals[i].is_identifiable => String::new(),
+        None if found.confidence.intervals[i].sd.is_some() => "hardly identifiable".into(),
         None => "not identifiable".into(),
     }
 }

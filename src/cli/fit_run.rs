@@ -159,9 +159,19 @@ pub fn run(
 fn vague(fit: &Fit<'_>, found: &Found<'_>) -> Diagnostics {
     let mut warnings = Diagnostics::default();
     let each = found.confidence.intervals.iter().zip(&found.best.at_bounds).zip(fit.param_spans);
-    for ((interval, at_bound), span) in each {
+    for (((interval, at_bound), span), parameter) in each.zip(fit.problem.parameters()) {
         if at_bound.is_none() && !interval.is_identifiable {
-            let title = format!("`{}` cannot be identified from these data", interval.name);
+            let name = &interval.name;
+            let (low, high) = parameter.bounds();
+            let title = match (interval.low, interval.high) {
+                (Some(from), Some(to)) if from < low && to > high => {
+                    format!("these data say little about `{name}`: its interval is wider than its bounds")
+                }
+                (Some(_), Some(_)) => {
+                    format!("these data say little about `{name}`: they hardly tell it from other parameters")
+                }
+                (None, _) | (_, None) => format!("`{name}` cannot be identified from these data"),
+            };
             warnings.push(
                 Diagnostic::new(Code("W0109"), *span, title)
                     .help("measure more, fix it, or give it a prior; the report names the combination"),

@@ -27,6 +27,11 @@ use std::sync::Arc;
 /// # Errors
 /// What is wrong with the file, the settings or the places to write to.
 pub fn run(args: &SimArgs, console: &mut Console, sources: &mut SourceMap) -> Result<Exit, Failure> {
+    for (flag, value) in [("--rtol", args.rtol), ("--atol", args.atol)] {
+        if let Some(value) = value.filter(|value| !(*value > 0.0 && value.is_finite())) {
+            return Err(Failure::new("E0804", format!("`{flag}` is {value}, but it must be positive")));
+        }
+    }
     super::interrupt::catch();
     let target = Target::parse(&args.file);
     let mut warnings = Diagnostics::default();

@@ -232,12 +232,12 @@ pub fn problem(status: Status, model: &FlatModel, run: &Run) -> Option<Diagnosti
         }
         Status::EventStorm { t, event: k } => {
             let event = event(k)?;
-            Diagnostic::new(
-                Code("E0704"),
-                event.span,
-                format!("`{}` repeats without time going on at time {}", event.description, when(model, t)),
-            )
-            .help("let the event move the state away from its condition")
+            // What twinc itself describes has its own backticks.
+            let what = &event.description;
+            let what = if what.contains('`') { what.clone() } else { format!("`{what}`") };
+            let title = format!("{what} repeats without time going on at time {}", when(model, t));
+            Diagnostic::new(Code("E0704"), event.span, title)
+                .help("let the event move the state away from its condition")
         }
         Status::EventConflict { t, state: k } => {
             let quantity = state(k)?;
@@ -259,7 +259,7 @@ pub fn problem(status: Status, model: &FlatModel, run: &Run) -> Option<Diagnosti
     })
 }
 
-/// The first time that each state is outside its range, and each safe set is left.
+/// The first output row in which each state is outside its range, and each safe set is left.
 fn warn(model: &FlatModel, run: &Run, rows: &Rows, warnings: &mut Diagnostics) {
     let Some(times) = rows.columns.first() else { return };
     let mut push = |diagnostic: Diagnostic| {
@@ -277,7 +277,7 @@ fn warn(model: &FlatModel, run: &Run, rows: &Rows, warnings: &mut Diagnostics) {
         let outside = values.iter().position(|v| *v < quantity.low - slack || *v > quantity.high + slack);
         if let Some(row) = outside {
             let title = format!(
-                "`{}` leaves its range at time {}: it is {}",
+                "`{}` has left its range by time {}: it is {}",
                 quantity.name,
                 when(model, times[row]),
                 number(values[row])
@@ -293,8 +293,8 @@ fn warn(model: &FlatModel, run: &Run, rows: &Rows, warnings: &mut Diagnostics) {
     let margins = &rows.columns[rows.columns.len() - n_safe..];
     for (safe, values) in model.safe.iter().zip(margins) {
         if let Some(row) = values.iter().position(|v| *v < 0.0) {
-            let title = format!("safe set `{}` is left at time {}", safe.quantity.name, when(model, times[row]));
-            push(Diagnostic::new(Code("W0108"), safe.quantity.span, title).at("does not hold from there"));
+            let title = format!("safe set `{}` is left by time {}", safe.quantity.name, when(model, times[row]));
+            push(Diagnostic::new(Code("W0108"), safe.quantity.span, title).at("does not hold there"));
         }
     }
 }

@@ -77,7 +77,25 @@ const MOST_RUNS: usize = 1_000_000;
 
 /// Checks the settings of a `simulate` block.
 pub fn check(simulate: &Simulate, diagnostics: &mut Diagnostics) {
-    simulate.settings.check("simulate", SETTINGS, diagnostics);
+    simulate.settings.check_beside("simulate", SETTINGS, &["until", "output"], diagnostics);
+    if let Some((via, span)) = &simulate.via
+        && Method::from_name(via).is_none()
+    {
+        diagnostics.push(
+            Diagnostic::new(Code("E0602"), *span, format!("there is no method `{via}`"))
+                .at("not known")
+                .help(format!("methods are {}", method_names())),
+        );
+    }
+    if let Some((_, span)) = simulate.hold.first()
+        && !simulate.given.iter().any(|(key, _)| *key == "step")
+    {
+        diagnostics.push(
+            Diagnostic::new(Code("E0409"), *span, "`hold` needs a step to hold over")
+                .at("held for how long?")
+                .help("write `step 1 [min]` beside it"),
+        );
+    }
     if let (Some((via, span)), Some(setting)) = (&simulate.via, simulate.settings.get("method"))
         && setting.key_span.source == span.source
     {
@@ -229,9 +247,13 @@ fn runs(study: &Study, flat: &FlatModel, base: Run, seed: u64) -> Result<Vec<Run
 
 fn method(name: &str) -> Result<Method, Failure> {
     Method::from_name(name).ok_or_else(|| {
-        let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
-        Failure::new("E0804", format!("there is no method `{name}`")).help(format!("methods are {}", names.join(", ")))
+        Failure::new("E0804", format!("there is no method `{name}`")).help(format!("methods are {}", method_names()))
     })
+}
+
+fn method_names() -> String {
+    let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+    names.join(", ")
 }
 
 /// Multiples of `output` up to the end, which is always among them.
@@ -280,11 +302,7 @@ fn hold(
         }
     }
     let Some(step) = simulate.step else {
-        return if held.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::new("E0409", "`hold` needs a step to hold over").help("write `step 1 [min]` beside it"))
-        };
+        return Ok(());
     };
     let n = (until / step).ceil();
     if n > crate::limits::MAX_OUTPUT_ROWS as f64 {

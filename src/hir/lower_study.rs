@@ -16,7 +16,7 @@ use super::lower::{Lower, subject_name};
 use super::lower_expr::text;
 use super::model::{EventDef, SymbolId, SymbolKind};
 use super::models::Models;
-use super::settings::{Setting, SettingValue, Settings};
+use super::settings::{Setting, SettingValue, Settings, given_twice};
 use super::study::{Estimate, Experiment, Prior, Simulate, Start, Study, Sweep};
 use super::unknown;
 
@@ -149,11 +149,13 @@ impl Lower<'_> {
             "fit" => {
                 self.no_clauses(directive);
                 let settings = self.method_settings(directive);
+                self.one_method(&study.fit, &settings);
                 study.fit.extend(settings);
             }
             "report" => {
                 self.no_clauses(directive);
                 let settings = self.method_settings(directive);
+                self.one_method(&study.report, &settings);
                 study.report.extend(settings);
             }
             "simulate" => {
@@ -284,14 +286,21 @@ impl Lower<'_> {
 
     /// E0608 for a constant start value outside of the declared range.
     fn in_range(&mut self, symbol: SymbolId, value: ExprId) {
+        if let Some(start) = constant(&self.model, value) {
+            self.is_inside(symbol, "starts at", start, self.model.expr(value).span);
+        }
+    }
+
+    /// E0608 where a value lies outside of the declared range: the symbol `does` it, as in `starts at`.
+    fn is_inside(&mut self, symbol: SymbolId, does: &str, value: f64, span: Span) {
         let found = self.model.symbol(symbol);
         let of = |e: Option<ExprId>| e.and_then(|e| constant(&self.model, e));
-        let (Some(start), low, high) = (of(Some(value)), of(found.low), of(found.high)) else { return };
-        if low.is_some_and(|low| start < low) || high.is_some_and(|high| start > high) {
+        let (low, high) = (of(found.low), of(found.high));
+        if low.is_some_and(|low| value < low) || high.is_some_and(|high| value > high) {
             let shown = |e: Option<f64>| e.map(|e| e.to_string()).unwrap_or_default();
             let title =
-                format!("`{}` starts at {start}, outside of its range {} .. {}", found.name, shown(low), shown(high));
-            let d = Diagnostic::new(Code("E0608"), self.model.expr(value).span, title).at("given here");
+                format!("`{}` {does} {value}, outside of its range {} .. {}", found.name, shown(low), shown(high));
+            let d = Diagnostic::new(Code("E0608"), span, title).at("given here");
             let d = d.label(found.span, "declared with its range").help("give a value inside, or widen the range");
             self.report(d);
         }
@@ -458,6 +467,24 @@ impl Lower<'_> {
         settings
     }
 
+    /// E0202 for a block that names another method than a block before it of the same text.
+    fn one_method(&mut self, before: &Settings, later: &Settings) {
+        if let (Some((_, first)), Some((_, again))) = (&before.method, &later.method)
+            && first.source == again.source
+        {
+            let d = Diagnostic::new(Code("E0202"), *again, "the method is given twice").at("again here");
+            self.report(d.label(*first, "first here").help("keep one of the two"));
+        }
+    }
+
+    /// Notes where a time of `simulate` is given; E0202 where the same text has given it before.
+    fn give(&mut self, simulate: &mut Simulate, key: &'static str, span: Span) {
+        if let Some((_, first)) = simulate.given.iter().find(|(k, s)| *k == key && s.source == span.source) {
+            self.report(given_twice(key, span, *first));
+        }
+        simulate.given.push((key, span));
+    }
+
     fn setting(&mut self, setting: &ast::Setting) -> Option<Setting> {
         let value_span = setting.value.span();
         Clauses::sort(&setting.clauses, "a setting", Allowed::default(), self.diagnostics);
@@ -529,8 +556,14 @@ impl Lower<'_> {
                             Diagnostic::new(Code("E0602"), at, format!("`{key}` expects a time")).at("not a number");
                         self.report(d.help(format!("write a number with its unit, as in `{key} = 10 [s]`")));
                     }
-                    ("until", Value::Expr(e)) => simulate.until = self.constant_time(e),
-                    ("output", Value::Expr(e)) => simulate.output = self.constant_time(e),
+                    ("until", Value::Expr(e)) => {
+                        self.give(simulate, "until", setting.name.span);
+                        simulate.until = self.constant_time(e);
+                    }
+                    ("output", Value::Expr(e)) => {
+                        self.give(simulate, "output", setting.name.span);
+                        simulate.output = self.constant_time(e);
+                    }
                     _ => simulate.settings.list.extend(self.setting(setting)),
                 },
                 StatementKind::Bind(bind) => simulate.forcing.extend(self.forcing_file(bind, statement.span)),
@@ -576,6 +609,7 @@ impl Lower<'_> {
         let clauses = Clauses::sort(&directive.clauses, "`step`", allowed, self.diagnostics);
         match directive.subjects.as_slice() {
             [step] => {
+                self.give(simulate, "step", directive.word.span);
                 simulate.step = self.constant_time(step);
                 if simulate.step.is_some_and(|h| h.is_nan() || h <= 0.0) {
                     self.report(Diagnostic::new(Code("E0602"), step.span, "a step must be positive").at("how long?"));
@@ -644,7 +678,11 @@ impl Lower<'_> {
             let mut values = Vec::with_capacity(choices.len());
             for choice in choices {
                 match choice {
-                    Value::Expr(e) => values.push(self.constant_in(symbol, e)?),
+                    Value::Expr(e) => {
+                        let value = self.constant_in(symbol, e)?;
+                        self.is_inside(symbol, "is swept at", value, e.span);
+                        values.push(value);
+                    }
                     Value::List(_, at) => {
                         self.report(
                             Diagnostic::new(Code("E0205"), *at, "a sweep takes a list of numbers")
@@ -664,7 +702,10 @@ impl Lower<'_> {
             );
             return None;
         };
+        let (first, last) = (low, high);
         let (low, high) = (self.constant_in(symbol, low)?, self.constant_in(symbol, high)?);
+        self.is_inside(symbol, "is swept from", low, first.span);
+        self.is_inside(symbol, "is swept to", high, last.span);
         let n = settings.number("points").unwrap_or(11.0) as usize;
         let is_log = clauses.has(Flag::Log);
         if is_log && !(low > 0.0 && high > 0.0) {

@@ -108,9 +108,25 @@ impl Settings {
         }
     }
 
-    /// Reports keys that `table` does not have (E0603) and values that do not fit (E0602).
+    /// Reports keys that `table` does not have (E0603), values that do not fit (E0602), and keys given twice in one text
+    /// (E0202); what another text says, such as a command line, replaces the file's.
     pub fn check(&self, what: &str, table: &[SettingSpec], diagnostics: &mut Diagnostics) {
-        for setting in &self.list {
+        self.check_beside(what, table, &[], diagnostics);
+    }
+
+    /// [`Settings::check`] of a block that has further keys, which are read elsewhere: they are offered as repairs.
+    pub fn check_beside(
+        &self,
+        what: &str,
+        table: &[SettingSpec],
+        beside: &[&'static str],
+        diagnostics: &mut Diagnostics,
+    ) {
+        for (k, setting) in self.list.iter().enumerate() {
+            let is_same = |s: &&Setting| s.key == setting.key && s.key_span.source == setting.key_span.source;
+            if let Some(first) = self.list[..k].iter().find(is_same) {
+                diagnostics.push(given_twice(&setting.key, setting.key_span, first.key_span));
+            }
             let Some(spec) = table.iter().find(|s| s.name == setting.key) else {
                 let mut d = Diagnostic::new(
                     Code("E0603"),
@@ -118,13 +134,13 @@ impl Settings {
                     format!("`{what}` has no setting `{}`", setting.key),
                 )
                 .at("not known");
-                d = match closest(&setting.key, table.iter().map(|s| s.name)) {
+                d = match closest(&setting.key, table.iter().map(|s| s.name).chain(beside.iter().copied())) {
                     Some(near) => {
                         d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), setting.key_span, near)
                     }
                     None => d.help(format!(
                         "its settings are {}",
-                        table.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")
+                        beside.iter().copied().chain(table.iter().map(|s| s.name)).collect::<Vec<_>>().join(", ")
                     )),
                 };
                 diagnostics.push(d);
@@ -145,6 +161,14 @@ impl Settings {
             }
         }
     }
+}
+
+/// E0202 for a key that one text gives twice.
+pub(super) fn given_twice(key: &str, again: Span, first: Span) -> Diagnostic {
+    Diagnostic::new(Code("E0202"), again, format!("`{key}` is given twice"))
+        .at("again here")
+        .label(first, "first here")
+        .help("keep one of the two")
 }
 
 fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {

@@ -122,6 +122,8 @@ pub struct Simulate {
     pub forcing: Vec<DataSet>,
     /// The other settings.
     pub settings: Settings,
+    /// Where `until`, `output` and `step` are given.
+    pub given: Vec<(&'static str, Span)>,
 }
 
 /// `sweep k in a .. b { points = 11 }`

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::calibrate::experiment::{Measurement, Target};
 use crate::calibrate::table::{ColumnIdx, Table};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::flat::FlatModel;
+use crate::flat::{FlatModel, Quantity};
 use crate::hir::Study;
 use crate::hir::model::SymbolKind;
 use crate::hir::study::{BindTarget, Binding, DataSet, Experiment};
@@ -71,6 +71,27 @@ struct Bound<'a> {
     binding: &'a Binding,
     column: ColumnIdx,
     role: Role,
+    /// What its values must lie in the `in` of; measurements are what they are.
+    limited: Option<&'a Quantity>,
+}
+
+impl Bound<'_> {
+    /// E0608 at the cell for a value outside of the declared range; the conversion of its unit may round.
+    fn is_inside(&self, value: f64, cell: Span, diagnostics: &mut Diagnostics) -> bool {
+        let Some(Quantity { name, low, high, span, .. }) = self.limited else { return true };
+        let slack = |bound: f64| if bound.is_finite() { 1e-12 * bound.abs() } else { 0.0 };
+        if value >= low - slack(*low) && value <= high + slack(*high) {
+            return true;
+        }
+        let title = format!("a value of `{name}` is {value}, outside of its range {low} .. {high}");
+        diagnostics.push(
+            Diagnostic::new(Code("E0608"), cell, title)
+                .at("this value, in the unit of the model")
+                .label(*span, "declared with its range")
+                .help("correct the value or its unit, or widen the range"),
+        );
+        false
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -240,7 +261,7 @@ fn load(
 fn columns<'a>(
     study: &Study,
     data: &'a DataSet,
-    model: &FlatModel,
+    model: &'a FlatModel,
     table: &Table,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Bound<'a>>> {
@@ -253,7 +274,7 @@ fn columns<'a>(
             continue;
         };
         match role(study, binding, model) {
-            Ok(role) => bound.push(Bound { binding, column, role }),
+            Ok(role) => bound.push(Bound { binding, column, role, limited: limited(role, model) }),
             Err(diagnostic) => {
                 diagnostics.push(*diagnostic);
                 is_whole = false;
@@ -306,6 +327,16 @@ fn role(study: &Study, binding: &Binding, model: &FlatModel) -> Result<Role, Box
         ));
     }
     Ok(found)
+}
+
+fn limited(role: Role, model: &FlatModel) -> Option<&Quantity> {
+    match role {
+        Role::Time | Role::Observable(_) => None,
+        Role::Start(k) => model.states.get(k).map(|state| &state.quantity),
+        Role::Param(k) => model.params.get(k).map(|param| &param.quantity),
+        Role::Input(k) => model.inputs.get(k).map(|input| &input.quantity),
+        Role::Disturbance(k) => model.disturbances.get(k).map(|input| &input.quantity),
+    }
 }
 
 /// Rows by the text of the grouping column, groups in order of their first row.
@@ -449,7 +480,7 @@ fn constant(
             }
         }
     }
-    found.map(|(value, _)| value)
+    found.filter(|&(value, cell)| bound.is_inside(value, cell, diagnostics)).map(|(value, _)| value)
 }
 
 /// The rows of a forcing, ascending in time.
@@ -465,6 +496,10 @@ fn signal(
         if let (Some(value), Some(time)) = (number(table, row, bound, diagnostics), *when) {
             points.push((time, value, table.cell_span(row, bound.column)));
         }
+    }
+    // The first one tells enough of a column in a wrong unit.
+    if !points.iter().all(|&(_, value, cell)| bound.is_inside(value, cell, diagnostics)) {
+        return None;
     }
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     for pair in points.windows(2) {
