@@ -46,6 +46,13 @@ pub const SETTINGS: &[SettingSpec] = &[
         doc: "most steps of one run",
     },
     SettingSpec {
+        name: "max_step",
+        kind: SettingKind::Number(f64::MIN_POSITIVE, f64::INFINITY),
+        unit: "of time",
+        default: "none",
+        doc: "longest step",
+    },
+    SettingSpec {
         name: "draws",
         kind: SettingKind::Integer(1, 1_000_000),
         unit: "",
@@ -206,8 +213,9 @@ fn options(simulate: &Simulate, flat: &FlatModel, params: &[f64]) -> Result<Opti
     }
     let defaults = Options::default();
     let max_steps = settings.number("max_steps").map_or(defaults.max_steps, |value| value as u64);
+    let max_step = settings.number("max_step").unwrap_or(defaults.max_step);
     let interrupt = Some(super::interrupt::flag());
-    Ok(Options { method, rtol, atol, fixed_step, max_steps, interrupt, ..defaults })
+    Ok(Options { method, rtol, atol, fixed_step, max_steps, max_step, interrupt, ..defaults })
 }
 
 /// The grid of all sweeps, each point with its draws.

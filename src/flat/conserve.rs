@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::simplify::{Proof, prove_zero};
-use crate::expr::{Dag, Leaf, NodeId, diff};
+use crate::expr::{Dag, Leaf, Node, NodeId, diff};
 use crate::syntax::ast::AssignOp;
 
 use super::{Conserved, FlatEvent, FlatModel};
@@ -72,29 +72,49 @@ fn flow(model: &mut FlatModel, law: &Conserved, rates: &[(NodeId, usize)], diagn
     }
 }
 
-/// The law across an event.
+/// The law across an event: its value after is its value before.
 fn jump(model: &mut FlatModel, law: &Conserved, event: &FlatEvent, diagnostics: &mut Diagnostics) {
+    let gradient = diff::gradients(&mut model.dag, &[law.node], diff::Wrt::States).remove(0);
+    // The step of each state and its value after.
     let mut steps: HashMap<u32, NodeId> = HashMap::new();
+    let mut after: HashMap<u32, NodeId> = HashMap::new();
     for jump in &event.jumps {
         let x = model.dag.leaf(Leaf::State(jump.state));
-        let step = match jump.op {
-            AssignOp::Set => model.dag.sub(jump.value, x),
-            AssignOp::Add => jump.value,
-            AssignOp::Subtract => model.dag.neg(jump.value),
+        let (step, value) = match jump.op {
+            AssignOp::Set => (model.dag.sub(jump.value, x), jump.value),
+            AssignOp::Add => (jump.value, model.dag.add(x, jump.value)),
+            AssignOp::Subtract => (model.dag.neg(jump.value), model.dag.sub(x, jump.value)),
             AssignOp::Multiply => {
-                let new = model.dag.mul(x, jump.value);
-                model.dag.sub(new, x)
+                let value = model.dag.mul(x, jump.value);
+                (model.dag.sub(value, x), value)
             }
         };
         steps.insert(jump.state, step);
+        after.insert(jump.state, value);
     }
-    let gradient = diff::gradients(&mut model.dag, &[law.node], diff::Wrt::States).remove(0);
     let touched: Vec<(u32, NodeId)> = gradient.into_iter().filter(|(k, _)| steps.contains_key(k)).collect();
     if touched.is_empty() {
         return;
     }
-    if touched.iter().any(|(_, g)| model.dag.as_const(*g).is_none()) {
-        diagnostics.push(
+    // A law linear in what jumps changes by gradient times step, which has no large terms that cancel.
+    let linear: Option<Vec<(f64, NodeId)>> =
+        touched.iter().map(|(k, g)| Some((model.dag.as_const(*g)?, *steps.get(k)?))).collect();
+    let change = match linear {
+        Some(terms) => model.dag.sum(&terms),
+        None => {
+            let value = with_states(&mut model.dag, law.node, &after);
+            model.dag.sub(value, law.node)
+        }
+    };
+    match prove_zero(&model.dag, change, &[]) {
+        Proof::Zero => {}
+        Proof::NonZero { .. } => diagnostics.push(
+            Diagnostic::new(Code("E0502"), law.span, format!("`{}` is not conserved", law.text))
+                .at("declared here")
+                .label(event.span, "this event changes it")
+                .help("remove the law, or let the event move amounts instead of adding them"),
+        ),
+        Proof::Unknown => diagnostics.push(
             Diagnostic::new(
                 Code("E0503"),
                 law.span,
@@ -102,19 +122,29 @@ fn jump(model: &mut FlatModel, law: &Conserved, event: &FlatEvent, diagnostics: 
             )
             .at("declared here")
             .label(event.span, "this event changes what it is made of"),
-        );
-        return;
-    }
-    let terms: Vec<(f64, NodeId)> =
-        touched.iter().filter_map(|(k, g)| Some((model.dag.as_const(*g)?, *steps.get(k)?))).collect();
-    let change = model.dag.sum(&terms);
-    match prove_zero(&model.dag, change, &[]) {
-        Proof::Zero => {}
-        Proof::NonZero { .. } | Proof::Unknown => diagnostics.push(
-            Diagnostic::new(Code("E0502"), law.span, format!("`{}` is not conserved", law.text))
-                .at("declared here")
-                .label(event.span, "this event changes it")
-                .help("remove the law, or let the event move amounts instead of adding them"),
         ),
     }
+}
+
+/// `root` with the states in `values` replaced; operands stand before what is made of them, so nothing recurses.
+fn with_states(dag: &mut Dag, root: NodeId, values: &HashMap<u32, NodeId>) -> NodeId {
+    let mut made: HashMap<NodeId, NodeId> = HashMap::new();
+    for id in dag.reachable(&[root]) {
+        let of = |e: NodeId| made.get(&e).copied().unwrap_or(e);
+        let node = match dag.node(id) {
+            Node::Leaf(Leaf::State(k)) => values.get(&k).copied().unwrap_or(id),
+            Node::Const(_) | Node::Leaf(_) => id,
+            Node::Unary(op, a) => dag.unary(op, of(a)),
+            Node::Binary(op, a, b) => dag.binary(op, of(a), of(b)),
+            Node::PowI(a, n) => dag.powi(of(a), n),
+            Node::Sum(sum) => {
+                let terms: Vec<(f64, NodeId)> = dag.terms(sum).iter().map(|t| (t.coefficient, of(t.node))).collect();
+                dag.sum(&terms)
+            }
+            Node::Compare(op, a, b) => dag.compare(op, of(a), of(b)),
+            Node::Select { condition, then, otherwise } => dag.select(of(condition), of(then), of(otherwise)),
+        };
+        made.insert(id, node);
+    }
+    made.get(&root).copied().unwrap_or(root)
 }

@@ -567,8 +567,8 @@ mod assertions {
         assert_eq!(law("A + B", ""), ["E0502"]);
         assert_eq!(law("V1*A + V2*B + time*1 [mol/s]", ""), ["E0502"]);
         assert_eq!(law("V1*A + V2*B", "at 1 [s] { k *= 2 }"), Vec::<&str>::new());
-        // With volumes that are parameters an event's effect is not shown.
-        assert_eq!(law("V1*A + V2*B", "at 1 [s] { A += 1 [mM] }"), ["E0503"]);
+        assert_eq!(law("V1*A + V2*B", "at 1 [s] { A += 1 [mM] }"), ["E0502"]);
+        assert_eq!(law("V1*A + V2*B", "at 1 [s] { A -= 1 [mM]; B += 1 [mM]*V1/V2 }"), Vec::<&str>::new());
         let moved = |b: &str| {
             read(&format!(
                 "model M {{ time [s]; species {{ A [mM] = 1; B [mM] = 0 }}\n param k [1/s] = 1\n A -> B @ k\n conserved A + B\n \
@@ -578,6 +578,22 @@ mod assertions {
         };
         assert_eq!(moved("1000 [uM]"), Vec::<&str>::new());
         assert_eq!(moved("1 [uM]"), ["E0502"]);
+    }
+
+    #[test]
+    fn a_volume_event_keeps_amounts_and_changes_concentrations() {
+        let over = |law: &str, event: &str| {
+            read(&format!(
+                "model M {{ time [min]; compartment v [L] = 1 {{ A [uM] = 1; B [uM] = 0 }}\n param k [1/min] = 1\n A -> B @ k\n \
+                 at 2 [min] {{ {event} }}\n conserved {law} }}"
+            ))
+            .codes()
+        };
+        for event in ["v := 4 [L]", "v *= 2", "v += 1 [L]"] {
+            assert_eq!(over("v*(A + B)", event), Vec::<&str>::new(), "{event}");
+            assert_eq!(over("A + B", event), ["E0502"], "{event}");
+            assert_eq!(over("v*(A + B)", &format!("{event}; A := A")), ["E0502"], "{event}");
+        }
     }
 }
 
