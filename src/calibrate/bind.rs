@@ -88,15 +88,19 @@ impl BoundExperiment {
     }
 }
 
-/// `rtol` times the size of each state: its start value, or where that is zero the largest start value of its unit,
-/// at most 1. A state of another size needs `atol`.
+/// Size of a state where no start value tells: small, because a tolerance above the solution gives wrong numbers, and one
+/// below it costs little.
+const UNKNOWN_SIZE: f64 = 1e-6;
+
+/// `rtol` times the size of each state: its start value, or where that is zero the largest start value of its unit, at
+/// most 1, or [`UNKNOWN_SIZE`] where there is none. A state of another size needs `atol`.
 pub fn absolute_tolerances(model: &FlatModel, params: &[f64], rtol: f64) -> Vec<f64> {
     let starts: Vec<f64> = start_values(model, params).iter().map(|x| x.abs()).collect();
     let fallback = |unit: &str| {
         let of_unit =
             model.states.iter().zip(&starts).filter(|(state, _)| state.quantity.unit == unit).map(|(_, x)| *x);
         let largest = of_unit.filter(|x| x.is_finite()).fold(0.0, f64::max);
-        if largest > 0.0 { largest.min(1.0) } else { 1.0 }
+        if largest > 0.0 { largest.min(1.0) } else { UNKNOWN_SIZE }
     };
     let sizes = model.states.iter().zip(&starts);
     sizes.map(|(state, &x)| rtol * if x > 0.0 && x.is_finite() { x } else { fallback(&state.quantity.unit) }).collect()

@@ -11,6 +11,9 @@ use super::sensitivity::Jump;
 use crate::system::System;
 use std::sync::atomic::Ordering;
 
+/// With root functions a step is at most this part of the whole time, so that each is looked at some hundred times.
+const STEPS_WITH_ROOTS: f64 = 100.0;
+
 /// Integrates one system, with all buffers; reusable over many solves, which do not influence each other.
 pub struct Integrator<'s> {
     pub(super) field: Field<'s>,
@@ -311,7 +314,9 @@ impl<'s> Integrator<'s> {
                 first_step(&mut self.field, &self.norm, self.t, x, longest, [a, b, c])
             }
         };
-        wanted.min(self.options.max_step)
+        // Linear dynamics let a step grow without bound, and root functions are looked at a few times a step only.
+        let watched = if self.roots.is_empty() { f64::INFINITY } else { (problem.t1 - problem.t0) / STEPS_WITH_ROOTS };
+        wanted.min(self.options.max_step).min(watched)
     }
 
     /// Where a step of about the wanted length ends: at `stop` if that is near, and never just before it.
