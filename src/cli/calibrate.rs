@@ -7,6 +7,7 @@ use super::failure::{Exit, Failure};
 use super::fit_report;
 use super::fit_run::{self, Fit};
 use super::prepare::{self, Extras};
+use super::render::counted;
 use super::run_folder::{Manifest, Recipe, RunFolder};
 use super::target::{Assignment, Target};
 use super::{files, interrupt};
@@ -104,12 +105,12 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
     folder.time("check", checked)?;
     folder.time("compile", compiled)?;
     console.say(format!(
-        "{}: {} parameters, {} measurements, {} starts on {} threads",
+        "{}: {}, {}, {} on {}",
         study.name,
-        problem.parameters().len(),
-        problem.n_measurements(),
-        settings.starts,
-        n_threads
+        counted(problem.parameters().len(), "parameter"),
+        counted(problem.n_measurements(), "measurement"),
+        counted(settings.starts, "start"),
+        counted(n_threads, "thread")
     ));
     if earlier.is_some() {
         console.say(format!("{} of {} starts were finished before", finished.len(), settings.starts));
