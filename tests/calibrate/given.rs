@@ -63,3 +63,22 @@ fn a_start_that_others_follow_is_not_given_from_outside() {
         assert!(found.iter().any(|d| d.code.0 == "E0606" && d.title.contains("written through")), "{found:?}");
     }
 }
+
+#[test]
+fn two_tables_of_one_experiment_agree_on_its_constants() {
+    let model = MODEL;
+    let row = "{ time <- t [s]; y <- y [1]; k <- k [1/s] }";
+    let text =
+        format!("{model}study S of M {{\ndata \"a.csv\" {row}\ndata \"b.csv\" {row}\nestimate y.sd in 0.01 .. 1\n}}\n");
+    for (other, is_good) in [(TABLE, true), ("t,y,k\n0,1,3\n", false)] {
+        let loader = Texts(&[("a.csv", TABLE), ("b.csv", other)]);
+        let (mut sources, mut found) = (SourceMap::default(), Diagnostics::default());
+        let root = sources.add(SourceFile::new("m", text.clone()));
+        let module = hir::load(&mut sources, root, None, &loader, false, &mut found);
+        assert_eq!(
+            bind::bind(&module.studies[0], "m", &loader, &mut sources, &mut found).is_some(),
+            is_good,
+            "{found:?}"
+        );
+    }
+}

@@ -221,7 +221,7 @@ fn read_set(
         );
         return None;
     }
-    for (name, rows) in partition(&table, by) {
+    for (name, rows) in partition(&table, by, diagnostics) {
         let name = match (experiment.is_empty(), name.is_empty()) {
             (true, _) => name,
             (false, true) => experiment.to_string(),
@@ -340,12 +340,18 @@ fn limited(role: Role, model: &FlatModel) -> Option<&Quantity> {
 }
 
 /// Rows by the text of the grouping column, groups in order of their first row.
-fn partition(table: &Table, by: Option<ColumnIdx>) -> Vec<(String, Vec<usize>)> {
+fn partition(table: &Table, by: Option<ColumnIdx>, diagnostics: &mut Diagnostics) -> Vec<(String, Vec<usize>)> {
     let Some(by) = by else { return vec![(String::new(), (0..table.n_rows()).collect())] };
     let mut places = std::collections::HashMap::new();
     let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
     for row in 0..table.n_rows() {
-        let name = table.text(row, by).unwrap_or_default().into_owned();
+        let Some(name) = table.text(row, by).map(|name| name.into_owned()) else {
+            diagnostics.push(
+                Diagnostic::new(Code("E0606"), table.row_span(row), "a row does not say which experiment it is of")
+                    .help("fill in the column that `by` names, or remove the row"),
+            );
+            continue;
+        };
         let place = *places.entry(name.clone()).or_insert_with(|| {
             groups.push((name, Vec::new()));
             groups.len() - 1
@@ -353,6 +359,23 @@ fn partition(table: &Table, by: Option<ColumnIdx>) -> Vec<(String, Vec<usize>)> 
         groups[place].1.push(row);
     }
     groups
+}
+
+/// Keeps a constant of an experiment; another table of it must not say otherwise (E0606).
+fn agree(known: &mut Vec<(usize, f64)>, place: usize, value: f64, b: &Bound<'_>, diagnostics: &mut Diagnostics) {
+    match known.iter().find(|(p, _)| *p == place) {
+        Some((_, first)) if *first != value => diagnostics.push(
+            Diagnostic::new(
+                Code("E0606"),
+                b.binding.span,
+                format!("`{}` is {value} here, and {first} in another table of the same experiment", b.binding.name),
+            )
+            .at("one value for each experiment")
+            .help("give the tables their own `experiment`, or group their rows with `by`"),
+        ),
+        Some(_) => {}
+        None => known.push((place, value)),
+    }
 }
 
 fn read_rows(table: &Table, rows: &[usize], bound: &[Bound<'_>], group: &mut Group, diagnostics: &mut Diagnostics) {
@@ -385,14 +408,12 @@ fn read_rows(table: &Table, rows: &[usize], bound: &[Bound<'_>], group: &mut Gro
             }
             Role::Start(state) => {
                 if let Some(value) = constant(table, rows, b, group, diagnostics) {
-                    group.start.retain(|(s, _)| *s != state);
-                    group.start.push((state, value));
+                    agree(&mut group.start, state, value, b, diagnostics);
                 }
             }
             Role::Param(param) => {
                 if let Some(value) = constant(table, rows, b, group, diagnostics) {
-                    group.params.retain(|(p, _)| *p != param);
-                    group.params.push((param, value));
+                    agree(&mut group.params, param, value, b, diagnostics);
                 }
             }
             Role::Input(input) => {
