@@ -7,15 +7,16 @@ use crate::expr::simplify::{Proof, prove_zero};
 use crate::expr::{Dag, Leaf, Node, NodeId, diff};
 use crate::syntax::ast::AssignOp;
 
+use super::lower::Flow;
 use super::{Conserved, FlatEvent, FlatModel};
 
 /// Checks every declared law of `model`; what does not hold is E0502, what cannot be shown E0503.
 ///
-/// `rates` are the nodes by which reactions enter the derivatives, with the number of the reaction.
-pub(super) fn prove(model: &mut FlatModel, rates: &[(NodeId, usize)], diagnostics: &mut Diagnostics) {
+/// `flows` are what the reactions add to the derivatives.
+pub(super) fn prove(model: &mut FlatModel, flows: &[Flow], diagnostics: &mut Diagnostics) {
     let laws = model.conserved.clone();
     for law in &laws {
-        flow(model, law, rates, diagnostics);
+        flow(model, law, flows, diagnostics);
         for k in 0..model.events.len() {
             let event = model.events[k].clone();
             if !event.jumps.is_empty() {
@@ -26,7 +27,7 @@ pub(super) fn prove(model: &mut FlatModel, rates: &[(NodeId, usize)], diagnostic
 }
 
 /// The law along the solution: Σ ∂e/∂x · f + ∂e/∂t = 0.
-fn flow(model: &mut FlatModel, law: &Conserved, rates: &[(NodeId, usize)], diagnostics: &mut Diagnostics) {
+fn flow(model: &mut FlatModel, law: &Conserved, flows: &[Flow], diagnostics: &mut Diagnostics) {
     let rhs: Vec<NodeId> = model.states.iter().map(|s| s.rhs).collect();
     let derivative = diff::directional(&mut model.dag, &[law.node], |leaf| match leaf {
         Leaf::State(k) => Some(rhs[k as usize]),
@@ -34,34 +35,15 @@ fn flow(model: &mut FlatModel, law: &Conserved, rates: &[(NodeId, usize)], diagn
         Leaf::Param(_) | Leaf::Input(_) | Leaf::Disturbance(_) | Leaf::Direction(_) | Leaf::DirectionTime => None,
     })[0];
     // A rate that is a number times a node may enter as that node.
-    let mut known: HashMap<NodeId, (usize, f64)> = HashMap::new();
-    for (node, k) in rates {
-        known.entry(*node).or_insert((*k, 1.0));
-        if let Some((factor, inner)) = model.dag.as_scaled(*node) {
-            known.entry(inner).or_insert((*k, factor));
-        }
-    }
-    let mut opaque: Vec<NodeId> = known.keys().copied().collect();
+    let inner = flows.iter().filter_map(|f| model.dag.as_scaled(f.rate)).map(|(_, inner)| inner);
+    let mut opaque: Vec<NodeId> = flows.iter().map(|f| f.rate).chain(inner).collect();
     opaque.sort_unstable();
+    opaque.dedup();
     match prove_zero(&model.dag, derivative, &opaque) {
         Proof::Zero => {}
-        Proof::NonZero { residual } => {
-            let mut d = Diagnostic::new(Code("E0502"), law.span, format!("`{}` is not conserved", law.text)).at("declared here");
-            for term in &residual {
-                let found = term.factors.iter().find_map(|(node, _)| known.get(node));
-                let Some((reaction, scale)) = found.and_then(|(k, scale)| Some((model.reactions.get(*k)?, *scale))) else {
-                    continue;
-                };
-                if d.labels.len() > 4 || d.labels.iter().any(|l| l.span == reaction.span) {
-                    continue;
-                }
-                let text = if term.factors.len() == 1 {
-                    format!("`{}` changes it by {}", reaction.name, term.coefficient / scale)
-                } else {
-                    format!("`{}` changes it", reaction.name)
-                };
-                d = d.label(reaction.span, text);
-            }
+        Proof::NonZero { .. } => {
+            let d = Diagnostic::new(Code("E0502"), law.span, format!("`{}` is not conserved", law.text)).at("declared here");
+            let d = accuse(model, law, flows, d);
             diagnostics.push(d.help("remove the law, or include in it what these reactions form"));
         }
         Proof::Unknown => diagnostics.push(
@@ -70,6 +52,39 @@ fn flow(model: &mut FlatModel, law: &Conserved, rates: &[(NodeId, usize)], diagn
                 .help("its derivative is too involved to simplify to zero; assert it with `expect` at a few times instead"),
         ),
     }
+}
+
+/// Labels the reactions that change a law, each judged by what it alone does to it.
+fn accuse(model: &mut FlatModel, law: &Conserved, flows: &[Flow], mut diagnostic: Diagnostic) -> Diagnostic {
+    const MOST_TRIED: usize = 1000;
+    const MOST_LABELS: usize = 4;
+    let gradient = diff::gradients(&mut model.dag, &[law.node], diff::Wrt::States).remove(0);
+    let touched: HashMap<u32, NodeId> = gradient.into_iter().collect();
+    let concerned = flows.iter().filter(|f| f.terms.iter().any(|(state, ..)| touched.contains_key(state)));
+    for flow in concerned.take(MOST_TRIED) {
+        // A rate that is a number times a node enters as that node.
+        let (scale, inner) = model.dag.as_scaled(flow.rate).unwrap_or((1.0, flow.rate));
+        let mut terms = Vec::new();
+        for (state, coefficient, node) in &flow.terms {
+            if let Some(slope) = touched.get(state) {
+                terms.push((*coefficient, model.dag.mul(*slope, *node)));
+            }
+        }
+        let own = model.dag.sum(&terms);
+        let Proof::NonZero { residual } = prove_zero(&model.dag, own, &[inner]) else { continue };
+        let Some(reaction) = model.reactions.get(flow.reaction) else { continue };
+        if diagnostic.labels.len() > MOST_LABELS || diagnostic.labels.iter().any(|l| l.span == reaction.span) {
+            continue;
+        }
+        let text = match residual.as_slice() {
+            [term] if matches!(term.factors.as_slice(), [(node, 1)] if *node == inner) => {
+                format!("`{}` changes it by {}", reaction.name, term.coefficient / scale)
+            }
+            _ => format!("`{}` changes it", reaction.name),
+        };
+        diagnostic = diagnostic.label(reaction.span, text);
+    }
+    diagnostic
 }
 
 /// The law across an event: its value after is its value before.

@@ -29,9 +29,9 @@ pub fn flatten(model: &Model, variation: &Variation<'_>, diagnostics: &mut Diagn
     let before = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     let mut builder = Builder::new(model, diagnostics);
     let flat = builder.flatten(variation);
-    let rates = std::mem::take(&mut builder.rates);
+    let flows = std::mem::take(&mut builder.flows);
     let mut flat = flat?;
-    conserve::prove(&mut flat, &rates, diagnostics);
+    conserve::prove(&mut flat, &flows, diagnostics);
     let after = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     (before == after).then_some(flat)
 }

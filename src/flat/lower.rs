@@ -67,7 +67,7 @@ pub(super) struct Builder<'a> {
     /// Where the derivative of each state is defined.
     pub derivatives: Vec<DerivativeSource>,
     /// The rate of each direction as it enters the derivatives, with the number of its reaction.
-    pub rates: Vec<(NodeId, usize)>,
+    pub flows: Vec<Flow>,
     /// Definitions in a circle or behind one; reported.
     circular: HashSet<Definition>,
     /// Members of all families of reactions.
@@ -78,6 +78,17 @@ pub(super) struct Builder<'a> {
     has_index: Vec<bool>,
     /// Nodes visited.
     n_steps: usize,
+}
+
+/// What one direction of a reaction adds to the derivatives.
+#[derive(Debug, Clone)]
+pub(super) struct Flow {
+    /// The node by which it enters them.
+    pub rate: NodeId,
+    /// Number of the reaction in the flat model.
+    pub reaction: usize,
+    /// `(state, coefficient, node)`
+    pub terms: Vec<(u32, f64, NodeId)>,
 }
 
 /// Where a derivative comes from.
@@ -113,7 +124,7 @@ impl<'a> Builder<'a> {
             starts: HashMap::new(),
             read_starts: HashSet::new(),
             derivatives: Vec::new(),
-            rates: Vec::new(),
+            flows: Vec::new(),
             circular: HashSet::new(),
             n_reactions: 0,
             bits: Vec::new(),

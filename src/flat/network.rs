@@ -14,7 +14,7 @@ use crate::limits::MAX_FAMILY;
 use crate::source::Span;
 
 use super::layout::{Home, member_name, tuples};
-use super::lower::{Builder, DerivativeSource, Moment};
+use super::lower::{Builder, DerivativeSource, Flow, Moment};
 use super::{Reaction as FlatReaction, layout::Layout};
 
 /// What a reaction does to one species.
@@ -183,7 +183,7 @@ impl Builder<'_> {
             };
             let Some(direction) = direction else { continue };
             let (rate, constant) = self.rate(direction, side)?;
-            self.rates.push((rate, list.len()));
+            let mut flow = Flow { rate, reaction: list.len(), terms: Vec::new() };
             let place = self.place(direction, side, reaction);
             for change in &changes {
                 if change.net == 0.0 {
@@ -194,7 +194,9 @@ impl Builder<'_> {
                 let state = layout.first + change.offset;
                 let (factor, node) = self.change_rate(direction.basis, rate, place, change)?;
                 moved.entry(state).or_default().push((sign * change.net * factor, node));
+                flow.terms.push((state, sign * change.net * factor, node));
             }
+            self.flows.push(flow);
             let amount_rate = match (direction.basis, place) {
                 (RateBasis::Concentration(_), Some(volume)) => {
                     let v = self.volume(volume)?;

@@ -65,3 +65,14 @@ fn an_entry_may_have_the_name_of_a_derivative_operator() {
         assert!(checked.diagnostics.is_empty(), "{}", render(&checked));
     }
 }
+
+/// `tr` moves amounts from one volume to another and conserves; its rate is also a factor of what `tn` forms.
+#[test]
+fn only_the_reaction_that_changes_a_law_is_named() {
+    let text = "model M {\n  time [s]\n  param { k1 [1/s] = 1; k3 [1/s] = 1 }\n  \
+                compartment c1 [L] = 1 { A [uM] = 1; B [uM] = 0 }\n  compartment c2 [L] = 2 { G [uM] = 0 }\n  \
+                tr: A -> G @ k3\n  tn: 0 -> B rate k3*A\n  turn: B -> A @ k1\n  conserved c1*A + c2*G + c1*B\n}\n";
+    let shown = render(&check("m", text, true));
+    assert!(shown.contains("`tn` changes it"), "{shown}");
+    assert!(!shown.contains("`tr` changes") && !shown.contains("`turn` changes"), "{shown}");
+}
