@@ -52,6 +52,8 @@ pub struct State {
     pub is_start_read: bool,
     /// Derivative.
     pub rhs: NodeId,
+    /// Where its `x' = ...` is written; none where reactions or events alone move it.
+    pub equation: Option<Span>,
 }
 
 /// A distribution with constant arguments in the declared unit of what it describes.

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::simulation::{Plan, Run, draw};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::table::{Column, Table, number};
-use crate::flat::{Distribution, FlatModel, Noise, Quantity};
+use crate::flat::{Distribution, FlatModel, Noise, Quantity, Reaction};
 use crate::integrate::{Integrator, Problem, ProblemError, Sample, Start, Statistics, Status};
 use crate::jit::{Kernel, Kernels};
 use crate::random::stream;
@@ -79,10 +79,9 @@ pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, 
         for (column, values) in columns[n_labels..].iter_mut().zip(&rows.columns) {
             column.values.extend(values);
         }
-        match problem(rows.status, model, run) {
-            None => {}
-            Some(_) if matches!(rows.status, Status::Interrupted { .. }) => is_interrupted = true,
-            Some(diagnostic) => problems.push(diagnostic),
+        is_interrupted |= matches!(rows.status, Status::Interrupted { .. });
+        if let Some(diagnostic) = problem(rows.status, model, run) {
+            problems.push(diagnostic);
         }
         if warnings.len() < MOST_WARNINGS {
             warn(model, run, rows, &mut warnings);
@@ -199,58 +198,63 @@ fn labelled(run: &Run) -> Option<String> {
     (!words.is_empty()).then(|| format!("in the run with {}", words.join(", ")))
 }
 
-/// What to tell about a run that did not reach its end, at the place in the model that it concerns.
+/// Reactions shown as what moves a species, at most.
+const MOST_REACTIONS: usize = 3;
+
+/// A diagnostic about a state, at the equation or the reactions that move it.
+fn about_state(code: Code, model: &FlatModel, state_idx: usize, title: impl Fn(&str) -> String) -> Diagnostic {
+    let Some(state) = model.states.get(state_idx) else {
+        return super::failure::unplaced(code, title(&model.name));
+    };
+    let title = title(&state.quantity.name);
+    if let Some(equation) = state.equation {
+        return Diagnostic::new(code, equation, title).at("its equation");
+    }
+    let moves = |reaction: &&Reaction| reaction.changes.iter().any(|change| change.0 as usize == state_idx);
+    let reactions = model.reactions.iter().filter(moves).take(MOST_REACTIONS);
+    reactions.fold(Diagnostic::new(code, state.quantity.span, title).at("declared here"), |d, reaction| {
+        // The two directions of a reversible reaction stand at one place.
+        if d.labels.iter().any(|label| label.span == reaction.span) { d } else { d.label(reaction.span, "moves it") }
+    })
+}
+
+/// What to tell about a run that did not reach its end, at the place in the model that it concerns. An interrupted run
+/// is no problem of the model.
 pub fn problem(status: Status, model: &FlatModel, run: &Run) -> Option<Diagnostic> {
-    let state = |k: usize| model.states.get(k).map(|state| &state.quantity);
-    let event = |k: usize| model.events.get(k);
     let diagnostic = match status {
-        Status::Success => return None,
-        Status::StepSizeUnderflow { t, worst_state } => {
-            let quantity = state(worst_state)?;
-            Diagnostic::new(
-                Code("E0701"),
-                quantity.span,
-                format!("step size underflow at time {}: `{}` cannot be followed", when(model, t), quantity.name),
-            )
-            .at("this state has the largest error")
-            .help("look for a division by zero or a growth without bound in its equation")
-        }
-        Status::NonFinite { t, state: k } => {
-            let quantity = state(k)?;
-            Diagnostic::new(
-                Code("E0702"),
-                quantity.span,
-                format!("`{}` is not a finite number after time {}", quantity.name, when(model, t)),
-            )
-            .at("this state or its derivative")
-            .help("look for `exp` of a large number, a division by zero, or the root or logarithm of a negative number")
-        }
-        Status::StepLimit { t } => {
-            let span = model.states.first()?.quantity.span;
-            Diagnostic::new(Code("E0703"), span, format!("the step limit was reached at time {}", when(model, t)))
-                .help("use `--method rodas5p` if the model is stiff, a larger `rtol`, or more `max_steps`")
-        }
+        Status::Success | Status::Interrupted { .. } => return None,
+        Status::StepSizeUnderflow { t, worst_state } => about_state(Code("E0701"), model, worst_state, |name| {
+            format!("step size underflow at time {}: `{name}` cannot be followed", when(model, t))
+        })
+        .help("look for a division by zero or a growth without bound in what moves it"),
+        Status::NonFinite { t, state } => about_state(Code("E0702"), model, state, |name| {
+            format!("`{name}` is not a finite number after time {}", when(model, t))
+        })
+        .help("look for `exp` of a large number, a division by zero, or the root or logarithm of a negative number"),
+        Status::StepLimit { t, worst_state } => about_state(Code("E0703"), model, worst_state, |name| {
+            format!("the step limit was reached at time {}, with the steps kept short by `{name}`", when(model, t))
+        })
+        .help(
+            "use `--method rodas5p` if the model is stiff, a larger `--rtol`, a longer `max_step`, or more \
+             `simulate.max_steps`",
+        ),
         Status::EventStorm { t, event: k } => {
-            let event = event(k)?;
+            let event = model.events.get(k)?;
             // What twinc itself describes has its own backticks.
             let what = &event.description;
             let what = if what.contains('`') { what.clone() } else { format!("`{what}`") };
             let title = format!("{what} repeats without time going on at time {}", when(model, t));
             Diagnostic::new(Code("E0704"), event.span, title)
-                .help("let the event move the state away from its condition")
+                .help("let the event move the state away from its condition, or end the repetition there: `twinc explain E0704`")
         }
         Status::EventConflict { t, state: k } => {
-            let quantity = state(k)?;
+            let quantity = &model.states.get(k)?.quantity;
             Diagnostic::new(
                 Code("E0505"),
                 quantity.span,
                 format!("events at time {} set `{}` in conflicting ways", when(model, t), quantity.name),
             )
             .help("let one event set it, or let all of them add to it")
-        }
-        Status::Interrupted { t } => {
-            let span = model.states.first()?.quantity.span;
-            Diagnostic::new(Code("E0703"), span, format!("interrupted at time {}", when(model, t)))
         }
     };
     Some(match labelled(run) {

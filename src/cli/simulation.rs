@@ -166,8 +166,9 @@ pub fn plan(
         return Err(Failure::new("E0409", format!("nothing says how long to simulate `{}`", flat.name))
             .help("give `--until 10`, or write `simulate { until = 10 [s] }` in a study"));
     };
-    if !(until > 0.0 && until.is_finite()) {
-        return Err(Failure::new("E0804", format!("the end time is {until}, but it must be positive")));
+    if !(until >= 0.0 && until.is_finite()) {
+        return Err(Failure::new("E0804", format!("the end time is {until}, but a run goes forward from 0"))
+            .help("give a finite `until` that is not negative"));
     }
     let times = times(until, simulate.output.or(simulate.step))?;
     let params: Vec<f64> = flat.params.iter().map(|param| param.value).collect();
@@ -266,6 +267,9 @@ fn method_names() -> String {
 
 /// Multiples of `output` up to the end, which is always among them.
 fn times(until: f64, output: Option<f64>) -> Result<Vec<f64>, Failure> {
+    if until == 0.0 {
+        return Ok(vec![0.0]);
+    }
     let Some(step) = output else {
         return Ok((0..=DEFAULT_ROWS).map(|k| until * k as f64 / DEFAULT_ROWS as f64).collect());
     };
@@ -312,7 +316,7 @@ fn hold(
     let Some(step) = simulate.step else {
         return Ok(());
     };
-    let n = (until / step).ceil();
+    let n = (until / step).ceil().max(1.0);
     if n > crate::limits::MAX_OUTPUT_ROWS as f64 {
         return Err(Failure::new("E0611", format!("the run would have {n} steps")).help("choose a longer `step`"));
     }

@@ -287,6 +287,10 @@ impl Builder<'_> {
             let symbol = self.model.symbol(id);
             let is_species = matches!(symbol.kind, SymbolKind::Species { is_fixed: false, .. });
             let is_discrete = matches!(self.derivatives[state as usize], DerivativeSource::None);
+            let equation = match &self.derivatives[state as usize] {
+                DerivativeSource::Ode(k, _) => Some(self.model.odes[*k].span),
+                DerivativeSource::None | DerivativeSource::Pending | DerivativeSource::Network(_) => None,
+            };
             let Some(quantity) = self.quantity(id, offset) else {
                 is_good = false;
                 continue;
@@ -301,7 +305,16 @@ impl Builder<'_> {
                     is_good = false;
                 }
                 (Some(initial), Some(rhs)) => {
-                    flat.states.push(State { quantity, is_discrete, is_species, initial, is_start_read: false, rhs })
+                    let is_start_read = false;
+                    flat.states.push(State {
+                        quantity,
+                        is_discrete,
+                        is_species,
+                        initial,
+                        is_start_read,
+                        rhs,
+                        equation,
+                    });
                 }
                 _ => is_good = false,
             }

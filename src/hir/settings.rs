@@ -205,9 +205,14 @@ fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
 
 fn within(low: f64, high: f64) -> String {
     match (low.is_finite(), high.is_finite()) {
-        (true, true) => format!(" from {low} to {high}"),
-        (true, false) => format!(" of at least {low}"),
-        (false, true) => format!(" of at most {high}"),
+        (true, true) => format!(" from {} to {}", bound(low), bound(high)),
+        (true, false) => format!(" of at least {}", bound(low)),
+        (false, true) => format!(" of at most {}", bound(high)),
         (false, false) => String::new(),
     }
+}
+
+/// A bound as one would type it.
+fn bound(value: f64) -> String {
+    if value == 0.0 || (1e-4..1e9).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
 }

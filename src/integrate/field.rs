@@ -68,6 +68,10 @@ pub(super) struct Field<'s> {
     pub t_low: f64,
     pub t_high: f64,
     pub statistics: Statistics,
+    /// While true, evaluations look for the first state with a value or derivative that is not finite ...
+    pub seeks_culprit: bool,
+    /// ... and name it here.
+    pub culprit: Option<usize>,
     jac: Vec<f64>,
     par: Vec<f64>,
     by_inputs: Vec<f64>,
@@ -94,6 +98,8 @@ impl<'s> Field<'s> {
             t_low: f64::NEG_INFINITY,
             t_high: f64::INFINITY,
             statistics: Statistics::default(),
+            seeks_culprit: false,
+            culprit: None,
             jac: vec![0.0; nnz.0],
             par: vec![0.0; nnz.1],
             by_inputs: vec![0.0; system.input_pattern().nnz()],
@@ -142,6 +148,9 @@ impl<'s> Field<'s> {
         let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
         self.system.rhs(at, &mut self.work, &mut dx[..self.n]);
         self.statistics.rhs += 1;
+        if self.seeks_culprit && self.culprit.is_none() {
+            self.culprit = not_finite(&x[..self.n]).or_else(|| not_finite(&dx[..self.n]));
+        }
     }
 
     /// `dz` = the derivative of the augmented state.
@@ -168,6 +177,13 @@ impl<'s> Field<'s> {
             self.system.parameter_jacobian(at, &mut self.work, par);
         }
         self.statistics.jacobians += 1;
+        if self.seeks_culprit && self.culprit.is_none() {
+            let rows = |pattern: &CscPattern, values: &[f64]| not_finite(values).map(|k| pattern.row_idx()[k]);
+            self.culprit = rows(self.system.jacobian_pattern(), jac);
+            if self.culprit.is_none() && self.m > 0 {
+                self.culprit = rows(self.system.parameter_pattern(), par);
+            }
+        }
     }
 
     /// `ds += weight (jac s + par q)` for all directions; `s, ds: n × m`, row major.
@@ -200,6 +216,9 @@ impl<'s> Field<'s> {
         } else {
             self.system.time_derivative(at, &mut self.work, df);
         }
+        if self.seeks_culprit && self.culprit.is_none() {
+            self.culprit = not_finite(df);
+        }
         if self.segment.is_sloped {
             let (du, dd) = self.segment.slopes.split_at(self.dims.n_inputs);
             if !du.is_empty() {
@@ -221,17 +240,14 @@ impl<'s> Field<'s> {
     pub fn forcing_derivative(&mut self, t: f64, x: &[f64], jac: &mut [f64], par: &mut [f64]) {
         let t = self.inside(t);
         self.set_forcing(t);
-        let sizes = self.u.iter().chain(&self.d);
-        let reach = sizes.zip(&self.segment.slopes).fold(0.0_f64, |a, (value, slope)| {
-            let slope = slope.abs();
-            if slope > 0.0 { a.max(slope / (value.abs() + slope)) } else { a }
-        });
-        let step = 1e-5 / reach;
+        let step = self.forcing_step();
         jac.fill(0.0);
         par.fill(0.0);
         for shift in [step, -step] {
             let weight = 0.5 / shift;
-            self.segment.values_at(t + shift, &mut self.u, &mut self.d);
+            // The forcing is moved itself: a time far from zero would swallow the shift.
+            self.set_forcing(t);
+            self.shift_forcing(shift);
             let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
             self.system.jacobian(at, &mut self.work, &mut self.other_jac);
             self.system.parameter_jacobian(at, &mut self.work, &mut self.other_par);
@@ -247,5 +263,31 @@ impl<'s> Field<'s> {
         self.set_forcing(t);
         let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
         self.system.jacobian_along(at, &dx[..self.n], dt, &mut self.work, jac, par);
+        if self.seeks_culprit && self.culprit.is_none() {
+            let row = |pattern: &CscPattern, values: &[f64]| not_finite(values).map(|k| pattern.row_idx()[k]);
+            let system = self.system;
+            self.culprit = row(system.jacobian_pattern(), jac).or_else(|| row(system.parameter_pattern(), par));
+        }
     }
+
+    /// Adds to inputs and disturbances what they change in the time `shift` by their present slopes.
+    pub fn shift_forcing(&mut self, shift: f64) {
+        let slopes = &self.segment.slopes;
+        self.u.iter_mut().chain(&mut self.d).zip(slopes).for_each(|(value, slope)| *value += slope * shift);
+    }
+
+    /// A time in which no sloped input or disturbance changes by more than 1e-5 of its size, for differences along the
+    /// forcing. The size is the present value, or a thousandth of the change over the segment where that is larger.
+    pub fn forcing_step(&self) -> f64 {
+        let span = self.t_high - self.segment.begin();
+        let span = if span.is_finite() { span } else { 0.0 };
+        let sizes = self.u.iter().chain(&self.d).zip(&self.segment.slopes).filter(|(_, slope)| **slope != 0.0);
+        let shortest = sizes.map(|(value, slope)| (value / slope).abs().max(1e-3 * span)).fold(f64::INFINITY, f64::min);
+        if shortest > 0.0 && shortest.is_finite() { 1e-5 * shortest } else { 1e-5 }
+    }
+}
+
+/// Where the first value that is not finite stands.
+fn not_finite(values: &[f64]) -> Option<usize> {
+    values.iter().position(|value| !value.is_finite())
 }

@@ -148,6 +148,11 @@ impl Segment {
             .fold(f64::INFINITY, f64::min)
     }
 
+    /// Where the segment begins.
+    pub fn begin(&self) -> f64 {
+        self.t
+    }
+
     /// The values at `t` within the segment.
     pub fn values_at(&self, t: f64, u: &mut [f64], d: &mut [f64]) {
         let elapsed = t - self.t;

@@ -55,6 +55,33 @@ impl Integrator<'_> {
         None
     }
 
+    /// The present value of a watch's root function.
+    fn root_value(&mut self, watch: usize) -> f64 {
+        let (t, field) = (self.t, &mut self.field);
+        let x = &self.z[..field.n];
+        field.set_forcing(t);
+        self.roots.value(watch, &mut |g| {
+            let at = At { t, x, u: &field.u, d: &field.d, p: &field.p };
+            field.system.roots(at, &mut field.work, g);
+        })
+    }
+
+    /// Looks whether the event just carried out has turned its root function back, a short time ahead.
+    fn note_turn(&mut self, watch: usize, found: f64, aheads: [f64; 2]) {
+        let (t, field) = (self.t, &mut self.field);
+        let [slope, point, _] = &mut self.scratch;
+        let x = &self.z[..field.n];
+        field.rhs(t, x, slope);
+        self.roots.note_turn(watch, found, aheads, &mut |ahead, g| {
+            for ((value, x), slope) in point.iter_mut().zip(x).zip(slope.iter()) {
+                *value = x + ahead * slope;
+            }
+            field.set_forcing(t + ahead);
+            let at = At { t: t + ahead, x: point, u: &field.u, d: &field.d, p: &field.p };
+            field.system.roots(at, &mut field.work, g);
+        });
+    }
+
     /// Goes to a located root event in the step of length `h` to `t_new` and carries it out.
     pub(super) fn root_instant(
         &mut self,
@@ -64,6 +91,10 @@ impl Integrator<'_> {
         request: &mut Request<'_, '_>,
     ) -> Result<(), Status> {
         let n = self.field.n;
+        if located.is_stalled {
+            return Err(Status::EventStorm { t: located.after, event: self.roots.event_idx(located.watch) });
+        }
+        let travelled = located.after - self.t;
         if self.field.m > 0 {
             let theta = (located.before - self.t) / h;
             self.formula.interpolate(theta, h, &self.z, &self.z_new, &mut self.z_between[..n]);
@@ -80,7 +111,11 @@ impl Integrator<'_> {
         if self.field.m > 0 {
             self.jump.set_root_time(&mut self.field, self.roots.root_idx(located.watch), self.t, &self.z);
         }
-        let has_reset = self.fire(located.watch, request)?;
+        let found = self.root_value(located.watch);
+        let has_reset = self.fire(located.watch, h, request)?;
+        if has_reset {
+            self.note_turn(located.watch, found, [1e-3 * travelled, 1e-3 * h]);
+        }
         let has_more = self.immediate_events(request)?;
         self.restart(has_reset || has_more);
         Ok(())
@@ -159,17 +194,18 @@ impl Integrator<'_> {
                     if self.field.m > 0 {
                         self.field.rhs(t, &self.z, &mut self.jump.f_before);
                     }
-                    has_reset |= self.fire(watch, request)?;
+                    has_reset |= self.fire(watch, 0.0, request)?;
                 }
             }
         }
     }
 
-    /// Carries out one root-found event. Returns whether it changes the state.
-    fn fire(&mut self, watch: usize, request: &mut Request<'_, '_>) -> Result<bool, Status> {
+    /// Carries out one root-found event, in a step of length `h` or by a jump. Returns whether it changes the state.
+    fn fire(&mut self, watch: usize, h: f64, request: &mut Request<'_, '_>) -> Result<bool, Status> {
         let event = self.roots.event_idx(watch);
         self.field.statistics.events += 1;
-        if !self.roots.fire(watch, self.t, self.options.max_event_repeats) {
+        let elapsed = (self.t - request.problem.t0).max(h);
+        if !self.roots.fire(watch, self.t, elapsed, self.options.max_event_repeats) {
             return Err(Status::EventStorm { t: self.t, event });
         }
         let has_reset = self.field.system.events()[event].has_reset;

@@ -108,15 +108,17 @@ pub enum Status {
     StepLimit {
         /// Where.
         t: f64,
+        /// The state with the largest scaled error in the last step.
+        worst_state: usize,
     },
     /// The derivative or the state is not finite, however short the step.
     NonFinite {
         /// Where.
         t: f64,
-        /// The first state concerned.
+        /// The state whose value or derivative is the first that is not finite; others follow from it.
         state: usize,
     },
-    /// Too many root-found events without noticeable progress in time.
+    /// A root-found event repeats without noticeable progress in time.
     EventStorm {
         /// Where.
         t: f64,
@@ -151,7 +153,9 @@ impl std::fmt::Display for Status {
             Status::StepSizeUnderflow { t, worst_state } => {
                 write!(f, "step size underflow at time {t} (state {worst_state} has the largest error)")
             }
-            Status::StepLimit { t } => write!(f, "step limit reached at time {t}"),
+            Status::StepLimit { t, worst_state } => {
+                write!(f, "step limit reached at time {t} (state {worst_state} has the largest error)")
+            }
             Status::NonFinite { t, state } => write!(f, "state {state} is not finite after time {t}"),
             Status::EventStorm { t, event } => write!(f, "event {event} repeats without end at time {t}"),
             Status::EventConflict { t, state } => write!(f, "events at time {t} set state {state} in conflicting ways"),

@@ -146,10 +146,12 @@ fn add_product(s: &mut [f64], f: &[f64], time: &[f64], weight: f64) {
 
 /// The rate of a root function through the slopes of the forcing, by a central difference.
 fn root_rate_by_forcing(field: &mut Field<'_>, root_idx: usize, t: f64, x: &[f64], g: &mut [f64]) -> f64 {
-    let step = 1e-5;
+    field.set_forcing(t);
+    let step = field.forcing_step();
     let mut rate = 0.0;
     for shift in [step, -step] {
-        field.set_forcing(t + shift);
+        field.set_forcing(t);
+        field.shift_forcing(shift);
         let at = At { t, x, u: &field.u, d: &field.d, p: &field.p };
         field.system.roots(at, &mut field.work, g);
         rate += g[root_idx] * 0.5 / shift;

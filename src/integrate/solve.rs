@@ -72,6 +72,10 @@ impl<'s> Integrator<'s> {
         for &value in atol.iter().chain([&options.rtol]) {
             check_range("a tolerance", value, value >= 0.0 && value.is_finite(), "finite and not negative")?;
         }
+        let is_exact = options.rtol == 0.0 && !atol.iter().all(|&value| value > 0.0);
+        check_range("the absolute tolerance of a state", 0.0, !is_exact, "positive where the relative one is zero")?;
+        let must = "zero or at least 1e-15, some rounding errors of one step";
+        check_range("the relative tolerance", options.rtol, options.rtol == 0.0 || options.rtol >= 1e-15, must)?;
         for step in [Some(options.max_step), options.initial_step, options.fixed_step].into_iter().flatten() {
             check_range("a step", step, step > 0.0, "positive")?;
         }
@@ -222,6 +226,9 @@ impl<'s> Integrator<'s> {
     fn run(&mut self, request: &mut Request<'_, '_>) -> Result<(), Status> {
         let problem = request.problem;
         let is_grid = self.options.method.is_grid();
+        if let Some(state) = self.z[..self.field.n].iter().position(|v| !v.is_finite()) {
+            return Err(Status::NonFinite { t: self.t, state });
+        }
         self.start_roots();
         let first = self.schedule.next();
         if first <= self.t || is_same_instant(first, self.t) {
@@ -247,7 +254,7 @@ impl<'s> Integrator<'s> {
     /// The first instant of the grid from `t0` at or after `t`.
     fn grid_instant(&self, t: f64, t0: f64) -> f64 {
         match self.options.fixed_step {
-            Some(step) if t.is_finite() => t0 + ((t - t0) / step - 1e-9).ceil() * step,
+            Some(step) if t.is_finite() => t0 + ((t - t0) / step - grid_slack(t, step)).ceil() * step,
             Some(_) | None => t,
         }
     }
@@ -259,7 +266,8 @@ impl<'s> Integrator<'s> {
                 return Err(Status::Interrupted { t: self.t });
             }
             if self.field.statistics.steps + self.field.statistics.rejected >= self.options.max_steps {
-                return Err(Status::StepLimit { t: self.t });
+                let worst_state = self.norm.worst_state(&self.error, &self.z);
+                return Err(Status::StepLimit { t: self.t, worst_state });
             }
             let wanted = self.wanted_step(stop, request.problem);
             let t_new = self.end_of_step(wanted, stop);
@@ -271,7 +279,8 @@ impl<'s> Integrator<'s> {
             }
             if let Some(k) = self.z_new.iter().position(|v| !v.is_finite()) {
                 let (n, m) = (self.field.n, self.field.m);
-                return Err(Status::NonFinite { t: self.t, state: if k < n { k } else { (k - n) / m } });
+                let state = self.culprit(h)?.unwrap_or(if k < n { k } else { (k - n) / m });
+                return Err(Status::NonFinite { t: self.t, state });
             }
             self.field.statistics.steps += 1;
             let factor = self.controller.accept(norm);
@@ -326,10 +335,10 @@ impl<'s> Integrator<'s> {
             let next = if self.options.method.is_grid() {
                 origin + (made + 1) as f64 * step
             } else {
-                let count = ((stop - origin) / step * (1.0 - 1e-12)).ceil();
+                let count = ((stop - origin) / step - grid_slack(stop, step)).ceil().max(1.0);
                 origin + (made + 1) as f64 / count * (stop - origin)
             };
-            return if next > stop - 1e-9 * step { stop } else { next };
+            return if next > stop - grid_slack(stop, step) * step { stop } else { next };
         }
         let remaining = stop - self.t;
         // Time advances, however short the step that is wanted.
@@ -355,6 +364,17 @@ impl<'s> Integrator<'s> {
         Ok(if is_controlled { self.norm.of(error, z, z_new, &self.field.directions.scales) } else { 0.0 })
     }
 
+    /// Makes the step of length `h` once more to find the state whose value or derivative is the first that is not
+    /// finite.
+    fn culprit(&mut self, h: f64) -> Result<Option<usize>, Status> {
+        self.formula.restart();
+        self.field.seeks_culprit = true;
+        self.field.culprit = None;
+        let attempt = self.attempt(h);
+        self.field.seeks_culprit = false;
+        attempt.map(|_| self.field.culprit)
+    }
+
     fn reject(&mut self, h: f64, norm: f64) -> Result<(), Status> {
         self.field.statistics.rejected += 1;
         let h_new = h * self.controller.reject(norm);
@@ -366,8 +386,10 @@ impl<'s> Integrator<'s> {
             self.h_next = Some(1e3 * h);
             return Ok(());
         }
+        // A value that is not finite spreads over all states in a linear solve: look where it comes from.
         let unbounded = |v: &[f64]| v[..self.field.n].iter().position(|value| !value.is_finite());
-        match unbounded(&self.z_new).or_else(|| unbounded(&self.error)) {
+        let spread = unbounded(&self.z_new).or_else(|| unbounded(&self.error));
+        match self.culprit(h)?.or(spread) {
             Some(state) => Err(Status::NonFinite { t: self.t, state }),
             None => {
                 let worst_state = self.norm.worst_state(&self.error, &self.z);
@@ -398,6 +420,11 @@ impl<'s> Integrator<'s> {
             report(&mut self.field, t, &self.z, &mut self.columns, request);
         }
     }
+}
+
+/// The part of a step by which a time near `t` counts as on the grid: that of rounding, with something to spare.
+fn grid_slack(t: f64, step: f64) -> f64 {
+    (8.0 * f64::EPSILON * t.abs() / step).max(1e-9)
 }
 
 /// Hands out one sample; `columns: n × m` receives the sensitivities in column-major order.

@@ -252,13 +252,14 @@ impl Experiment {
             Status::StepSizeUnderflow { t, worst_state } => {
                 format!("step size underflow at time {t}: {} has the largest error", state(worst_state))
             }
+            Status::StepLimit { t, worst_state } => {
+                format!("step limit reached at time {t}: {} has the largest error", state(worst_state))
+            }
             Status::NonFinite { t, state: idx } => format!("{} is not finite after time {t}", state(idx)),
             Status::EventConflict { t, state: idx } => {
                 format!("events at time {t} set {} in conflicting ways", state(idx))
             }
-            Status::Success | Status::StepLimit { .. } | Status::EventStorm { .. } | Status::Interrupted { .. } => {
-                status.to_string()
-            }
+            Status::Success | Status::EventStorm { .. } | Status::Interrupted { .. } => status.to_string(),
         };
         self.error(&reason)
     }
