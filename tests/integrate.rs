@@ -1,6 +1,7 @@
 //! Integrators against exact solutions, closed forms and published end values.
 
 mod dual_system;
+mod edges;
 mod events;
 mod ivp;
 mod order;

@@ -112,4 +112,26 @@ mod tests {
     fn log_normal_has_its_mode_at_the_median() {
         assert_eq!(penalty(Distribution::LogNormal { median: 2.0, gsd: 1.7 }, 2.0, Curvature::Search).slope, 0.0);
     }
+
+    /// The Fisher information of a location is the mean of the squared slope (Lehmann and Casella 1998, Theory of Point
+    /// Estimation, section 2.5): 1/sd² for a normal, 1/b² for a Laplace distribution, whose curve has none of its own.
+    #[test]
+    fn the_information_of_a_prior_is_the_mean_of_its_squared_slope() {
+        for (prior, center) in [
+            (Distribution::Normal { mean: 1.5, sd: 0.3 }, 1.5),
+            (Distribution::Laplace { location: 1.0, scale: 0.4 }, 1.0),
+        ] {
+            let (n, h) = (200_000, 1e-4);
+            let mean: f64 = (0..n)
+                .map(|i| {
+                    let term = penalty(prior, center + (i as f64 + 0.5) * h - 0.5 * n as f64 * h, Curvature::Fisher);
+                    term.slope * term.slope * (-term.value).exp() * h
+                })
+                .sum();
+            for value in [center, center + 1e-9, center + 0.7] {
+                let information = penalty(prior, value, Curvature::Fisher).curvature;
+                assert!((information - mean).abs() < 1e-5 * mean, "{prior:?} at {value}: {information} {mean}");
+            }
+        }
+    }
 }

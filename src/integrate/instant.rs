@@ -67,7 +67,7 @@ impl Integrator<'_> {
     }
 
     /// Looks whether the event just carried out has turned its root function back, a short time ahead.
-    fn note_turn(&mut self, watch: usize, found: f64, aheads: [f64; 2]) {
+    fn note_turn(&mut self, watch: usize, found: f64, aheads: [f64; 3]) {
         let (t, field) = (self.t, &mut self.field);
         let [slope, point, _] = &mut self.scratch;
         let x = &self.z[..field.n];
@@ -114,7 +114,7 @@ impl Integrator<'_> {
         let found = self.root_value(located.watch);
         let has_reset = self.fire(located.watch, h, request)?;
         if has_reset {
-            self.note_turn(located.watch, found, [1e-3 * travelled, 1e-3 * h]);
+            self.note_turn(located.watch, found, [1e-3 * travelled, 1e-3 * h, h]);
         }
         let has_more = self.immediate_events(request)?;
         self.restart(has_reset || has_more);

@@ -78,7 +78,7 @@ pub struct Options {
     pub fixed_step: Option<f64>,
     /// Whether the errors of the sensitivities take part in the choice of the step; default true.
     pub control_sensitivities: bool,
-    /// How often one root-found event may follow on itself while time advances by less than 1e-10 of its value;
+    /// How often one root-found event may follow on itself while time advances by less than 1e-10 of what has elapsed;
     /// beyond that the solve ends with [`super::Status::EventStorm`]. Default 8.
     pub max_event_repeats: u32,
     /// Checked before every step; when true the solve ends with [`super::Status::Interrupted`]. Default none.

@@ -188,7 +188,7 @@ impl RootWatch {
     /// After a located rising event was carried out: takes note of whether it turned its root function back, which had
     /// the value `found` before. `eval` writes the root functions at a short time ahead along the new derivative; 0 is
     /// the present.
-    pub fn note_turn(&mut self, watch: usize, found: f64, aheads: [f64; 2], eval: &mut dyn FnMut(f64, &mut [f64])) {
+    pub fn note_turn(&mut self, watch: usize, found: f64, aheads: [f64; 3], eval: &mut dyn FnMut(f64, &mut [f64])) {
         let watch = &mut self.watches[watch];
         match watch.kind {
             Kind::Rising { .. } => {}
@@ -201,7 +201,7 @@ impl RootWatch {
         // Where the reset itself has raised it, the condition is meant to stay true.
         let g = value(0.0);
         if g >= 0.0 && g <= found.max(0.0) {
-            // The nearer of the two times that shows a difference tells.
+            // The nearest of the times that shows a difference tells.
             let ahead = aheads.into_iter().map(value).find(|&ahead| ahead != g);
             watch.turned_at = ahead.filter(|&ahead| ahead < g).map(|_| g);
         }
@@ -214,6 +214,11 @@ impl RootWatch {
             return None;
         }
         eval(&mut self.g);
+        for watch in &mut self.watches {
+            // A jump to a larger value is no repetition.
+            let g = self.g[watch.root_idx];
+            watch.turned_at = watch.turned_at.filter(|&value| g <= value);
+        }
         let rises = |watch: &Watch| match watch.kind {
             Kind::Rising { armed } => armed && self.g[watch.root_idx] > 0.0,
             Kind::Crossing { .. } => false,
@@ -371,7 +376,7 @@ mod tests {
         watch.start(&mut |g| g[0] = -1.0);
         let located = watch.scan(0.0, 1.0, &mut |t, out| out[0] = if t < 1.0 { t - 1.0 } else { g }).expect("a root");
         assert!(watch.fire(located.watch, located.after, 1.0, 8));
-        watch.note_turn(located.watch, g, [1e-6, 1e-3], &mut |ahead, out| out[0] = g + slope * ahead);
+        watch.note_turn(located.watch, g, [1e-6, 1e-3, 1.0], &mut |ahead, out| out[0] = g + slope * ahead);
         watch
     }
 

@@ -151,4 +151,17 @@ mod tests {
         schedule.start(&events, &[0.0, 2.0], 6.0, 10.0, true).expect("valid");
         assert_eq!(schedule.next(), 8.0);
     }
+
+    #[test]
+    fn an_event_that_began_long_ago_is_reached_at_once_or_refused() {
+        let events = [event(Trigger::Every { from_idx: 0, period_idx: 1, until_idx: None })];
+        let mut schedule = Schedule::default();
+        // A hundred million million occurrences are over; counting them one by one would take days.
+        schedule.start(&events, &[-1e14, 1.0], 0.5, 10.0, false).expect("valid");
+        assert_eq!(schedule.next(), 1.0);
+        for from in [-1e300, f64::NEG_INFINITY] {
+            let refused = schedule.start(&events, &[from, 1.0], 0.0, 10.0, false);
+            assert!(matches!(refused, Err(ProblemError::Range { .. })), "{from}: {refused:?}");
+        }
+    }
 }

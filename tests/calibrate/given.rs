@@ -2,6 +2,7 @@
 
 use twinc::calibrate::bind::{self, Bound};
 use twinc::diag::Diagnostics;
+use twinc::flat::Variation;
 use twinc::hir;
 use twinc::source::{SourceFile, SourceMap};
 
@@ -80,5 +81,21 @@ fn two_tables_of_one_experiment_agree_on_its_constants() {
             is_good,
             "{found:?}"
         );
+    }
+}
+
+/// x has a start of its own; y starts at zero and counts as the largest of its unit, at most 1; nothing tells of z.
+#[test]
+fn a_state_whose_size_no_start_tells_counts_as_a_millionth() {
+    let text = "model Sizes {\n  time [s]\n  state { x [m] = 20; y [m] = 0; w [kg] = 0.01; v [kg] = 0; z [K] = 0 }\n  \
+                x' = 0 [m/s]; y' = 0 [m/s]; w' = 0 [kg/s]; v' = 0 [kg/s]; z' = 1 [K/s]\n}\n";
+    let (mut sources, mut found) = (SourceMap::default(), Diagnostics::default());
+    let root = sources.add(SourceFile::new("m", text.to_owned()));
+    let module = hir::load(&mut sources, root, None, &Texts(&[]), false, &mut found);
+    let model = twinc::flat::flatten(&module.models[0], &Variation { starts: &[], events: &[] }, &mut found)
+        .unwrap_or_else(|| panic!("{found:?}"));
+    let sizes: Vec<f64> = bind::absolute_tolerances(&model, &[], 1e-3).iter().map(|atol| atol / 1e-3).collect();
+    for (size, expected) in sizes.iter().zip([20.0, 1.0, 0.01, 0.01, 1e-6]) {
+        assert!((size / expected - 1.0).abs() < 1e-12, "{sizes:?}");
     }
 }

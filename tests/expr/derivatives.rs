@@ -162,3 +162,15 @@ fn deep_graphs_do_not_exhaust_the_stack() {
     let value = evaluate(&dag, &[root, rows[0][0].1], &env(0.0, &[0.1, 0.2], &[], &[], 0.0)).0;
     assert!(value.iter().all(|v| v.is_finite()));
 }
+
+#[test]
+fn the_angle_of_the_origin_has_no_slope() {
+    let (mut dag, a, b) = two_states();
+    let angle = dag.binary(BinaryOp::Atan2, a, b);
+    assert_eq!(derivative(&mut dag, angle, &[0.0, 0.0]), [0.0, 0.0]);
+    assert_eq!(derivative(&mut dag, angle, &[-0.0, 0.0]), [0.0, 0.0]);
+    // Elsewhere (b da - a db)/(a² + b²), also where one of the two is zero.
+    assert_eq!(derivative(&mut dag, angle, &[3.0, 4.0]), [4.0 / 25.0, -3.0 / 25.0]);
+    assert_eq!(derivative(&mut dag, angle, &[0.0, -2.0]), [-0.5, 0.0]);
+    assert_eq!(derivative(&mut dag, angle, &[2.0, 0.0]), [0.0, -0.5]);
+}

@@ -202,7 +202,11 @@ fn every_ending_has_its_status() {
     let decay = ClosureSystem::new(1, 0, |at, dx| dx[0] = -at.x[0]).autonomous();
     let few = Options { max_steps: 3, max_step: 0.1, ..Options::default() };
     let limited = solve(&decay, few, (0.0, 1.0), Start::Given(&[1.0]), &[], &[], &[]).0;
-    assert!(matches!(limited.status, Status::StepLimit { t } if t > 0.0 && t < 0.3), "{}", limited.status);
+    assert!(
+        matches!(limited.status, Status::StepLimit { t, worst_state: 0 } if t > 0.0 && t < 0.3),
+        "{}",
+        limited.status
+    );
 
     let interrupt = Arc::new(AtomicBool::new(true));
     let stopped = Options { interrupt: Some(interrupt), ..Options::default() };

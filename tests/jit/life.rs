@@ -134,3 +134,34 @@ fn prepare_compiles_once_and_says_what() {
     assert_eq!(parts, [vec![Part::Rhs], want.to_vec()]);
     assert!(kernels.dims().n_scratch > 0);
 }
+
+/// The code reads and writes without looking: what it may touch is checked before.
+#[test]
+fn slices_that_are_too_short_are_a_panic_and_not_a_read_beyond() {
+    let model = models::rich();
+    let rhs: Vec<_> = model.states.iter().map(|s| s.rhs).collect();
+    let plan = Plan::new(&model.dag, &rhs, &PlanOptions::default());
+    let kernel = Compiler::new().unwrap().compile(&[plan]).unwrap().remove(0);
+    let lengths = [model.states.len(), model.inputs.len(), model.disturbances.len(), model.params.len(), rhs.len()];
+    let call = |lengths: [usize; 5]| {
+        let [x, u, d, p, mut out] = lengths.map(|n| vec![1.0; n]);
+        let at = At { t: 0.0, x: &x, u: &u, d: &d, p: &p };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            kernel.call(at, &mut Work::default(), &mut out);
+        }));
+        outcome.err().map(|cause| (*cause.downcast::<&str>().expect("a text")).to_owned())
+    };
+    assert_eq!(call(lengths), None);
+    let told = Some("a slice is shorter than what the kernel reads or writes".to_owned());
+    for (k, &length) in lengths.iter().enumerate() {
+        assert!(length > 0, "the model uses slice {k}");
+        let mut short = lengths;
+        short[k] = 0;
+        assert_eq!(call(short), told, "slice {k}");
+        short[k] = 10 * length;
+        assert_eq!(call(short), None, "longer is fine");
+    }
+    let mut short = lengths;
+    short[4] -= 1;
+    assert_eq!(call(short), told, "one too few");
+}

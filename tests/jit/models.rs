@@ -25,6 +25,7 @@ pub fn model(dag: Dag, initial: &[NodeId], rhs: &[NodeId], n_params: usize, n_in
         is_species: false,
         initial,
         is_start_read: false,
+        equation: None,
         rhs: rhs.get(k).copied().unwrap_or(Dag::ZERO),
     });
     let input = |name: String| Input { quantity: quantity(name), value: 0.0 };

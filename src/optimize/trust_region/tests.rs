@@ -182,3 +182,17 @@ fn scale_of_the_parameters_does_not_move_the_minimum() {
     );
     assert!((minimum.theta[0] - 1e3).abs() < 1e-3 && (minimum.theta[1] - 1e-4).abs() < 1e-10, "{minimum:?}");
 }
+
+#[test]
+fn a_start_without_evaluable_neighbours_is_blocked_and_not_converged() {
+    let start = [0.5, 0.5];
+    let only_there = move |theta: &[f64]| {
+        if theta == start { rosenbrock(theta) } else { Err(EvalError::new("no value here".to_owned())) }
+    };
+    let mut objective = Squares { n: 2, residuals: only_there };
+    let (low, high) = ([-5.0; 2], [5.0; 2]);
+    let minimum = minimize(&mut objective, &low, &high, &[1.0; 2], &start, &Options::default(), &NEVER);
+    assert_eq!(minimum.stop, StopReason::Blocked);
+    assert!(!minimum.stop.is_converged() && minimum.theta == start, "{minimum:?}");
+    assert_eq!(minimum.stop.to_string(), "no step can be evaluated");
+}
