@@ -112,7 +112,7 @@ impl Integrator<'_> {
             self.jump.set_root_time(&mut self.field, self.roots.root_idx(located.watch), self.t, &self.z);
         }
         let found = self.root_value(located.watch);
-        let has_reset = self.fire(located.watch, h, request)?;
+        let has_reset = self.fire(located.watch, h, found, request)?;
         if has_reset {
             self.note_turn(located.watch, found, [1e-3 * travelled, 1e-3 * h, h]);
         }
@@ -194,18 +194,19 @@ impl Integrator<'_> {
                     if self.field.m > 0 {
                         self.field.rhs(t, &self.z, &mut self.jump.f_before);
                     }
-                    has_reset |= self.fire(watch, 0.0, request)?;
+                    has_reset |= self.fire(watch, 0.0, 0.0, request)?;
                 }
             }
         }
     }
 
-    /// Carries out one root-found event, in a step of length `h` or by a jump. Returns whether it changes the state.
-    fn fire(&mut self, watch: usize, h: f64, request: &mut Request<'_, '_>) -> Result<bool, Status> {
+    /// Carries out one root-found event whose root function is `found`, in a step of length `h`; both are zero where a
+    /// jump made it true. Returns whether it changes the state.
+    fn fire(&mut self, watch: usize, h: f64, found: f64, request: &mut Request<'_, '_>) -> Result<bool, Status> {
         let event = self.roots.event_idx(watch);
         self.field.statistics.events += 1;
         let elapsed = (self.t - request.problem.t0).max(h);
-        if !self.roots.fire(watch, self.t, elapsed, self.options.max_event_repeats) {
+        if !self.roots.fire(watch, self.t, elapsed, found, self.options.max_event_repeats) {
             return Err(Status::EventStorm { t: self.t, event });
         }
         let has_reset = self.field.system.events()[event].has_reset;

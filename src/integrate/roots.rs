@@ -39,6 +39,9 @@ struct Watch {
     turned_at: Option<f64>,
     /// True where a negative moment was found in the part being looked at.
     has_dip: bool,
+    /// Whether the event turned its root function back when it last fired, and the lowest value seen since then.
+    has_turned: bool,
+    lowest: f64,
 }
 
 impl Watch {
@@ -103,7 +106,17 @@ impl RootWatch {
                 Trigger::Crossing { .. } | Trigger::At { .. } | Trigger::Every { .. } => continue,
             };
             let last = f64::NEG_INFINITY;
-            watches.push(Watch { event_idx, root_idx, kind, last, repeats: 0, turned_at: None, has_dip: false });
+            watches.push(Watch {
+                event_idx,
+                root_idx,
+                kind,
+                last,
+                repeats: 0,
+                turned_at: None,
+                has_dip: false,
+                has_turned: false,
+                lowest: 0.0,
+            });
         }
         RootWatch { watches, g: vec![0.0; n_roots], probe: vec![0.0; n_roots] }
     }
@@ -138,6 +151,7 @@ impl RootWatch {
             watch.repeats = 0;
             watch.turned_at = None;
             watch.has_dip = false;
+            watch.has_turned = false;
         }
     }
 
@@ -152,10 +166,12 @@ impl RootWatch {
                 eval(time, &mut self.probe);
                 self.probe[watch.root_idx]
             };
+            watch.lowest = watch.lowest.min(g);
             let located = match watch.turned_at {
                 Some(value) if g >= 0.0 => {
                     let dip = negative_moment(t_begin, t, &mut probe);
                     watch.has_dip = dip.is_some();
+                    watch.lowest = watch.lowest.min(dip.map_or(0.0, &mut probe));
                     match dip {
                         Some(moment) if g > 0.0 => Some((bracket(moment, t, g, &mut probe), false)),
                         None if g > value => Some(((watch.last, watch.last), true)),
@@ -204,6 +220,7 @@ impl RootWatch {
             // The nearest of the times that shows a difference tells.
             let ahead = aheads.into_iter().map(value).find(|&ahead| ahead != g);
             watch.turned_at = ahead.filter(|&ahead| ahead < g).map(|_| g);
+            watch.has_turned = watch.turned_at.is_some();
         }
     }
 
@@ -237,16 +254,21 @@ impl RootWatch {
     }
 
     /// Notes that a watch fired at `t`. Returns false where it did so more than `limit` times in close succession: while
-    /// time advanced by less than [`NO_PROGRESS`] of `elapsed`, or by less than it can resolve.
-    pub fn fire(&mut self, watch: usize, t: f64, elapsed: f64, limit: u32) -> bool {
+    /// time advanced by less than [`NO_PROGRESS`] of `elapsed`, or by less than it can resolve, or while the root
+    /// function, which is `found` now, moved no farther than its own rounding lets it overshoot.
+    pub fn fire(&mut self, watch: usize, t: f64, elapsed: f64, found: f64, limit: u32) -> bool {
         let watch = &mut self.watches[watch];
+        let since = t - watch.last;
+        let is_rounding = watch.has_turned && since <= 1e-6 * elapsed && -watch.lowest <= 64.0 * found;
+        watch.has_turned = false;
+        watch.lowest = 0.0;
         watch.turned_at = None;
         watch.has_dip = false;
         match &mut watch.kind {
             Kind::Rising { armed } => *armed = false,
             Kind::Crossing { sign } => *sign = -*sign,
         }
-        let is_close = t - watch.last <= (NO_PROGRESS * elapsed).max(8.0 * f64::EPSILON * t.abs());
+        let is_close = is_rounding || since <= (NO_PROGRESS * elapsed).max(8.0 * f64::EPSILON * t.abs());
         watch.repeats = if is_close { watch.repeats + 1 } else { 0 };
         watch.last = t;
         watch.repeats <= limit
@@ -375,7 +397,7 @@ mod tests {
         let mut watch = RootWatch::new(&events, 1, false);
         watch.start(&mut |g| g[0] = -1.0);
         let located = watch.scan(0.0, 1.0, &mut |t, out| out[0] = if t < 1.0 { t - 1.0 } else { g }).expect("a root");
-        assert!(watch.fire(located.watch, located.after, 1.0, 8));
+        assert!(watch.fire(located.watch, located.after, 1.0, 0.0, 8));
         watch.note_turn(located.watch, g, [1e-6, 1e-3, 1.0], &mut |ahead, out| out[0] = g + slope * ahead);
         watch
     }
@@ -405,7 +427,7 @@ mod tests {
         let mut watch = RootWatch::new(&events, 1, false);
         watch.start(&mut |g| g[0] = -1.0);
         let located = watch.scan(0.0, 1.0, &mut |t, g| g[0] = t - 0.5).expect("a root");
-        assert!(watch.fire(located.watch, located.after, 1.0, 8));
+        assert!(watch.fire(located.watch, located.after, 1.0, 0.0, 8));
         assert_eq!(watch.immediate(&mut |g| g[0] = 0.0), None);
         assert_eq!(watch.scan(1.0, 2.0, &mut |_, g| g[0] = 1e-20), None);
         assert_eq!(watch.scan(2.0, 3.0, &mut |_, g| g[0] = -1e-20), None);
