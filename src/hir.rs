@@ -26,7 +26,6 @@ pub mod study;
 mod unknown;
 
 pub(crate) use check_units::is_amount;
-pub(crate) use constants::{Applied, apply as applied};
 pub use expr::{Expr, ExprId, ExprKind, Function, IndexId};
 pub use imports::load;
 pub use model::{Model, Symbol, SymbolId, SymbolKind};

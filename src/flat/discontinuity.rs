@@ -196,9 +196,8 @@ impl Builder<'_> {
 
     fn jumps_unseen(&mut self, node: NodeId) {
         let wanted = match self.dag.node(node) {
-            Node::Unary(UnaryOp::Floor, _) => Function::Floor,
-            Node::Unary(UnaryOp::Ceil, _) => Function::Ceil,
-            _ => Function::Mod,
+            Node::Unary(op, _) => Function::Unary(op),
+            _ => Function::Binary(BinaryOp::Mod),
         };
         // The graph does not know where its nodes are written; the first such call that is not constant is shown.
         let model = self.model;

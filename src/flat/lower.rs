@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{BinaryOp, Compare, Dag, Env, Interpreter, Leaf, NodeId, UnaryOp};
-use crate::hir::{ExprId, ExprKind, IndexId, Model, SymbolId};
+use crate::hir::{ExprId, ExprKind, Function, IndexId, Model, SymbolId};
 use crate::limits::{MAX_DAG_NODES, MAX_FAMILY, MAX_UNROLLED_STEPS};
 
 use super::layout::{Counts, Home, Layout, member_name};
@@ -485,11 +485,11 @@ impl<'a> Builder<'a> {
             }
             ExprKind::Call(function, args) => {
                 let a = self.node(args[0], moment)?;
-                match crate::hir::applied(*function) {
-                    crate::hir::Applied::Unary(op) => Ok(self.dag.unary(op, a)),
-                    crate::hir::Applied::Binary(op) => {
+                match function {
+                    Function::Unary(op) => Ok(self.dag.unary(*op, a)),
+                    Function::Binary(op) => {
                         let b = self.node(args[1], moment)?;
-                        Ok(self.dag.binary(op, a, b))
+                        Ok(self.dag.binary(*op, a, b))
                     }
                 }
             }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::expr::{ExprId, ExprKind, Function};
 use super::model::{Model, SymbolKind};
-use crate::expr::{BinaryOp, UnaryOp};
 
 /// The value of an expression that depends on numbers and `const`s only.
 ///
@@ -67,9 +66,9 @@ impl Constants {
             ExprKind::Convert { factor, offset, operand } => Some(factor * go(*operand)? + offset),
             ExprKind::Call(function, args) => {
                 let a = go(*args.first()?)?;
-                match apply(*function) {
-                    Applied::Unary(op) => Some(op.apply(a)),
-                    Applied::Binary(op) => Some(op.apply(a, go(*args.get(1)?)?)),
+                match function {
+                    Function::Unary(op) => Some(op.apply(a)),
+                    Function::Binary(op) => Some(op.apply(a, go(*args.get(1)?)?)),
                 }
             }
             ExprKind::Time
@@ -116,40 +115,5 @@ fn each_need(model: &Model, expr: ExprId, visit: impl FnMut(ExprId)) {
         | ExprKind::SumOver { .. }
         | ExprKind::Pick { .. }
         | ExprKind::Error => {}
-    }
-}
-
-/// The node of the expression graph that a built-in function is.
-pub(crate) enum Applied {
-    /// Of one argument.
-    Unary(UnaryOp),
-    /// Of two arguments.
-    Binary(BinaryOp),
-}
-
-/// What `function` is in the expression graph.
-pub(crate) fn apply(function: Function) -> Applied {
-    match function {
-        Function::Exp => Applied::Unary(UnaryOp::Exp),
-        Function::Ln => Applied::Unary(UnaryOp::Ln),
-        Function::Log10 => Applied::Unary(UnaryOp::Log10),
-        Function::Sqrt => Applied::Unary(UnaryOp::Sqrt),
-        Function::Sin => Applied::Unary(UnaryOp::Sin),
-        Function::Cos => Applied::Unary(UnaryOp::Cos),
-        Function::Tan => Applied::Unary(UnaryOp::Tan),
-        Function::Asin => Applied::Unary(UnaryOp::Asin),
-        Function::Acos => Applied::Unary(UnaryOp::Acos),
-        Function::Atan => Applied::Unary(UnaryOp::Atan),
-        Function::Sinh => Applied::Unary(UnaryOp::Sinh),
-        Function::Cosh => Applied::Unary(UnaryOp::Cosh),
-        Function::Tanh => Applied::Unary(UnaryOp::Tanh),
-        Function::Abs => Applied::Unary(UnaryOp::Abs),
-        Function::Sign => Applied::Unary(UnaryOp::Sign),
-        Function::Floor => Applied::Unary(UnaryOp::Floor),
-        Function::Ceil => Applied::Unary(UnaryOp::Ceil),
-        Function::Min => Applied::Binary(BinaryOp::Min),
-        Function::Max => Applied::Binary(BinaryOp::Max),
-        Function::Mod => Applied::Binary(BinaryOp::Mod),
-        Function::Atan2 => Applied::Binary(BinaryOp::Atan2),
     }
 }

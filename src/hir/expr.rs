@@ -1,6 +1,6 @@
 //! Resolved expressions in an arena; shared nodes are written once (arguments of expanded functions).
 
-use crate::expr::Compare;
+use crate::expr::{BinaryOp, Compare, UnaryOp};
 use crate::source::Span;
 use crate::units::Unit;
 
@@ -23,62 +23,60 @@ pub struct Expr {
     pub span: Span,
 }
 
-/// Built-in functions of numbers.
+/// A built-in function of numbers: the operation of the expression graph that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum Function {
-    Exp,
-    Ln,
-    Log10,
-    Sqrt,
-    Sin,
-    Cos,
-    Tan,
-    Asin,
-    Acos,
-    Atan,
-    Sinh,
-    Cosh,
-    Tanh,
-    Abs,
-    Sign,
-    Floor,
-    Ceil,
-    Min,
-    Max,
-    Mod,
-    Atan2,
+    /// Of one argument.
+    Unary(UnaryOp),
+    /// Of two arguments.
+    Binary(BinaryOp),
 }
 
-/// Name, number of arguments and meaning of each built-in function.
-pub const FUNCTIONS: &[(&str, Function, usize)] = &[
-    ("exp", Function::Exp, 1),
-    ("ln", Function::Ln, 1),
-    ("log10", Function::Log10, 1),
-    ("sqrt", Function::Sqrt, 1),
-    ("sin", Function::Sin, 1),
-    ("cos", Function::Cos, 1),
-    ("tan", Function::Tan, 1),
-    ("asin", Function::Asin, 1),
-    ("acos", Function::Acos, 1),
-    ("atan", Function::Atan, 1),
-    ("sinh", Function::Sinh, 1),
-    ("cosh", Function::Cosh, 1),
-    ("tanh", Function::Tanh, 1),
-    ("abs", Function::Abs, 1),
-    ("sign", Function::Sign, 1),
-    ("floor", Function::Floor, 1),
-    ("ceil", Function::Ceil, 1),
-    ("min", Function::Min, 2),
-    ("max", Function::Max, 2),
-    ("mod", Function::Mod, 2),
-    ("atan2", Function::Atan2, 2),
+/// Every built-in function. The operations that are missing have signs of their own: products, powers, logic.
+pub const FUNCTIONS: &[Function] = &[
+    Function::Unary(UnaryOp::Exp),
+    Function::Unary(UnaryOp::Ln),
+    Function::Unary(UnaryOp::Log10),
+    Function::Unary(UnaryOp::Sqrt),
+    Function::Unary(UnaryOp::Sin),
+    Function::Unary(UnaryOp::Cos),
+    Function::Unary(UnaryOp::Tan),
+    Function::Unary(UnaryOp::Asin),
+    Function::Unary(UnaryOp::Acos),
+    Function::Unary(UnaryOp::Atan),
+    Function::Unary(UnaryOp::Sinh),
+    Function::Unary(UnaryOp::Cosh),
+    Function::Unary(UnaryOp::Tanh),
+    Function::Unary(UnaryOp::Abs),
+    Function::Unary(UnaryOp::Sign),
+    Function::Unary(UnaryOp::Floor),
+    Function::Unary(UnaryOp::Ceil),
+    Function::Binary(BinaryOp::Min),
+    Function::Binary(BinaryOp::Max),
+    Function::Binary(BinaryOp::Mod),
+    Function::Binary(BinaryOp::Atan2),
 ];
 
 impl Function {
+    /// The function of this name.
+    pub fn find(name: &str) -> Option<Function> {
+        FUNCTIONS.iter().copied().find(|function| function.name() == name)
+    }
+
     /// The name in the language.
     pub fn name(self) -> &'static str {
-        FUNCTIONS.iter().find(|(_, f, _)| *f == self).map_or("", |(name, _, _)| name)
+        match self {
+            Function::Unary(op) => op.name(),
+            Function::Binary(op) => op.name(),
+        }
+    }
+
+    /// How many arguments it takes.
+    pub fn n_args(self) -> usize {
+        match self {
+            Function::Unary(_) => 1,
+            Function::Binary(_) => 2,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Arguments of an expanded function are shared, so a function costs its own size at each call and no more.
 
 use crate::diag::{Code, Diagnostic};
-use crate::expr::Compare;
+use crate::expr::{BinaryOp, Compare};
 use crate::limits::{MAX_EXPANDED_NODES, MAX_LOWERING_DEPTH};
 use crate::source::Span;
 use crate::syntax::ast::{self, InfixOp, PrefixOp, Value};
@@ -305,8 +305,8 @@ impl Lower<'_> {
                 None => Lowered::Kind(ExprKind::Error),
             };
         }
-        if let Some((_, builtin, n_args)) = FUNCTIONS.iter().find(|(n, _, _)| *n == name) {
-            return Lowered::Kind(self.builtin(ast, *builtin, *n_args, args));
+        if let Some(builtin) = Function::find(&name) {
+            return Lowered::Kind(self.builtin(ast, builtin, args));
         }
         if matches!(name.as_str(), "previous" | "lambda_max" | "delay" | "nis" | "chi2") {
             self.report(crate::hir::imports::unsupported(&function.segments[0]));
@@ -319,7 +319,7 @@ impl Lower<'_> {
         } else if name == "pow" {
             d = d.help("write `a^b`");
         } else {
-            let mut candidates: Vec<&str> = FUNCTIONS.iter().map(|(n, _, _)| *n).collect();
+            let mut candidates: Vec<&str> = FUNCTIONS.iter().map(|f| f.name()).collect();
             candidates.extend(self.files.visible(self.file));
             candidates.sort_unstable();
             if let Some(near) = suggest(&name, candidates.into_iter()) {
@@ -333,9 +333,10 @@ impl Lower<'_> {
         Lowered::Kind(ExprKind::Error)
     }
 
-    fn builtin(&mut self, ast: &ast::Expr, function: Function, n_args: usize, args: &[ast::Arg]) -> ExprKind {
+    fn builtin(&mut self, ast: &ast::Expr, function: Function, args: &[ast::Arg]) -> ExprKind {
+        let n_args = function.n_args();
         let lowered: Vec<ExprId> = args.iter().map(|a| self.value(&a.value)).collect();
-        let is_chain = matches!(function, Function::Min | Function::Max) && lowered.len() > 2;
+        let is_chain = matches!(function, Function::Binary(BinaryOp::Min | BinaryOp::Max)) && lowered.len() > 2;
         if let Some(named) = args.iter().find_map(|a| a.name.as_ref()) {
             self.report(
                 Diagnostic::new(

@@ -1,6 +1,7 @@
 //! The walk over one expression: its own unit, and the conversions inside it.
 
 use super::*;
+use crate::expr::{BinaryOp, UnaryOp};
 
 impl Checker<'_> {
     pub(super) fn convert_factor(&mut self, from: &Form, to: &Form) -> Option<f64> {
@@ -345,46 +346,48 @@ impl Checker<'_> {
     }
 
     pub(super) fn call(&mut self, id: ExprId, function: Function, args: &[ExprId], span: Span) -> (ExprId, Type) {
-        match function {
-            Function::Exp
-            | Function::Ln
-            | Function::Log10
-            | Function::Sin
-            | Function::Cos
-            | Function::Tan
-            | Function::Asin
-            | Function::Acos
-            | Function::Atan
-            | Function::Sinh
-            | Function::Cosh
-            | Function::Tanh
-            | Function::Floor
-            | Function::Ceil => {
-                let arg = self.pure_argument(function, args[0]);
-                (self.replace(id, ExprKind::Call(function, vec![arg]), span), Type::Number(self.pure_form()))
-            }
-            Function::Sqrt => {
-                let (arg, form) = self.number(args[0]);
-                let form = form.map(|f| f.pow(Ratio::new(1, 2)));
-                (self.replace(id, ExprKind::Call(function, vec![arg]), span), Type::Number(form))
-            }
-            Function::Abs => {
-                let (arg, form) = self.number(args[0]);
-                (self.replace(id, ExprKind::Call(function, vec![arg]), span), Type::Number(form))
-            }
-            Function::Sign => {
-                let (arg, _) = self.number(args[0]);
-                (self.replace(id, ExprKind::Call(function, vec![arg]), span), Type::Number(self.pure_form()))
-            }
-            Function::Min | Function::Max | Function::Mod => {
+        let (args, form) = match function {
+            Function::Unary(op) => match op {
+                UnaryOp::Exp
+                | UnaryOp::Ln
+                | UnaryOp::Log10
+                | UnaryOp::Sin
+                | UnaryOp::Cos
+                | UnaryOp::Tan
+                | UnaryOp::Asin
+                | UnaryOp::Acos
+                | UnaryOp::Atan
+                | UnaryOp::Sinh
+                | UnaryOp::Cosh
+                | UnaryOp::Tanh
+                | UnaryOp::Floor
+                | UnaryOp::Ceil
+                | UnaryOp::Not => (vec![self.pure_argument(function, args[0])], self.pure_form()),
+                UnaryOp::Sqrt => {
+                    let (arg, form) = self.number(args[0]);
+                    (vec![arg], form.map(|f| f.pow(Ratio::new(1, 2))))
+                }
+                UnaryOp::Abs => {
+                    let (arg, form) = self.number(args[0]);
+                    (vec![arg], form)
+                }
+                UnaryOp::Sign => (vec![self.number(args[0]).0], self.pure_form()),
+            },
+            Function::Binary(op) => {
                 let (ids, form) = self.unify(args, &format!("`{}`", function.name()));
-                (self.replace(id, ExprKind::Call(function, ids), span), Type::Number(form))
+                match op {
+                    BinaryOp::Min | BinaryOp::Max | BinaryOp::Mod => (ids, form),
+                    // Those with signs of their own are never written as calls.
+                    BinaryOp::Atan2
+                    | BinaryOp::Mul
+                    | BinaryOp::Div
+                    | BinaryOp::Pow
+                    | BinaryOp::And
+                    | BinaryOp::Or => (ids, self.pure_form()),
+                }
             }
-            Function::Atan2 => {
-                let (ids, _) = self.unify(args, "`atan2`");
-                (self.replace(id, ExprKind::Call(function, ids), span), Type::Number(self.pure_form()))
-            }
-        }
+        };
+        (self.replace(id, ExprKind::Call(function, args), span), Type::Number(form))
     }
 
     pub(super) fn pure_argument(&mut self, function: Function, arg: ExprId) -> ExprId {
