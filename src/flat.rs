@@ -11,6 +11,7 @@ mod flatten;
 mod layout;
 mod lower;
 mod network;
+mod pieces;
 
 pub use crate::hir::model::Noise;
 pub use flatten::{Variation, check, flatten};

@@ -335,11 +335,47 @@ impl Forward {
     }
 }
 
-/// `derivative`, but 0 where it is singular and its argument does not move: 0/0 and 0·∞ stand for 0 there.
+/// `derivative`, but 0 where it is singular and its argument does not move: 0/0 and 0·∞ stand for 0 there. An argument
+/// that always moves needs no such choice.
 fn unless_still(dag: &mut Dag, is_singular: NodeId, da: NodeId, derivative: NodeId) -> NodeId {
+    if cannot_vanish(dag, da) {
+        return derivative;
+    }
     let is_still = dag.compare(Compare::Eq, da, Dag::ZERO);
     let both = dag.binary(BinaryOp::And, is_singular, is_still);
     dag.select(both, Dag::ZERO, derivative)
+}
+
+/// True where a node is never zero at finite values of its leaves: a constant over, or a negative power of, whatever
+/// has a value at all, and products of such. An exponential is not among them, for it underflows soon.
+fn cannot_vanish(dag: &Dag, id: NodeId) -> bool {
+    let mut stack = vec![id];
+    while let Some(id) = stack.pop() {
+        match dag.node(id) {
+            Node::Const(bits) => {
+                if f64::from_bits(bits) == 0.0 {
+                    return false;
+                }
+            }
+            // A quotient is as far from zero as its numerator; its denominator is finite.
+            Node::Binary(BinaryOp::Div, above, _) => stack.push(above),
+            Node::Binary(BinaryOp::Mul, a, b) => stack.extend([a, b]),
+            Node::PowI(a, n) => {
+                if n >= 0 {
+                    stack.push(a);
+                }
+            }
+            Node::Sum(sum) => match dag.terms(sum) {
+                [only] => stack.push(only.node),
+                _ => return false,
+            },
+            Node::Unary(UnaryOp::Cosh, _) => {}
+            Node::Leaf(_) | Node::Unary(..) | Node::Binary(..) | Node::Compare(..) | Node::Select { .. } => {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// True where a divisor is, or adds, an exponential that may overflow.

@@ -1,19 +1,21 @@
 //! Where the right-hand side jumps: conditions become exact breakpoints in time where they can, root functions
 //! elsewhere.
 //!
-//! A comparison that is affine in time, with a slope and an intercept of parameters only, changes at a time that is
-//! known in advance. `mod(time, period)` against such a value repeats with the period. Everything else is found as a
-//! root while integrating. min, max and abs are continuous and need neither.
+//! A comparison of what is made of pieces affine in time, with slopes and intercepts of parameters only, changes at
+//! times that are known in advance ([`super::pieces`]). What is made of pieces affine in `mod(time, period)` repeats
+//! with the period. Everything else is found as a root while integrating. min, max and abs themselves are continuous
+//! and need neither.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic};
-use crate::expr::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, UnaryOp};
+use crate::expr::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, Term, UnaryOp};
 use crate::hir::{ExprId, ExprKind, Function, Model, SymbolKind};
 use crate::system::{Event, Trigger};
 
 use super::FlatEvent;
-use super::lower::Builder;
+use super::lower::{Builder, CLOSED};
+use super::pieces::Piece;
 use crate::source::{SourceId, Span};
 
 /// What a node depends on, as bits.
@@ -93,8 +95,8 @@ pub(super) fn is_timeless(bits: u8) -> bool {
 }
 
 impl Builder<'_> {
-    /// Breakpoints and crossings of the conditions that the nodes in `of` contain.
-    pub(super) fn discontinuities(&mut self, of: &[NodeId], triggers: &mut Triggers) -> Vec<FlatEvent> {
+    /// Breakpoints and crossings of the conditions that the nodes in `of` contain, and of the margins among the roots.
+    pub(super) fn breakpoints(&mut self, of: &[NodeId], triggers: &mut Triggers) -> Vec<FlatEvent> {
         let mut conditions = Vec::new();
         let mut seen: HashSet<NodeId> = HashSet::new();
         let mut stack: Vec<NodeId> = of.to_vec();
@@ -120,18 +122,21 @@ impl Builder<'_> {
         conditions.sort_unstable();
         let mut events = Vec::new();
         let mut known = HashSet::new();
+        let mut push = |list: Vec<Trigger>, description: &str, span: Span| {
+            events.extend(list.into_iter().filter(|trigger| known.insert(*trigger)).map(|trigger| FlatEvent {
+                event: Event { trigger, has_reset: false },
+                jumps: Vec::new(),
+                description: description.to_string(),
+                span,
+            }));
+        };
+        let span = self.model.span.unwrap_or(Span::new(SourceId(0), 0, 0));
+        // Those that root functions were made for before are margins of `when`.
+        for root in triggers.roots.clone() {
+            push(self.known_instants(root, triggers), "a moment of a `when`", span);
+        }
         for condition in conditions {
-            for trigger in self.triggers_of(condition, triggers) {
-                if known.insert(trigger) {
-                    let span = self.model.span.unwrap_or(Span::new(SourceId(0), 0, 0));
-                    events.push(FlatEvent {
-                        event: Event { trigger, has_reset: false },
-                        jumps: Vec::new(),
-                        description: "a branch of an `if`".to_string(),
-                        span,
-                    });
-                }
-            }
+            push(self.triggers_of(condition, triggers), "a branch of an `if`", span);
         }
         events
     }
@@ -146,9 +151,6 @@ impl Builder<'_> {
         match self.dag.node(condition) {
             Node::Compare(_, a, b) => {
                 let g = self.dag.sub(a, b);
-                if let Some(periodic) = self.periodic(a, b, triggers).or_else(|| self.periodic(b, a, triggers)) {
-                    return vec![periodic];
-                }
                 self.crossing(g, triggers)
             }
             Node::Binary(BinaryOp::Mod, a, period) => self.repetition(condition, a, period, triggers),
@@ -166,18 +168,59 @@ impl Builder<'_> {
 
     /// Where `g` changes its sign.
     fn crossing(&mut self, g: NodeId, triggers: &mut Triggers) -> Vec<Trigger> {
-        match self.crossing_time(g) {
-            Some(Crossing::At(time)) => vec![Trigger::At { time_idx: triggers.time(time) }],
-            Some(Crossing::Never) => Vec::new(),
+        if is_fixed(self.bits_of(g)) {
+            return Vec::new();
+        }
+        match self.instants(g, triggers) {
+            Some(instants) => instants,
             None => vec![Trigger::Crossing { root_idx: triggers.root(g) }],
         }
     }
 
-    /// `mod(affine in time, period)` against a fixed level.
-    fn periodic(&mut self, modulo: NodeId, level: NodeId, triggers: &mut Triggers) -> Option<Trigger> {
-        let Node::Binary(BinaryOp::Mod, a, period) = self.dag.node(modulo) else { return None };
-        is_fixed(self.bits_of(level)).then_some(())?;
-        self.repeats(a, period, level, triggers)
+    /// Breakpoints where the margin of a `when` may change its sign, as far as they are known in advance: it is looked
+    /// at there, so that it cannot be true for a moment that no step sees.
+    pub(super) fn known_instants(&mut self, margin: NodeId, triggers: &mut Triggers) -> Vec<Trigger> {
+        let (mut list, mut stack, mut seen) = (Vec::new(), vec![margin], HashSet::new());
+        while let Some(id) = stack.pop() {
+            if is_timeless(self.bits_of(id)) || !seen.insert(id) {
+                continue;
+            }
+            if let Some(instants) = self.instants(id, triggers) {
+                list.extend(instants);
+                continue;
+            }
+            match self.dag.node(id) {
+                // The sign of the whole is that of one of the two.
+                Node::Binary(BinaryOp::Min | BinaryOp::Max, a, b) => stack.extend([b, a]),
+                Node::Sum(sum) => {
+                    // `−g`, and `g + 1e-300`, which holds on the edge too.
+                    let is_edge = |t: &&Term| t.node != Dag::ONE || t.coefficient.abs() > CLOSED;
+                    if let [only] = self.dag.terms(sum).iter().filter(is_edge).collect::<Vec<_>>()[..] {
+                        stack.push(only.node);
+                    }
+                }
+                Node::Const(_)
+                | Node::Leaf(_)
+                | Node::Unary(..)
+                | Node::Binary(..)
+                | Node::PowI(..)
+                | Node::Compare(..)
+                | Node::Select { .. } => {}
+            }
+        }
+        list
+    }
+
+    /// The instants at which `g` may change its sign, if parameters and time alone decide that.
+    fn instants(&mut self, g: NodeId, triggers: &mut Triggers) -> Option<Vec<Trigger>> {
+        if let Some(pieces) = self.pieces(g, None) {
+            let times: Vec<NodeId> = pieces.into_iter().filter_map(|piece| self.zero_of(piece)).collect();
+            return Some(times.into_iter().map(|time| Trigger::At { time_idx: triggers.time(time) }).collect());
+        }
+        let (clock, a, period) = self.only_modulo(g)?;
+        let pieces = self.pieces(g, Some(clock))?;
+        let levels: Vec<NodeId> = pieces.into_iter().filter_map(|piece| self.zero_of(piece)).collect();
+        levels.into_iter().map(|level| self.repeats(a, period, level, triggers)).collect()
     }
 
     /// Where `mod(a, period)` or `floor(a)` jumps; W0107 where that is not known in advance.
@@ -220,7 +263,7 @@ impl Builder<'_> {
     /// The times at which `a − level` is a multiple of `period`, `a` affine in time.
     fn repeats(&mut self, a: NodeId, period: NodeId, level: NodeId, triggers: &mut Triggers) -> Option<Trigger> {
         is_fixed(self.bits_of(period)).then_some(())?;
-        let (slope, intercept) = self.affine(a)?;
+        let [Piece { slope, intercept }] = self.pieces(a, None)?[..] else { return None };
         if slope == Dag::ZERO {
             return None;
         }
@@ -244,84 +287,14 @@ impl Builder<'_> {
         self.dag.select(is_ahead, moved, from)
     }
 
-    /// When `g` changes its sign, if that depends on time and parameters alone.
+    /// When `g` changes its sign, if that is one time of parameters alone.
     pub(super) fn crossing_time(&mut self, g: NodeId) -> Option<Crossing> {
         if is_fixed(self.bits_of(g)) {
             return Some(Crossing::Never);
         }
-        let (slope, intercept) = self.affine(g)?;
-        if slope == Dag::ZERO {
-            return Some(Crossing::Never);
-        }
-        let minus = self.dag.neg(intercept);
-        Some(Crossing::At(self.dag.div(minus, slope)))
-    }
-
-    /// `node = slope · time + intercept` with a slope and an intercept of parameters only.
-    fn affine(&mut self, node: NodeId) -> Option<(NodeId, NodeId)> {
-        if self.bits_of(node) & (ON_STATE | ON_FORCING) != 0 {
-            return None;
-        }
-        let (mut moving, mut stack) = (HashSet::from([node]), vec![node]);
-        while let Some(id) = stack.pop() {
-            if !is_fixed(self.bits_of(id)) {
-                self.dag.for_each_operand(id, |e| {
-                    if moving.insert(e) {
-                        stack.push(e);
-                    }
-                });
-            }
-        }
-        // In ascending order operands come first, so that a long chain of definitions needs no stack.
-        let mut order: Vec<NodeId> = moving.into_iter().collect();
-        order.sort_unstable();
-        let mut found: HashMap<NodeId, Option<(NodeId, NodeId)>> = HashMap::new();
-        for id in order {
-            let form = self.affine_node(id, &found);
-            found.insert(id, form);
-        }
-        found.get(&node).copied().flatten()
-    }
-
-    fn affine_node(
-        &mut self,
-        id: NodeId,
-        found: &HashMap<NodeId, Option<(NodeId, NodeId)>>,
-    ) -> Option<(NodeId, NodeId)> {
-        if is_fixed(self.bits_of(id)) {
-            return Some((Dag::ZERO, id));
-        }
-        let of = |e: NodeId| found.get(&e).copied().flatten();
-        match self.dag.node(id) {
-            Node::Leaf(Leaf::Time) => Some((Dag::ONE, Dag::ZERO)),
-            Node::Sum(sum) => {
-                let terms = self.dag.terms(sum).to_vec();
-                let (mut slopes, mut intercepts) = (Vec::new(), Vec::new());
-                for term in terms {
-                    let (s, i) = of(term.node)?;
-                    slopes.push((term.coefficient, s));
-                    intercepts.push((term.coefficient, i));
-                }
-                Some((self.dag.sum(&slopes), self.dag.sum(&intercepts)))
-            }
-            Node::Binary(BinaryOp::Mul, a, b) => {
-                let (fixed, moving) = if is_fixed(self.bits_of(a)) { (a, b) } else { (b, a) };
-                is_fixed(self.bits_of(fixed)).then_some(())?;
-                let (s, i) = of(moving)?;
-                Some((self.dag.mul(fixed, s), self.dag.mul(fixed, i)))
-            }
-            Node::Binary(BinaryOp::Div, a, b) => {
-                is_fixed(self.bits_of(b)).then_some(())?;
-                let (s, i) = of(a)?;
-                Some((self.dag.div(s, b), self.dag.div(i, b)))
-            }
-            Node::Const(_)
-            | Node::Leaf(_)
-            | Node::Unary(..)
-            | Node::Binary(..)
-            | Node::PowI(..)
-            | Node::Compare(..)
-            | Node::Select { .. } => None,
+        match self.pieces(g, None)?[..] {
+            [piece] => Some(self.zero_of(piece).map_or(Crossing::Never, Crossing::At)),
+            _ => None,
         }
     }
 }

@@ -28,7 +28,7 @@ impl Builder<'_> {
         // Conditions inside of a `when` are breakpoints too, so that it is looked at where they change.
         let mut watched: Vec<NodeId> = flat.states.iter().map(|s| s.rhs).collect();
         watched.extend(&triggers.roots);
-        flat.events.extend(self.discontinuities(&watched, &mut triggers));
+        flat.events.extend(self.breakpoints(&watched, &mut triggers));
         flat.times = triggers.times;
         flat.roots = triggers.roots;
         is_good.then_some(())

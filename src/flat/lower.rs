@@ -40,6 +40,9 @@ pub(super) enum Margin {
     Truth,
 }
 
+/// What makes a margin of zero positive.
+pub(super) const CLOSED: f64 = 1e-300;
+
 /// Why an expression has no node.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -653,9 +656,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A margin that is positive at equality too: 1e-300 is lost in every margin but zero.
+    /// A margin that is positive at equality too: [`CLOSED`] is lost in every margin but zero.
     fn closed(&mut self, margin: NodeId, is_closed: bool) -> NodeId {
-        if is_closed { self.dag.sum(&[(1.0, margin), (1e-300, Dag::ONE)]) } else { margin }
+        if is_closed { self.dag.sum(&[(1.0, margin), (CLOSED, Dag::ONE)]) } else { margin }
     }
 
     fn fold_margin(&mut self, list: &[ExprId], op: BinaryOp, kind: Margin) -> Result<NodeId, Stop> {

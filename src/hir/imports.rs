@@ -49,7 +49,7 @@ pub(super) struct FileScope {
     pub uses: HashMap<String, (FileIdx, String)>,
     /// Texts all of whose names are imported.
     pub whole: Vec<FileIdx>,
-    /// Names in statements that could not be read: that they are not declared is no further mistake.
+    /// Names in statements that could not be read or are refused: that they are not declared is no further mistake.
     pub unread: HashSet<String>,
 }
 
@@ -142,7 +142,8 @@ impl Reader<'_> {
         let (name, text) = (file.name.clone(), file.text.clone());
         self.open.push(name.clone());
         let ast = crate::syntax::parse(id, &text, self.diagnostics);
-        let unread = ast.unread.iter().map(|n| n.text.clone()).collect();
+        let mut unread: HashSet<String> = ast.unread.iter().map(|n| n.text.clone()).collect();
+        later_names(&ast.statements, words::Context::File, &mut unread);
         let mut scope = FileScope { ast, items: HashMap::new(), uses: HashMap::new(), whole: Vec::new(), unread };
         let statements = std::mem::take(&mut scope.ast.statements);
         for statement in &statements {
@@ -335,7 +336,7 @@ impl Reader<'_> {
                     ),
                 }
             }
-            _ => self.diagnostics.push(unknown_word(words::Context::File, "at file level", &directive.word)),
+            _ => self.diagnostics.push(unknown_word(words::Context::File, &directive.word)),
         }
     }
 
@@ -421,18 +422,58 @@ pub(super) fn unit_diagnostic(error: &crate::units::UnitError, text: &ast::UnitT
     d
 }
 
+/// The names that words of a later version declare.
+fn later_names(statements: &[ast::Statement], context: words::Context, names: &mut HashSet<String>) {
+    for statement in statements {
+        let StatementKind::Directive(directive) = &statement.kind else { continue };
+        let name = &directive.word.text;
+        let only_later = || words::anywhere(name).all(|w| !w.supported).then(|| words::anywhere(name).next());
+        let Some(word) = words::find(context, name).or_else(|| only_later().flatten()) else { continue };
+        if word.supported {
+            // Only models hold declarations.
+            if let Some(words::Context::Model) = word.block {
+                let own = directive.block.as_ref().map_or(&[][..], |block| &block.statements);
+                later_names(own, words::Context::Model, names);
+            }
+            continue;
+        }
+        for subject in &directive.subjects {
+            match &subject.kind {
+                ExprKind::Path(path) | ExprKind::Call { function: path, .. } => {
+                    names.extend(path.segments.first().map(|name| name.text.clone()));
+                }
+                _ => {}
+            }
+        }
+        if word.block == Some(words::Context::Group) {
+            let inside = directive.block.iter().flat_map(|block| &block.statements);
+            names.extend(inside.filter_map(|entry| match &entry.kind {
+                StatementKind::Directive(entry) => Some(entry.word.text.clone()),
+                StatementKind::Setting(entry) => Some(entry.name.text.clone()),
+                _ => None,
+            }));
+        }
+    }
+}
+
 /// E0901 for a word of a later version, E0208 with the nearest known word otherwise.
-pub(super) fn unknown_word(context: words::Context, place: &str, word: &ast::Name) -> Diagnostic {
-    let name = &word.text;
+pub(super) fn unknown_word(context: words::Context, word: &ast::Name) -> Diagnostic {
+    let (name, place) = (&word.text, context.phrase());
     match words::find(context, name) {
         Some(found) if !found.supported => unsupported(word),
         Some(_) | None => {
-            if words::anywhere(name).any(|w| !w.supported) {
+            let homes: Vec<words::Context> =
+                words::anywhere(name).filter(|w| w.supported).flat_map(|w| w.contexts).copied().collect();
+            if homes.is_empty() && words::anywhere(name).next().is_some() {
                 return unsupported(word);
             }
             let known = words::in_context(context).filter(|w| w.supported).map(|w| w.word);
             let d = Diagnostic::new(Code("E0208"), word.span, format!("`{name}` is not a word that stands {place}"))
                 .at("not known here");
+            if !homes.is_empty() {
+                let homes: Vec<&str> = homes.iter().map(|home| home.phrase()).collect();
+                return d.help(format!("it stands {}", homes.join(" or ")));
+            }
             match suggest(name, known) {
                 Some(near) => d.help(format!("did you mean `{near}`?")).fix("use the near word", word.span, near),
                 None => {

@@ -491,7 +491,7 @@ impl Lower<'_> {
                 .at("move this out of the model"),
             ),
             _ => {
-                let d = unknown_word(Context::Model, "inside a model", &directive.word);
+                let d = unknown_word(Context::Model, &directive.word);
                 self.report(d);
             }
         }

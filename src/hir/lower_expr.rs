@@ -245,9 +245,15 @@ impl Lower<'_> {
         None
     }
 
+    /// True where the name, or the part it is a member of, is declared by a statement that was not read or was refused.
+    fn is_unread(&self, name: &str) -> bool {
+        let unread = &self.files.list[self.file].unread;
+        unread.contains(name) || name.split_once('.').is_some_and(|(part, _)| unread.contains(part))
+    }
+
     fn unknown_name(&mut self, name: &str, span: Span) {
         // What a function's own text names is checked once, where the function stands.
-        if self.is_expanding() || self.files.list[self.file].unread.contains(name) {
+        if self.is_expanding() || self.is_unread(name) {
             return;
         }
         let (model, locals, files, file, place) = (&self.model, &self.locals, self.files, self.file, self.place);
@@ -310,6 +316,12 @@ impl Lower<'_> {
         }
         if matches!(name.as_str(), "previous" | "lambda_max" | "delay" | "nis" | "chi2") {
             self.report(crate::hir::imports::unsupported(&function.segments[0]));
+            return Lowered::Kind(ExprKind::Error);
+        }
+        if self.is_unread(&name) {
+            for arg in args {
+                self.value(&arg.value);
+            }
             return Lowered::Kind(ExprKind::Error);
         }
         let mut d = Diagnostic::new(Code("E0201"), function.span, format!("there is no function `{name}`"))

@@ -165,7 +165,7 @@ impl Lower<'_> {
             }
             "sweep" => study.sweeps.extend(self.sweep(directive, span)),
             _ => {
-                let d = unknown_word(Context::Study, "inside a study", &directive.word);
+                let d = unknown_word(Context::Study, &directive.word);
                 self.report(d);
             }
         }
@@ -199,7 +199,7 @@ impl Lower<'_> {
                 "start" => experiment.starts.extend(self.start(inner, statement.span)),
                 "at" | "every" | "when" => experiment.events.extend(self.study_event(inner, statement.span)),
                 _ => {
-                    let d = unknown_word(Context::Experiment, "inside an experiment", &inner.word);
+                    let d = unknown_word(Context::Experiment, &inner.word);
                     self.report(d);
                 }
             }
@@ -582,7 +582,7 @@ impl Lower<'_> {
                     }
                     "data" => simulate.forcing.extend(self.data_set(inner, statement.span)),
                     _ => {
-                        let d = unknown_word(Context::Simulate, "inside `simulate`", &inner.word);
+                        let d = unknown_word(Context::Simulate, &inner.word);
                         self.report(d);
                     }
                 },

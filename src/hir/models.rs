@@ -247,6 +247,15 @@ impl Models<'_> {
 
     /// A model that is not there.
     pub fn no_model(&self, file: usize, name: &str, span: Span) -> Diagnostic {
+        let is_task = |statement: &ast::Statement| match &statement.kind {
+            StatementKind::Directive(d) => d.word.text == "task" && subject_name(d).is_some_and(|n| n.text == name),
+            _ => false,
+        };
+        if self.files.list[file].ast.statements.iter().any(is_task) {
+            return Diagnostic::new(Code("E0901"), span, format!("`{name}` is a task, not supported by this version"))
+                .at("a study of this task")
+                .help("let the study be of the model");
+        }
         let known: Vec<&str> = self
             .files
             .visible(file)

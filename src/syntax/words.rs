@@ -41,6 +41,29 @@ pub enum Context {
     Port,
 }
 
+impl Context {
+    /// Where that is, for people.
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Context::File => "at file level",
+            Context::Model => "inside a model",
+            Context::Study => "inside a study",
+            Context::Task => "inside a task",
+            Context::Twin => "inside a twin",
+            Context::Experiment => "inside an experiment",
+            Context::Data => "inside `data`",
+            Context::Event => "inside an event",
+            Context::Group => "inside a group",
+            Context::Fit => "inside `fit`",
+            Context::Simulate => "inside `simulate`",
+            Context::Sweep => "inside `sweep`",
+            Context::Report => "inside `report`",
+            Context::Settings => "among settings",
+            Context::Port => "inside a port",
+        }
+    }
+}
+
 /// What stands right behind a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
