@@ -47,8 +47,11 @@ impl Builder<'_> {
         order.sort_unstable();
         let mut found: HashMap<NodeId, Vec<Piece>> = HashMap::new();
         for id in order {
-            let pieces =
-                if id == clock { Some(vec![CLOCK]) } else { self.pieces_of(id, &found).filter(|p| p.len() <= MOST_PIECES) };
+            let pieces = if id == clock {
+                Some(vec![CLOCK])
+            } else {
+                self.pieces_of(id, &found).filter(|p| p.len() <= MOST_PIECES)
+            };
             found.extend(pieces.map(|pieces| (id, pieces)));
         }
         found.remove(&node)

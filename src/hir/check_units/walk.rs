@@ -378,12 +378,9 @@ impl Checker<'_> {
                 match op {
                     BinaryOp::Min | BinaryOp::Max | BinaryOp::Mod => (ids, form),
                     // Those with signs of their own are never written as calls.
-                    BinaryOp::Atan2
-                    | BinaryOp::Mul
-                    | BinaryOp::Div
-                    | BinaryOp::Pow
-                    | BinaryOp::And
-                    | BinaryOp::Or => (ids, self.pure_form()),
+                    BinaryOp::Atan2 | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Pow | BinaryOp::And | BinaryOp::Or => {
+                        (ids, self.pure_form())
+                    }
                 }
             }
         };
