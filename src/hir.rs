@@ -9,6 +9,7 @@ mod circles;
 mod clauses;
 mod constants;
 pub mod expr;
+mod hold;
 mod imports;
 mod lints;
 mod lower;

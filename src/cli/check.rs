@@ -108,7 +108,7 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
         bind::check_fit(study, &mut diagnostics);
         fit_report::check(&study.report, &mut diagnostics);
         if let Some(simulate) = &study.simulate {
-            simulation::check(simulate, &mut diagnostics);
+            simulation::check(simulate, &study.model, &mut diagnostics);
         }
     }
     flat::check(&module, &mut diagnostics);

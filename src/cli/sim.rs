@@ -38,7 +38,8 @@ pub fn run(args: &SimArgs, console: &mut Console, sources: &mut SourceMap) -> Re
     let opened = prepare::open(&target, sources)?;
     let choice = opened.declared.to_simulate(&target)?;
     let extras = extras(args);
-    let study = prepare::study(&target, &opened, &choice, &args.set, &extras, sources, &mut warnings)?;
+    let mut study = prepare::study(&target, &opened, &choice, &args.set, &extras, sources, &mut warnings)?;
+    study.hold_lets();
     let variation = Variation { starts: &study.starts, events: &study.events };
     let flat = Arc::new(prepare::flat(&study.model, &variation, &mut warnings)?);
     let file = target.path.display().to_string();
@@ -125,7 +126,7 @@ fn settings(plan: &Plan, study: &Study) -> Value {
         "until": plan.times.last(), "n_times": plan.times.len(), "method": plan.options.method.name(),
         "rtol": plan.options.rtol, "atol": atol, "step": plan.options.fixed_step,
         "max_steps": plan.options.max_steps, "n_runs": plan.runs.len(), "noise": plan.has_noise,
-        "sweeps": study.sweeps.iter().map(|s| json!({ "name": study.model.symbol(s.symbol).name, "values": s.values })).collect::<Vec<_>>(),
+        "sweeps": study.sweeps.iter().map(|s| json!({ "name": s.name, "values": s.values })).collect::<Vec<_>>(),
     })
 }
 

@@ -7,9 +7,9 @@ use super::failure::Failure;
 use crate::calibrate::bind;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::flat::{Distribution, FlatModel, Param};
-use crate::hir::SymbolKind;
 use crate::hir::settings::{SettingKind, SettingSpec};
-use crate::hir::study::{Simulate, Study};
+use crate::hir::study::{Hold, Simulate, Study};
+use crate::hir::{Model, SymbolKind};
 use crate::integrate::{Forcing, Method, Options, Signal, Tolerance};
 use crate::random::{Rng, stream};
 use crate::source::{Loader, SourceMap};
@@ -47,7 +47,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     },
     SettingSpec {
         name: "max_step",
-        kind: SettingKind::Number(f64::MIN_POSITIVE, f64::INFINITY),
+        kind: SettingKind::Time(f64::MIN_POSITIVE, f64::INFINITY),
         unit: "of time",
         default: "none",
         doc: "longest step",
@@ -82,9 +82,11 @@ const MOST_REDRAWS: usize = 1000;
 /// Runs of one simulation; each has its own copy of parameters and forcing.
 const MOST_RUNS: usize = 1_000_000;
 
-/// Checks the settings of a `simulate` block.
-pub fn check(simulate: &Simulate, diagnostics: &mut Diagnostics) {
+/// Checks the settings of a `simulate` block of a study of `model`.
+pub fn check(simulate: &Simulate, model: &Model, diagnostics: &mut Diagnostics) {
     simulate.settings.check_beside("simulate", SETTINGS, &["until", "output"], diagnostics);
+    simulate.settings.check_times(SETTINGS, model, diagnostics);
+    check_effect(simulate, diagnostics);
     if let Some((via, span)) = &simulate.via
         && Method::from_name(via).is_none()
     {
@@ -94,7 +96,7 @@ pub fn check(simulate: &Simulate, diagnostics: &mut Diagnostics) {
                 .help(format!("methods are {}", method_names())),
         );
     }
-    if let Some((_, span)) = simulate.hold.first()
+    if let Some(Hold { span, .. }) = simulate.hold.first()
         && !simulate.given.iter().any(|(key, _)| *key == "step")
     {
         diagnostics.push(
@@ -112,6 +114,31 @@ pub fn check(simulate: &Simulate, diagnostics: &mut Diagnostics) {
                 .label(*span, format!("`{via}` is named here"))
                 .help("keep one of the two"),
         );
+    }
+}
+
+/// E0107 for settings of error control beside a method that has none. Where the command line names the method, what the
+/// file says of another one is only not used.
+fn check_effect(simulate: &Simulate, diagnostics: &mut Diagnostics) {
+    let settings = &simulate.settings;
+    let by_setting = settings.get("method").zip(settings.word("method")).map(|(s, word)| (word, s.value_span));
+    let by_via = simulate.via.as_ref().map(|(word, span)| (word.as_str(), *span));
+    let Some((method, place)) = by_setting.or(by_via) else { return };
+    if !Method::from_name(method).is_some_and(Method::is_grid) {
+        return;
+    }
+    for key in ["rtol", "atol", "max_step"] {
+        if let Some(setting) = settings.get(key)
+            && setting.key_span.source >= place.source
+        {
+            let title = format!("`{key}` has no effect beside `{method}`, which takes the steps it is given");
+            diagnostics.push(
+                Diagnostic::new(Code("E0107"), setting.key_span, title)
+                    .at("remove this")
+                    .label(place, "no error is estimated here")
+                    .help("shorten the step, or take `tsit5` or `rodas5p` for steps by tolerance"),
+            );
+        }
     }
 }
 
@@ -158,13 +185,14 @@ pub fn plan(
     let none = Simulate::default();
     let simulate = study.simulate.as_ref().unwrap_or(&none);
     let mut found = Diagnostics::default();
-    check(simulate, &mut found);
+    check(simulate, &study.model, &mut found);
     if found.has_errors() {
         return Err(Failure::from_diagnostics(found));
     }
     let Some(until) = simulate.until else {
+        let unit = if flat.time_unit.is_empty() { String::new() } else { format!(" [{}]", flat.time_unit) };
         return Err(Failure::new("E0409", format!("nothing says how long to simulate `{}`", flat.name))
-            .help("give `--until 10`, or write `simulate { until = 10 [s] }` in a study"));
+            .help(format!("give `--until 10`, or write `simulate {{ until = 10{unit} }}` in a study")));
     };
     if !(until >= 0.0 && until.is_finite()) {
         return Err(Failure::new("E0804", format!("the end time is {until}, but a run goes forward from 0"))
@@ -172,7 +200,7 @@ pub fn plan(
     }
     let times = times(until, simulate.output.or(simulate.step))?;
     let params: Vec<f64> = flat.params.iter().map(|param| param.value).collect();
-    let options = options(simulate, flat, &params)?;
+    let options = options(simulate, study, flat, &params)?;
     let mut forcing = if simulate.forcing.is_empty() {
         bind::declared_forcing(flat)
     } else {
@@ -197,7 +225,7 @@ pub fn plan(
     Ok(Plan { times, options, runs, seed, has_noise: settings.truth("noise").unwrap_or(false) })
 }
 
-fn options(simulate: &Simulate, flat: &FlatModel, params: &[f64]) -> Result<Options, Failure> {
+fn options(simulate: &Simulate, study: &Study, flat: &FlatModel, params: &[f64]) -> Result<Options, Failure> {
     let settings = &simulate.settings;
     let rtol = settings.number("rtol").unwrap_or(1e-6);
     let atol = match settings.number("atol") {
@@ -214,7 +242,7 @@ fn options(simulate: &Simulate, flat: &FlatModel, params: &[f64]) -> Result<Opti
     }
     let defaults = Options::default();
     let max_steps = settings.number("max_steps").map_or(defaults.max_steps, |value| value as u64);
-    let max_step = settings.number("max_step").unwrap_or(defaults.max_step);
+    let max_step = settings.time("max_step", &study.model).unwrap_or(defaults.max_step);
     let interrupt = Some(super::interrupt::flag());
     Ok(Options { method, rtol, atol, fixed_step, max_steps, max_step, interrupt, ..defaults })
 }
@@ -223,16 +251,15 @@ fn options(simulate: &Simulate, flat: &FlatModel, params: &[f64]) -> Result<Opti
 fn runs(study: &Study, flat: &FlatModel, base: Run, seed: u64) -> Result<Vec<Run>, Failure> {
     let mut runs = vec![base];
     for sweep in &study.sweeps {
-        let symbol = study.model.symbol(sweep.symbol);
         let mut next = Vec::with_capacity(runs.len().saturating_mul(sweep.values.len()));
         if runs.len().saturating_mul(sweep.values.len()) > MOST_RUNS {
             return Err(Failure::new("E0611", format!("the sweeps make more than {MOST_RUNS} runs")));
         }
         for run in &runs {
             for &value in &sweep.values {
-                let Some(varied) = vary(run, flat, &symbol.name, value) else {
+                let Some(varied) = vary(run, flat, &sweep.name, value) else {
                     let mut list = Diagnostics::default();
-                    let title = format!("`{}` cannot be swept: it is no parameter, start value or input", symbol.name);
+                    let title = format!("`{}` cannot be swept: it is no parameter, start value or input", sweep.name);
                     list.push(Diagnostic::new(Code("E0205"), sweep.span, title));
                     return Err(Failure::from_diagnostics(list));
                 };
@@ -296,21 +323,10 @@ fn hold(
     forcing: &mut Forcing,
 ) -> Result<(), Failure> {
     let mut held: Vec<usize> = Vec::new();
-    for (symbol, span) in &simulate.hold {
-        let symbol = study.model.symbol(*symbol);
-        let place = flat.disturbances.iter().position(|d| d.quantity.name == symbol.name);
-        match (symbol.kind, place) {
-            (SymbolKind::Disturbance, Some(place)) => held.push(place),
-            (SymbolKind::Input, _) => {}
-            _ => {
-                let mut list = Diagnostics::default();
-                let title =
-                    format!("holding the `{}` `{}` is not supported by this version", symbol.kind.word(), symbol.name);
-                list.push(
-                    Diagnostic::new(Code("E0901"), *span, title).help("make it a `disturbance`, which can be held"),
-                );
-                return Err(Failure::from_diagnostics(list));
-            }
+    for Hold { symbol, name, .. } in &simulate.hold {
+        // Inputs are held all; a held `let` is a discrete quantity by now.
+        if study.model.symbol(*symbol).kind == SymbolKind::Disturbance {
+            held.extend(flat.disturbances.iter().position(|d| d.quantity.name == *name));
         }
     }
     let Some(step) = simulate.step else {

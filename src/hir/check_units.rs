@@ -105,6 +105,15 @@ impl<'a> Additions<'a> {
         self.0.fill(expr, &slot(unit.as_ref()), &what)
     }
 
+    /// In its own unit; `None` for a pure number.
+    pub(super) fn with_unit(&mut self, expr: ExprId) -> (ExprId, Option<Unit>) {
+        if is_bare(self.0.model, expr) {
+            return (expr, None);
+        }
+        let (expr, form) = self.0.number(expr);
+        (expr, form.map(|form| form.known).filter(|unit| *unit != Unit::one()))
+    }
+
     /// In the unit of time.
     pub(super) fn in_time(&mut self, expr: ExprId) -> ExprId {
         let target = self.0.time_target();

@@ -4,6 +4,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{self, Directive, StatementKind, Value};
 
+use super::check_units::Additions;
 use super::clauses::{Allowed, Clauses};
 use super::constants::constant;
 use super::lower::Lower;
@@ -82,7 +83,9 @@ impl Lower<'_> {
             }
             _ => {
                 let id = self.expr(expr);
-                let number = constant(&self.model, id).map(|v| SettingValue::Number(v, None));
+                let (id, unit) =
+                    Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).with_unit(id);
+                let number = constant(&self.model, id).map(|v| SettingValue::Number(v, unit));
                 if number.is_none() {
                     self.report(
                         Diagnostic::new(Code("E0602"), expr.span, "a setting is a number, a word, text or a list")

@@ -10,7 +10,7 @@ use super::imports::unknown_word;
 use super::lower::Lower;
 use super::lower_expr::text;
 use super::model::SymbolKind;
-use super::study::Simulate;
+use super::study::{Hold, Simulate};
 
 impl Lower<'_> {
     pub(super) fn simulate(&mut self, directive: &Directive, span: Span, simulate: &mut Simulate) {
@@ -49,13 +49,7 @@ impl Lower<'_> {
                     "step" => self.simulate_step(inner, statement.span, simulate),
                     "hold" => {
                         for subject in &inner.subjects {
-                            if let Some((symbol, _)) = self.quantity(subject)
-                                && self.is_kind(symbol, subject.span, "held over a step", |kind| {
-                                    matches!(kind, SymbolKind::Disturbance | SymbolKind::Let | SymbolKind::Input)
-                                })
-                            {
-                                simulate.hold.push((symbol, subject.span));
-                            }
+                            simulate.hold.extend(self.hold(subject));
                         }
                     }
                     "data" => simulate.forcing.extend(self.data_set(inner, statement.span)),
@@ -79,6 +73,30 @@ impl Lower<'_> {
                 }
             }
         }
+    }
+
+    /// `hold D`
+    fn hold(&mut self, subject: &ast::Expr) -> Option<Hold> {
+        let span = subject.span;
+        let (symbol, indices) = self.quantity(subject)?;
+        self.is_kind(symbol, span, "held over a step", |kind| {
+            matches!(kind, SymbolKind::Disturbance | SymbolKind::Let | SymbolKind::Input)
+        })
+        .then_some(())?;
+        if self.model.symbol(symbol).kind == SymbolKind::Let && !indices.is_empty() {
+            self.report(
+                Diagnostic::new(
+                    Code("E0901"),
+                    span,
+                    "holding a member of a family of `let`s is not supported by this version",
+                )
+                .at("a member")
+                .help("give it a name of its own, as in `let held = L(2)`, and hold that"),
+            );
+            return None;
+        }
+        let name = self.member(symbol, &indices)?;
+        Some(Hold { symbol, name, span })
     }
 
     /// `step 0.02 [s] via euler`

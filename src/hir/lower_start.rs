@@ -138,6 +138,35 @@ impl Lower<'_> {
         }
     }
 
+    /// The name of the member that constant `indices` choose, as in `h(2)`; what is no member is reported.
+    pub(super) fn member(&mut self, symbol: SymbolId, indices: &[ExprId]) -> Option<String> {
+        let found = self.model.symbol(symbol);
+        let (name, declared, ranges) = (found.name.clone(), found.span, found.ranges.clone());
+        if indices.is_empty() {
+            return ranges.is_empty().then_some(name);
+        }
+        let mut values = Vec::with_capacity(indices.len());
+        for (index, range) in indices.iter().zip(&ranges) {
+            let span = self.model.expr(*index).span;
+            let value = self.known_constant(*index, span)?;
+            let (low, high) = (constant(&self.model, range.from)?, constant(&self.model, range.to)?);
+            if value.fract() != 0.0 || value < low || value > high {
+                self.report(
+                    Diagnostic::new(
+                        Code("E0405"),
+                        span,
+                        format!("`{name}` has members {low} .. {high}, and {value} is asked for"),
+                    )
+                    .at(format!("is {value} here"))
+                    .label(declared, format!("declared for {low} .. {high}")),
+                );
+                return None;
+            }
+            values.push(value.to_string());
+        }
+        Some(format!("{name}({})", values.join(",")))
+    }
+
     /// A constant in the unit of a symbol.
     pub(super) fn constant_in(&mut self, symbol: SymbolId, ast: &ast::Expr) -> Option<f64> {
         let expr = self.expr(ast);

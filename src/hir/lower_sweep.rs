@@ -24,18 +24,7 @@ impl Lower<'_> {
         let (symbol, indices) = self.quantity(subject)?;
         let is_swept = |kind| !matches!(kind, SymbolKind::Const | SymbolKind::Let | SymbolKind::Observable);
         self.is_kind(symbol, subject.span, "swept", is_swept).then_some(())?;
-        if !indices.is_empty() {
-            self.report(
-                Diagnostic::new(
-                    Code("E0901"),
-                    subject.span,
-                    "a sweep of one member of a family is not supported by this version",
-                )
-                .at("a member")
-                .help("let the member start from a parameter, and sweep that"),
-            );
-            return None;
-        }
+        let name = self.member(symbol, &indices)?;
         let settings = self.method_settings(&Directive { subjects: Vec::new(), ..directive.clone() });
         const TABLE: &[super::settings::SettingSpec] = &[super::settings::SettingSpec {
             name: "points",
@@ -71,7 +60,7 @@ impl Lower<'_> {
                     }
                 }
             }
-            return Some(Sweep { symbol, values, span });
+            return Some(Sweep { symbol, name, values, span });
         }
         let Some((Some(low), Some(high))) = clauses.range else {
             self.report(
@@ -104,6 +93,6 @@ impl Lower<'_> {
                 _ => low + s * (high - low),
             }
         };
-        Some(Sweep { symbol, values: (0..n).map(at).collect(), span })
+        Some(Sweep { symbol, name, values: (0..n).map(at).collect(), span })
     }
 }

@@ -5,6 +5,8 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
 use crate::units::Unit;
 
+use super::Model;
+
 /// A setting's value as written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SettingValue {
@@ -45,6 +47,8 @@ pub struct Settings {
 pub enum SettingKind {
     /// A real number without a unit in the inclusive range.
     Number(f64, f64),
+    /// A time in the inclusive range; a number without a unit is in the model's unit of time.
+    Time(f64, f64),
     /// A whole number in the inclusive range.
     Integer(i64, i64),
     /// `true` or `false`.
@@ -89,6 +93,40 @@ impl Settings {
         match self.get(key)?.value {
             SettingValue::Number(value, _) => Some(value),
             SettingValue::Text(_) | SettingValue::Word(_) | SettingValue::List(_) => None,
+        }
+    }
+
+    /// The time with this key in the unit of time of `model`; `None` where it is not set. [`Settings::check_times`] has
+    /// looked at its unit.
+    pub fn time(&self, key: &str, model: &Model) -> Option<f64> {
+        match &self.get(key)?.value {
+            SettingValue::Number(value, unit) => Some(match (unit, &model.time_unit) {
+                (Some(unit), Some(time)) => value * unit.factor_to(time)?,
+                (None, _) | (_, None) => *value,
+            }),
+            SettingValue::Text(_) | SettingValue::Word(_) | SettingValue::List(_) => None,
+        }
+    }
+
+    /// Reports times whose unit is none of time (E0301).
+    pub fn check_times(&self, table: &[SettingSpec], model: &Model, diagnostics: &mut Diagnostics) {
+        let is_time = |key: &str| table.iter().any(|s| s.name == key && matches!(s.kind, SettingKind::Time(..)));
+        for setting in self.list.iter().filter(|setting| is_time(&setting.key)) {
+            let SettingValue::Number(_, Some(unit)) = &setting.value else { continue };
+            let key = &setting.key;
+            let (title, help) = match &model.time_unit {
+                None if model.is_unitless => (
+                    format!("`{key}` has a unit, but `{}` is without units", model.name),
+                    "remove this unit, or give the model its units".to_string(),
+                ),
+                Some(time) if unit.factor_to(time).is_none() => (
+                    format!("`{key}` is a time, and this is in {unit}"),
+                    format!("write a time, as in `{key} = 5 [{time}]`"),
+                ),
+                None | Some(_) => continue,
+            };
+            diagnostics
+                .push(Diagnostic::new(Code("E0301"), setting.value_span, title).at(format!("[{unit}]")).help(help));
         }
     }
 
@@ -151,8 +189,10 @@ impl Settings {
                     Diagnostic::new(Code("E0602"), setting.value_span, format!("`{}` expects {expected}", spec.name))
                         .at("does not fit")
                         .help(spec.doc);
-                if let (SettingValue::Text(text), SettingKind::Number(..) | SettingKind::Integer(..)) =
-                    (&setting.value, spec.kind)
+                if let (
+                    SettingValue::Text(text),
+                    SettingKind::Number(..) | SettingKind::Time(..) | SettingKind::Integer(..),
+                ) = (&setting.value, spec.kind)
                     && text.trim().parse::<f64>().is_ok()
                 {
                     d = d.fix("remove the quotes", setting.value_span, text.trim());
@@ -173,7 +213,8 @@ pub(super) fn given_twice(key: &str, again: Span, first: Span) -> Diagnostic {
 
 fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
     let is_good = match (value, kind) {
-        (SettingValue::Number(v, None), SettingKind::Number(low, high)) => *v >= low && *v <= high,
+        (SettingValue::Number(v, None), SettingKind::Number(low, high))
+        | (SettingValue::Number(v, _), SettingKind::Time(low, high)) => *v >= low && *v <= high,
         (SettingValue::Number(v, None), SettingKind::Integer(low, high)) => {
             v.fract() == 0.0 && *v >= low as f64 && *v <= high as f64
         }
@@ -195,6 +236,8 @@ fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
             let without = if matches!(value, SettingValue::Number(_, Some(_))) { " without a unit" } else { "" };
             format!("a number{without}{}", within(low, high))
         }
+        SettingKind::Time(low, high) if low >= 0.0 && high.is_infinite() => "a positive time".to_string(),
+        SettingKind::Time(low, high) => format!("a time{}", within(low, high)),
         SettingKind::Integer(low, high) => format!("a whole number from {low} to {high}"),
         SettingKind::Truth => "`true` or `false`".to_string(),
         SettingKind::Choice(words) => format!("one of {}", words.join(", ")),

@@ -105,6 +105,17 @@ pub struct Estimate {
     pub span: Span,
 }
 
+/// `hold d`, `hold d(2)`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hold {
+    /// An input, a disturbance or a `let`.
+    pub symbol: SymbolId,
+    /// The name of the member: `d(2)`; that of the symbol where it is not a family.
+    pub name: String,
+    /// Where it is written.
+    pub span: Span,
+}
+
 /// `simulate { .. }`
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Simulate {
@@ -116,8 +127,8 @@ pub struct Simulate {
     pub step: Option<f64>,
     /// The integrator behind each step.
     pub via: Option<(String, Span)>,
-    /// Disturbances and time-dependent `let`s that are held over the step.
-    pub hold: Vec<(SymbolId, Span)>,
+    /// What is held over the step.
+    pub hold: Vec<Hold>,
     /// Inputs and disturbances from files.
     pub forcing: Vec<DataSet>,
     /// The other settings.
@@ -131,6 +142,8 @@ pub struct Simulate {
 pub struct Sweep {
     /// What is varied: a parameter, start value or input.
     pub symbol: SymbolId,
+    /// The name of the member: `h(2)`; that of the symbol where it is not a family.
+    pub name: String,
     /// Its values, in its unit.
     pub values: Vec<f64>,
     /// Where it is written.
