@@ -246,18 +246,19 @@ fn add_estimate(
             Some(false) => Scale::Linear,
             None => Scale::implied(low, high, prior),
         };
-        // On a logarithmic scale an open lower end is zero.
+        // On a logarithmic scale an open lower end is zero, and starts are drawn from the prior.
         let low = if scale == Scale::Log && low == f64::NEG_INFINITY { 0.0 } else { low };
-        if scale == Scale::Log && low < 0.0 {
-            diagnostics.push(
-                Diagnostic::new(
-                    Code("E0608"),
-                    estimate.span,
-                    format!("`{}` cannot be searched on a log scale below zero", quantity.name),
-                )
-                .at(format!("its lower bound is {low}"))
-                .help("give a positive lower bound, or write `linear`"),
-            );
+        let parameter = Parameter { name: quantity.name.clone(), scale, low, high, nominal, prior };
+        let is_drawn = matches!(prior, Some(Distribution::LogNormal { .. })) || parameter.bounds().0 > 0.0;
+        if scale == Scale::Log && (low < 0.0 || !is_drawn) {
+            let name = &quantity.name;
+            let title = format!("a logarithmic scale needs a lower bound above zero, and that of `{name}` is {low}");
+            let d = Diagnostic::new(Code("E0608"), estimate.span, title).at("searched on a logarithmic scale");
+            let high = if high.is_finite() && high > 0.0 { high } else { 1.0 };
+            let smallest = format!("{:e}", 1e-6 * high);
+            diagnostics.push(d.label(quantity.span, "declared here").help(format!(
+                "write a positive lower bound, as in `estimate {name} in {smallest} .. {high} log`, or `linear`"
+            )));
             is_whole = false;
             continue;
         }
@@ -273,6 +274,16 @@ fn add_estimate(
             is_whole = false;
             continue;
         }
+        if parameter.start_range().is_none() {
+            let title = format!("no starting point can be drawn for `{}`", quantity.name);
+            diagnostics.push(
+                Diagnostic::new(Code("E0607"), estimate.span, title)
+                    .at(format!("searched from {low} to {high}, and its prior does not say where on this scale"))
+                    .help("give both bounds, and let them and the prior have values in common"),
+            );
+            is_whole = false;
+            continue;
+        }
         if let Target::Start(state) = place
             && models.iter().any(|m| m.states.get(state).is_some_and(|s| s.is_start_read))
         {
@@ -280,7 +291,7 @@ fn add_estimate(
             is_whole = false;
             continue;
         }
-        let parameter = parameters.len();
+        let position = parameters.len();
         let mut is_linked = false;
         for experiment in experiments.iter_mut() {
             // Models of one study differ in start values and events only, so places agree by name.
@@ -292,7 +303,7 @@ fn add_estimate(
             };
             // What a column or a `start` gives in this experiment counts more than the estimate.
             if let Some(target) = target.filter(|target| !experiment.given.contains(target)) {
-                experiment.links.push(Link { parameter, target });
+                experiment.links.push(Link { parameter: position, target });
                 is_linked = true;
             }
         }
@@ -308,7 +319,7 @@ fn add_estimate(
             );
             is_whole = false;
         }
-        parameters.push(Parameter { name: quantity.name.clone(), scale, low, high, nominal, prior });
+        parameters.push(parameter);
         units.push(quantity.unit.clone());
     }
     is_whole

@@ -63,7 +63,6 @@ pub const REGISTRY: &[(&str, &str)] = &[
     ("E0306", "a temperature in degC is used where kelvin is meant"),
     ("E0307", "an exponent must be a constant pure number here"),
     ("E0401", "a state has no equation"),
-    ("E0402", "there are fewer equations than unknowns"),
     ("E0403", "a quantity has two equations"),
     ("E0404", "a species takes reactions or an equation, not both"),
     ("E0405", "an index is out of range"),

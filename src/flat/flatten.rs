@@ -543,6 +543,24 @@ impl Builder<'_> {
             let value = self.constant(expect.value, "the value of an assertion");
             let tolerance = self.constant(expect.tolerance, "the tolerance of an assertion");
             match (node, time, value, tolerance) {
+                (Some(_), Some(time), ..) if time < 0.0 => {
+                    let at = self.model.expr(expect.time).span;
+                    let title = format!("a simulation starts at time 0, and this asserts a value at {time}");
+                    self.diagnostics.push(
+                        Diagnostic::new(Code("E0608"), at, title)
+                            .at("before the start")
+                            .help("assert it at time 0 or later"),
+                    );
+                    is_good = false;
+                }
+                (Some(_), _, Some(_), Some(tolerance)) if tolerance < 0.0 => {
+                    let at = self.model.expr(expect.tolerance).span;
+                    self.diagnostics.push(
+                        Diagnostic::new(Code("E0608"), at, format!("a tolerance of {tolerance} never holds"))
+                            .at("must not be negative"),
+                    );
+                    is_good = false;
+                }
                 (Some(node), Some(time), Some(value), Some(tolerance)) => {
                     let tolerance = if expect.is_relative { tolerance * value.abs() } else { tolerance };
                     flat.expectations.push(Expectation {

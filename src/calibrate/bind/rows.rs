@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::calibrate::experiment::{Measurement, Target};
 use crate::calibrate::table::{ColumnIdx, Table};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::flat::{FlatModel, Quantity};
+use crate::flat::{FlatModel, Noise, Quantity};
 use crate::hir::Study;
 use crate::hir::model::SymbolKind;
 use crate::hir::study::{BindTarget, Binding, DataSet, Experiment};
@@ -73,6 +73,8 @@ struct Bound<'a> {
     role: Role,
     /// What its values must lie in the `in` of; measurements are what they are.
     limited: Option<&'a Quantity>,
+    /// An observable with log-normal error: its values must be positive.
+    positive: Option<&'a Quantity>,
 }
 
 impl Bound<'_> {
@@ -89,6 +91,24 @@ impl Bound<'_> {
                 .at("this value, in the unit of the model")
                 .label(*span, "declared with its range")
                 .help("correct the value or its unit, or widen the range"),
+        );
+        false
+    }
+}
+
+impl Bound<'_> {
+    /// E0606 at the cell for a measurement that log-normal error cannot give.
+    fn has_logarithm(&self, value: f64, cell: Span, diagnostics: &mut Diagnostics) -> bool {
+        let Some(Quantity { name, span, .. }) = self.positive.filter(|_| value <= 0.0) else { return true };
+        diagnostics.push(
+            Diagnostic::new(
+                Code("E0606"),
+                cell,
+                format!("`{name}` is measured as {value}, and its error is log-normal"),
+            )
+            .at("has no logarithm")
+            .label(*span, "declared with `~ LogNormal(..)`")
+            .help("leave the cell empty if nothing was measured, or declare the error as `Normal(sd = ..)`"),
         );
         false
     }
@@ -274,7 +294,13 @@ fn columns<'a>(
             continue;
         };
         match role(study, binding, model) {
-            Ok(role) => bound.push(Bound { binding, column, role, limited: limited(role, model) }),
+            Ok(role) => bound.push(Bound {
+                binding,
+                column,
+                role,
+                limited: limited(role, model),
+                positive: positive(role, model),
+            }),
             Err(diagnostic) => {
                 diagnostics.push(*diagnostic);
                 is_whole = false;
@@ -339,6 +365,11 @@ fn limited(role: Role, model: &FlatModel) -> Option<&Quantity> {
     }
 }
 
+fn positive(role: Role, model: &FlatModel) -> Option<&Quantity> {
+    let Role::Observable(k) = role else { return None };
+    model.observables.get(k).filter(|o| o.noise == Some(Noise::LogNormal)).map(|o| &o.quantity)
+}
+
 /// Rows by the text of the grouping column, groups in order of their first row.
 fn partition(table: &Table, by: Option<ColumnIdx>, diagnostics: &mut Diagnostics) -> Vec<(String, Vec<usize>)> {
     let Some(by) = by else { return vec![(String::new(), (0..table.n_rows()).collect())] };
@@ -401,7 +432,9 @@ fn read_rows(table: &Table, rows: &[usize], bound: &[Bound<'_>], group: &mut Gro
             Role::Time => {}
             Role::Observable(observable) => {
                 for (&row, when) in rows.iter().zip(&times) {
-                    if let (Some(value), Some(time)) = (number(table, row, b, diagnostics), *when) {
+                    if let (Some(value), Some(time)) = (number(table, row, b, diagnostics), *when)
+                        && b.has_logarithm(value, table.cell_span(row, b.column), diagnostics)
+                    {
                         group.measurements.push(Measurement { time, observable, value });
                     }
                 }
