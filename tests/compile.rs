@@ -6,6 +6,7 @@ mod manual;
 mod meaning;
 mod robust;
 mod studies;
+mod told;
 
 use std::path::Path;
 

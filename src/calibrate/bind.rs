@@ -255,7 +255,7 @@ fn add_estimate(
             let title = format!("a logarithmic scale needs a lower bound above zero, and that of `{name}` is {low}");
             let d = Diagnostic::new(Code("E0608"), estimate.span, title).at("searched on a logarithmic scale");
             let high = if high.is_finite() && high > 0.0 { high } else { 1.0 };
-            let smallest = format!("{:e}", 1e-6 * high);
+            let smallest = format!("{:e}", high / 1e6);
             diagnostics.push(d.label(quantity.span, "declared here").help(format!(
                 "write a positive lower bound, as in `estimate {name} in {smallest} .. {high} log`, or `linear`"
             )));

@@ -29,7 +29,7 @@ pub const SETTINGS: &[SettingSpec] = &[
         kind: SettingKind::Number(1e-300, f64::INFINITY),
         unit: "of each state",
         default: "rtol times the size of each state",
-        doc: "absolute tolerance of the integration",
+        doc: "absolute tolerance of the integration, one number in the unit of each state",
     },
     SettingSpec {
         name: "method",

@@ -76,3 +76,81 @@ fn only_the_reaction_that_changes_a_law_is_named() {
     assert!(shown.contains("`tn` changes it"), "{shown}");
     assert!(!shown.contains("`tr` changes") && !shown.contains("`turn` changes"), "{shown}");
 }
+
+/// What is made of pieces affine in time changes at times that parameters tell, and nothing is looked for.
+#[test]
+fn pieces_of_time_are_exact_breakpoints() {
+    use twinc::expr::{Env, Interpreter, Wrt, gradients};
+    // A condition; how long it holds until 100; what each of its times is and how it moves with `a` and `b`.
+    let narrow: &[(f64, [f64; 2])] = &[(29.999, [1.0, -1.0]), (30.001, [1.0, 1.0])];
+    for (condition, holds, times) in [
+        ("abs(time - a) < b", 0.002, narrow),
+        ("b > abs(a - time)", 0.002, narrow),
+        ("not (abs(time - a) >= b)", 0.002, narrow),
+        ("2*abs(time - a)/3 - 2*b/3 < 0", 0.002, narrow),
+        ("max(a - time, time - a) <= b", 0.002, narrow),
+        ("(if time < a then a - time else time - a) < b", 0.002, &[]),
+        ("abs(abs(time - 50) - a) < b", 0.004, &[]),
+        ("min(time, a) < a", 30.0, &[(30.0, [1.0, 0.0])]),
+        ("max(time, a) > a + b", 69.999, &[(30.001, [1.0, 1.0])]),
+        ("abs(mod(time, 24) - 12) < b", 0.008, &[]),
+        ("2*mod(time + a, 24) - 24 < 2*b - 24", 0.004, &[]),
+        ("min(mod(time, 24), 24 - mod(time, 24)) > 12 - b", 0.008, &[]),
+    ] {
+        let text = format!(
+            "model M {{\n  time [1]\n  param {{ a = 30; b = 0.001 }}\n  state x = 0\n  let both = a + b\n  x' = if {condition} then 1 else 0\n}}\n"
+        );
+        let mut flat = super::read(&text).flat();
+        assert!(flat.roots.is_empty(), "`{condition}` is looked for");
+        let x = ends(&text, 100.0)[0];
+        // The steps between the breakpoints are exact: their ends are rounded, at times of up to 100.
+        assert!((x - holds).abs() < 1e-11, "`{condition}` holds for {x}");
+        if times.is_empty() {
+            continue;
+        }
+        let nodes = flat.times.clone();
+        let slopes = gradients(&mut flat.dag, &nodes, Wrt::Params);
+        let at = Env { t: 0.0, x: &[], u: &[], d: &[], p: &[30.0, 0.001], dx: &[], dt: 0.0 };
+        for (time, slope) in times {
+            let is_it = |node: &_| (Interpreter::new(&flat.dag, &[*node]).values::<f64>(&at)[0] - time).abs() < 1e-12;
+            let k = nodes.iter().position(is_it).unwrap_or_else(|| panic!("`{condition}` has no time {time}"));
+            let found: Vec<f64> = (0..2)
+                .map(|column| {
+                    slopes[k].iter().find(|(c, _)| *c == column).map_or(0.0, |(_, s)| flat.dag.as_const(*s).unwrap())
+                })
+                .collect();
+            assert_eq!(found, slope, "`{condition}` at {time}");
+        }
+    }
+}
+
+/// A `when` that is true for a thousandth is seen however long the steps are.
+#[test]
+fn a_moment_of_plain_time_is_not_missed() {
+    for (condition, times) in [
+        ("abs(time - a) < b", 1.0),
+        ("time > a and time < a + b", 1.0),
+        ("x >= 0 and time >= a and time < a + b", 1.0),
+        ("x < 0 or abs(time - a) <= b", 1.0),
+        ("x > 0 and abs(time - a) <= b", 0.0),
+        ("abs(mod(time, 24) - 12) < b", 4.0),
+        ("not (time < a or time > a + b)", 1.0),
+    ] {
+        let text = format!(
+            "model M {{\n  time [1]\n  param {{ a = 30; b = 0.001 }}\n  state x = 0\n  discrete n = 0\n  let both = a + b\n  x' = 0\n  \
+             when {condition} {{ n += 1 }}\n}}\n"
+        );
+        assert_eq!(ends(&text, 100.0)[1], times, "`{condition}`");
+    }
+}
+
+/// A condition on states is still looked for, and one of many pieces too.
+#[test]
+fn what_time_alone_does_not_tell_is_a_root() {
+    for condition in ["abs(x - a) < b", "abs(time - x) < b", "time^2 < a", "time*time < a"] {
+        let text = format!(
+            "model M {{\n  time [1]\n  param {{ a = 30; b = 1 }}\n  state x = 0\n  x' = if {condition} then 1 else 0.5\n}}\n"
+        );
+        assert!(!super::read(&text).flat().roots.is_empty(), "`{condition}`");
+    }
+}

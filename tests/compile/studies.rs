@@ -77,8 +77,11 @@ fn what_later_versions_bring_is_refused_once_per_statement() {
     let text = "\
 port Fluid { across p [bar]; flow q [L/s] }
 model Tank { time [s]; port bottom of Fluid; param area [m^2] = 0.5; state h [m] = 1 in 0 .. 3
-  h' = 0.1 [m/s]*area/1 [m^2]; eq bottom.p = rho_water*g_n*h }
-model Two { time [s]; part t1 = Tank(h = 2 [m]); connect t1.bottom to t2.bottom; var z [1] = 1; noise w }
+  h' = bottom.q/area; eq bottom.p = rho_water*g_n*h }
+model Two { time [s]; part t1 = Tank(h = 2 [m]); connect t1.bottom to t2.bottom; var z [1] guess 1; noise w
+  observe level [m] = t1.h ~ Normal(sd = 0.01); state s [1] = 0; s' = z + w' + z2*f(s, z); var { z2 [1/s] guess 2 } }
+study Calm of Two { estimate z in 0 .. 1; simulate { until = 9 } }
+study Learn of Balance { simulate { until = 9 } }
 task Balance of Tank { step 0.02 [s]; episode 10 [s]; reward 1; fail when not (rail and tilt) }
 study Train of Tank { plant Tank; belief Tank; randomize area; algorithm acr { mpc { horizon = 100 } }
   budget { episodes = 100 }; evaluate { episodes = 20 }; stop when failures > 0 }
@@ -97,6 +100,8 @@ net f(S, u) [uM/s] { hidden = [16, 16] }
         "connect",
         "var",
         "noise",
+        "var",
+        "Balance",
         "task",
         "plant",
         "belief",
@@ -121,5 +126,55 @@ fn the_examples_of_the_language_load() {
     ] {
         let checked = read(text);
         assert_eq!(checked.codes(), Vec::<&str>::new(), "{}", checked.shown());
+    }
+}
+
+/// Wherever a word of a later version stands, exactly one thing is said of it.
+#[test]
+fn a_word_of_a_later_version_is_refused_once_in_every_place() {
+    use twinc::syntax::words::{Context, Subject, WORDS};
+    let mut n = 0;
+    for word in WORDS.iter().filter(|w| WORDS.iter().all(|other| other.word != w.word || !other.supported)) {
+        let written = match word.subject {
+            Subject::None => word.word.to_string(),
+            Subject::Name | Subject::OptionalName | Subject::Expr => format!("{} zz", word.word),
+            Subject::Names | Subject::Exprs => format!("{} zz, yy", word.word),
+            Subject::Call => format!("{} zz(a)", word.word),
+            Subject::Condition => format!("{} zz: k > 1 [1/min]", word.word),
+            Subject::Text | Subject::Reaction => format!("{} \"zz\"", word.word),
+        };
+        for block in ["", " {\n  hidden = 3\n}"] {
+            let written = format!("{written}{block}");
+            for (context, text) in [
+                (Context::File, format!("{written}\n{MODEL}")),
+                (Context::Model, MODEL.replace(" T' = 0\n", &format!(" T' = 0\n{written}\n"))),
+                (Context::Study, format!("{MODEL}study F of M {{\n{written}\n}}")),
+                (Context::Experiment, format!("{MODEL}study F of M {{ experiment e {{\n{written}\n}} }}")),
+                (Context::Simulate, format!("{MODEL}study F of M {{ simulate {{\n{written}\n}} }}")),
+            ] {
+                // `task T {` inside of a model means that the model was not closed before it.
+                if matches!(word.word, "task" | "twin") && !block.is_empty() && context != Context::File {
+                    continue;
+                }
+                let checked = read(&text);
+                assert_eq!(checked.codes(), ["E0901"], "`{written}` {}:\n{}", context.phrase(), checked.shown());
+                n += 1;
+            }
+        }
+    }
+    assert!(n > 300, "{n} places");
+}
+
+/// A word of this version that stands elsewhere is told where it belongs.
+#[test]
+fn a_word_in_the_wrong_place_is_told_where_it_belongs() {
+    for (statement, home) in [
+        ("step 1 [min]", "it stands inside `simulate`"),
+        ("estimate k", "it stands inside a study"),
+        ("start G = 1", "it stands inside a study or inside an experiment"),
+    ] {
+        let checked = read(&MODEL.replace(" T' = 0\n", &format!(" T' = 0\n {statement}\n")));
+        assert_eq!(checked.codes(), ["E0208"], "{}", checked.shown());
+        assert!(checked.shown().contains(home), "{}", checked.shown());
     }
 }

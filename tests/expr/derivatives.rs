@@ -1,7 +1,7 @@
 //! Derivatives where they are special: kinks, jumps, zeros; and their structure.
 
 use super::{env, evaluate};
-use twinc::expr::{BinaryOp, Compare, Dag, Env, Interpreter, Leaf, NodeId, UnaryOp, Wrt, directional, gradients};
+use twinc::expr::{BinaryOp, Compare, Dag, Env, Interpreter, Leaf, Node, NodeId, UnaryOp, Wrt, directional, gradients};
 
 fn derivative(dag: &mut Dag, root: NodeId, x: &[f64]) -> Vec<f64> {
     let row = gradients(dag, &[root], Wrt::States).remove(0);
@@ -85,6 +85,31 @@ fn a_clipped_root_does_not_move() {
         assert_eq!(derivative(&mut dag, node, &[0.0, 0.0])[0], 0.0);
         assert!(derivative(&mut dag, node, &[0.25, 0.0])[0] > 0.5);
     }
+}
+
+/// x/K moves with x wherever it is, so only its slope in K is guarded; values are what they were.
+#[test]
+fn an_argument_that_always_moves_is_not_guarded() {
+    let (mut dag, x, _) = two_states();
+    let (k, n) = (dag.leaf(Leaf::Param(0)), dag.leaf(Leaf::Param(1)));
+    let scaled = dag.div(x, k);
+    let (power, root) = (dag.pow(scaled, n), dag.unary(UnaryOp::Sqrt, scaled));
+    let by_state = gradients(&mut dag, &[power, root], Wrt::States);
+    let by_param = gradients(&mut dag, &[power, root], Wrt::Params);
+    let nodes: Vec<NodeId> = by_state.iter().chain(&by_param).map(|row| row[0].1).collect();
+    let at = |x: f64, n: f64| {
+        let env = Env { t: 0.0, x: &[x, 0.0], u: &[], d: &[], p: &[2.0, n], dx: &[], dt: 0.0 };
+        Interpreter::new(&dag, &nodes).values::<f64>(&env)
+    };
+    assert_eq!(at(0.0, 0.5), [f64::INFINITY, f64::INFINITY, 0.0, 0.0]);
+    assert_eq!(at(0.0, 2.0)[..1], [0.0]);
+    assert_eq!(at(0.0, 0.0)[..1], [0.0]);
+    assert_eq!(at(8.0, 0.5), [0.125, 0.125, -0.5, -0.5]);
+    let selects = |node: NodeId| {
+        let order = dag.reachable(&[node]);
+        order.iter().filter(|id| matches!(dag.node(**id), Node::Select { .. })).count()
+    };
+    assert_eq!(nodes.iter().map(|n| selects(*n)).collect::<Vec<_>>(), [1, 0, 2, 1]);
 }
 
 /// 1/(1 + exp(z)) is 0 and flat where the exponential overflows.
