@@ -53,7 +53,7 @@ pub(super) fn check(study: &Study, diagnostics: &mut Diagnostics) {
 }
 
 /// The first of `wanted` that `expr` names, through definitions.
-fn names_one_of(model: &Model, expr: ExprId, wanted: &HashSet<SymbolId>) -> Option<SymbolId> {
+pub(super) fn names_one_of(model: &Model, expr: ExprId, wanted: &HashSet<SymbolId>) -> Option<SymbolId> {
     let (mut stack, mut seen) = (vec![expr], HashSet::new());
     while let Some(id) = stack.pop() {
         if !seen.insert(id) {

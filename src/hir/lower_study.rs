@@ -104,6 +104,7 @@ impl Models<'_> {
         let (model, mut unsettled) = lower.finish();
         study.model = model;
         super::hold::check(&study, &mut found);
+        super::lower_sweep::check_starts(&study, &mut found);
         unknown::report(&mut study.model, &mut unsettled, self.sources, &mut found);
         study.model.is_faulty |= found.has_errors();
         diagnostics.extend(found);

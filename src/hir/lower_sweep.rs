@@ -1,13 +1,44 @@
 //! `sweep`: the values of one quantity over which a simulation is repeated.
 
-use crate::diag::{Code, Diagnostic};
+use std::collections::HashSet;
+
+use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
 use crate::syntax::ast::{Directive, Flag, Value};
 
 use super::clauses::{Allowed, Clauses};
+use super::hold::names_one_of;
 use super::lower::Lower;
 use super::model::SymbolKind;
-use super::study::Sweep;
+use super::study::{Study, Sweep};
+
+/// E0606 where the start of a state is swept through which that of another is written: a sweep gives it from outside,
+/// and would leave the other behind.
+pub(super) fn check_starts(study: &Study, diagnostics: &mut Diagnostics) {
+    let model = &study.model;
+    let is_state = |kind| matches!(kind, SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Discrete);
+    for sweep in study.sweeps.iter().filter(|sweep| is_state(model.symbol(sweep.symbol).kind)) {
+        let swept = HashSet::from([sweep.symbol]);
+        let is_replaced = |id| study.starts.iter().any(|start| start.symbol == id && start.indices.is_empty());
+        let states = model.symbols().filter(|(id, s)| is_state(s.kind) && !is_replaced(*id));
+        let declared = states.filter_map(|(_, s)| s.value);
+        let mut starts = declared.chain(study.starts.iter().map(|start| start.value));
+        if starts.any(|start| names_one_of(model, start, &swept).is_some()) {
+            let name = &model.symbol(sweep.symbol).name;
+            diagnostics.push(
+                Diagnostic::new(
+                    Code("E0606"),
+                    sweep.span,
+                    format!("the start of another state is written through that of `{name}`"),
+                )
+                .at("a start given here would leave that one behind")
+                .help(format!(
+                    "write both through a parameter: `param {name}_0 = ..` and `state {name} = {name}_0`, and sweep that one"
+                )),
+            );
+        }
+    }
+}
 
 impl Lower<'_> {
     pub(super) fn sweep(&mut self, directive: &Directive, span: Span) -> Option<Sweep> {

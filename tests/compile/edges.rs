@@ -103,8 +103,11 @@ fn pieces_of_time_are_exact_breakpoints() {
         let mut flat = super::read(&text).flat();
         assert!(flat.roots.is_empty(), "`{condition}` is looked for");
         let x = ends(&text, 100.0)[0];
-        // The steps between the breakpoints are exact: their ends are rounded, at times of up to 100.
-        assert!((x - holds).abs() < 1e-11, "`{condition}` holds for {x}");
+        // Steps between breakpoints are exact but for their ends, which are rounded at times of up to 100. Where the
+        // condition itself rounds (`time + a`), it changes some units in the last place beside its breakpoint, and what
+        // the first stage after it sees is left to the error control.
+        let slack = if condition.contains("time + a") { 1e-7 } else { 1e-11 };
+        assert!((x - holds).abs() < slack, "`{condition}` holds for {x}");
         if times.is_empty() {
             continue;
         }

@@ -88,6 +88,7 @@ told! { held_and_swept:
     "a member of a family of definitions" => decay("  let a(i) = i*S for i in 1 .. 2\n", "simulate { until = 9; step 1; hold a(1) }"), "", CHECK;
     "a state" => decay("", "simulate { until = 9; step 1; hold S }"), "", CHECK;
     "a member that is not there" => decay("  state h(i) [uM] = 1 for i in 1 .. 3\n  h(i)' = -k*h(i)\n", "simulate { until = 9 }; sweep h(4) in 1 .. 2"), "", CHECK;
+    "a start that another follows" => decay("  let twice = 2*S\n  state T [uM] = twice + 1 [uM]\n  T' = 0\n", "simulate { until = 9 }; sweep S in 1 .. 2"), "", CHECK;
     "a member that is not known" => decay("  state h(i) [uM] = 1 for i in 1 .. 3\n  h(i)' = -k*h(i)\n", "simulate { until = 9 }; sweep h(k) in 1 .. 2"), "", CHECK;
 }
 
