@@ -89,6 +89,11 @@ pub(super) fn is_fixed(bits: u8) -> bool {
     bits & (ON_TIME | ON_STATE | ON_FORCING) == 0
 }
 
+/// True where the node is a function of parameters and time only.
+pub(super) fn is_scheduled(bits: u8) -> bool {
+    bits & (ON_STATE | ON_FORCING) == 0
+}
+
 /// True where the node does not depend on time explicitly.
 pub(super) fn is_timeless(bits: u8) -> bool {
     bits & ON_TIME == 0
@@ -213,6 +218,7 @@ impl Builder<'_> {
 
     /// The instants at which `g` may change its sign, if parameters and time alone decide that.
     fn instants(&mut self, g: NodeId, triggers: &mut Triggers) -> Option<Vec<Trigger>> {
+        is_scheduled(self.bits_of(g)).then_some(())?;
         if let Some(pieces) = self.pieces(g, None) {
             let times: Vec<NodeId> = pieces.into_iter().filter_map(|piece| self.zero_of(piece)).collect();
             return Some(times.into_iter().map(|time| Trigger::At { time_idx: triggers.time(time) }).collect());

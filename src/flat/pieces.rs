@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::expr::{BinaryOp, Dag, Leaf, Node, NodeId, UnaryOp};
 
-use super::discontinuity::{is_fixed, is_timeless};
+use super::discontinuity::{is_fixed, is_scheduled, is_timeless};
 use super::lower::Builder;
 
 /// Pieces of one expression, at most; more are left to root finding.
@@ -31,6 +31,7 @@ impl Piece {
 impl Builder<'_> {
     /// The pieces of `node` in the `clock`, which is time or a node that stands for it; `None` where it has others.
     pub(super) fn pieces(&mut self, node: NodeId, clock: Option<NodeId>) -> Option<Vec<Piece>> {
+        is_scheduled(self.bits_of(node)).then_some(())?;
         let clock = clock.unwrap_or_else(|| self.dag.leaf(Leaf::Time));
         let (mut moving, mut stack) = (HashSet::from([node]), vec![node]);
         while let Some(id) = stack.pop() {
