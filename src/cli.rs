@@ -19,12 +19,15 @@ mod fit_report;
 mod fit_run;
 mod fix;
 mod fmt;
+mod idle;
 mod inspect;
 mod interrupt;
 mod machine;
 mod new;
+mod outlet;
 mod prepare;
 mod progress;
+mod reasons;
 pub mod render;
 mod run_folder;
 mod sim;
@@ -95,27 +98,65 @@ fn run(cli: &Cli) -> Exit {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(config.threads.value).build_global();
     }
     let mut sources = SourceMap::default();
-    if config.format.value.is_of_models() && !matches!(cli.verb, Verb::Inspect(_)) {
-        let failure = no_such_format(verb, &config);
+    // A script is for a shell, whatever form diagnostics have.
+    if let Verb::Completions(_) = cli.verb {
+        console.format = Format::Human;
+    }
+    if let Some(failure) = refused_format(&cli.verb, &config).filter(|_| console.format != Format::Human) {
+        console.format = Format::Human;
         console.report(failure.diagnostics, &sources);
-        return end(&mut console, failure.exit);
+        return failure.exit;
     }
     match dispatch(cli, &config, &mut console, &mut sources) {
         Ok(exit) => end(&mut console, exit),
         Err(failure) => {
+            let failure = if additions::are_to_blame(&failure, &sources) { failure.of_usage() } else { failure };
             console.report(failure.diagnostics, &sources);
             end(&mut console, failure.exit)
         }
     }
 }
 
-/// A form of models was asked of a verb that writes no model.
-fn no_such_format(verb: &str, config: &Config) -> Failure {
+/// E0804 where a verb has nothing to write in the format that is set.
+fn refused_format(verb: &Verb, config: &Config) -> Option<Failure> {
     let Sourced { value, origin } = &config.format;
-    let all = Format::value_variants().iter().filter(|format| !format.is_of_models());
+    if has_format(verb, *value) {
+        return None;
+    }
+    let all = Format::value_variants().iter().filter(|format| has_format(verb, **format));
     let names: Vec<&str> = all.map(|format| format.name()).collect();
-    Failure::new("E0804", format!("`{verb}` cannot write `{}` ({origin})", value.name()))
-        .help(format!("`{verb}` takes {}; `inspect` takes latex and dot too", names.join(", ")))
+    let verb = verb_name(verb);
+    let elsewhere = match value {
+        Format::Sarif => "`check` and `test` take sarif too, which holds diagnostics and no data",
+        Format::Latex | Format::Dot => "`inspect` takes latex and dot too",
+        Format::Human | Format::Json | Format::Jsonl | Format::Github => "choose one of them",
+    };
+    Some(
+        Failure::new("E0804", format!("`{verb}` cannot write `{}` ({origin})", value.name()))
+            .help(format!("`{verb}` takes {}; {elsewhere}", names.join(", "))),
+    )
+}
+
+/// True where what the verb is asked for can be written in this format.
+fn has_format(verb: &Verb, format: Format) -> bool {
+    match format {
+        Format::Human | Format::Json | Format::Jsonl | Format::Github => true,
+        Format::Latex | Format::Dot => matches!(verb, Verb::Inspect(_)),
+        // It holds diagnostics and nothing else.
+        Format::Sarif => match verb {
+            Verb::Check(args) => !args.infer,
+            Verb::Fmt(args) => !args.diff && args.files.iter().all(|file| file != "-"),
+            Verb::Test(_) => true,
+            Verb::New(_)
+            | Verb::Init
+            | Verb::Inspect(_)
+            | Verb::Sim(_)
+            | Verb::Calibrate(_)
+            | Verb::Explain(_)
+            | Verb::Completions(_)
+            | Verb::Doctor(_) => false,
+        },
+    }
 }
 
 /// Writes the document of a machine format and gives the final exit.
@@ -163,7 +204,7 @@ fn dispatch(cli: &Cli, config: &Config, console: &mut Console, sources: &mut Sou
         Verb::Check(args) => check::run(args, console),
         Verb::Fmt(args) => fmt::run(args, console),
         Verb::Inspect(args) => inspect::run(args, console, sources),
-        Verb::Test(args) => test::run(args, console, sources),
+        Verb::Test(args) => test::run(args, console),
         Verb::Sim(args) => sim::run(args, console, sources),
         Verb::Calibrate(args) => calibrate::run(args, console, sources),
         Verb::Explain(args) => explain::run(args, console),

@@ -12,6 +12,7 @@ mod layout;
 mod lower;
 mod network;
 mod pieces;
+mod spread;
 
 pub use crate::hir::model::Noise;
 pub use flatten::{Variation, check, flatten};

@@ -115,12 +115,24 @@ impl SourceMap {
     }
 }
 
-/// Why a text could not be loaded; `reason` continues the sentence "`path` cannot be read: ...".
+/// Why a text could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct LoadError {
-    /// What went wrong, in the words of a user.
+    /// The code of its diagnostic: E0801 (cannot be read), E0110 (a text too large), E0610 (a table too large or not
+    /// text).
+    pub code: &'static str,
+    /// What went wrong, in the words of a user; continues the sentence "`path` cannot be read: ...".
     pub reason: String,
+    /// The way out; empty where none is known.
+    pub help: String,
+}
+
+impl LoadError {
+    /// A text that cannot be read (E0801).
+    pub fn new(reason: impl Into<String>) -> LoadError {
+        LoadError { code: "E0801", reason: reason.into(), help: String::new() }
+    }
 }
 
 /// Brings texts that a model or study names: imported `.twin` files and CSV data.
@@ -137,7 +149,7 @@ pub struct NoLoader;
 
 impl Loader for NoLoader {
     fn load(&self, _from: &str, path: &str) -> Result<SourceFile, LoadError> {
-        Err(LoadError { reason: format!("no files can be read here, so `{path}` is out of reach") })
+        Err(LoadError::new(format!("no files can be read here, so `{path}` is out of reach")))
     }
 }
 

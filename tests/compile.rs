@@ -23,7 +23,7 @@ impl Loader for ProjectLoader {
     fn load(&self, from: &str, path: &str) -> Result<SourceFile, LoadError> {
         let folder = Path::new(from).parent().unwrap_or(Path::new(""));
         let full = folder.join(path);
-        let text = std::fs::read_to_string(&full).map_err(|e| LoadError { reason: e.to_string() })?;
+        let text = std::fs::read_to_string(&full).map_err(|e| LoadError::new(e.to_string()))?;
         Ok(SourceFile::new(full.to_string_lossy(), text))
     }
 }
@@ -35,7 +35,7 @@ impl Loader for Texts<'_> {
     fn load(&self, _: &str, path: &str) -> Result<SourceFile, LoadError> {
         match self.0.iter().find(|(name, _)| *name == path) {
             Some((name, text)) => Ok(SourceFile::new(*name, *text)),
-            None => Err(LoadError { reason: "no such file".to_string() }),
+            None => Err(LoadError::new("no such file")),
         }
     }
 }

@@ -49,6 +49,16 @@ impl CellError {
     /// What to write instead.
     fn help(&self) -> String {
         let lower = self.text.to_lowercase();
+        if let Some(whole) = without_groups(&self.text) {
+            return match self.text.split_once(',') {
+                Some((left, right)) if right.len() == 3 => {
+                    format!(
+                        "write `{whole}` if the comma groups thousands, and `{left}.{right}` if it is a decimal comma"
+                    )
+                }
+                Some(_) | None => format!("write `{whole}`: thousands are not grouped"),
+            };
+        }
         if let Some((whole, fraction)) = self.text.split_once(',')
             && format!("{whole}.{fraction}").parse::<f64>().is_ok()
         {
@@ -65,6 +75,22 @@ impl CellError {
         }
         "write a number such as `0.25`, or leave the cell empty where nothing was measured".to_string()
     }
+}
+
+/// `1234567.5` for `1,234,567.5` and `1 234 567.5`; `None` for a text whose digits are not in groups of three.
+fn without_groups(text: &str) -> Option<String> {
+    let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
+    let unsigned = whole.trim_start_matches('-');
+    let mut groups = unsigned.split([',', ' ', '\u{a0}', '\u{202f}', '\'']);
+    let is_digits = |group: &str| group.chars().all(|c| c.is_ascii_digit());
+    let first = groups.next().filter(|group| (1..=3).contains(&group.len()) && is_digits(group) && *group != "0")?;
+    let rest: Vec<&str> = groups.collect();
+    if rest.is_empty() || !rest.iter().all(|group| group.len() == 3 && is_digits(group)) {
+        return None;
+    }
+    let sign = &whole[..whole.len() - unsigned.len()];
+    let number = format!("{sign}{first}{}{}", rest.concat(), fraction.map_or(String::new(), |f| format!(".{f}")));
+    number.parse::<f64>().is_ok_and(f64::is_finite).then_some(number)
 }
 
 /// At most 24 characters of a text, for a title.

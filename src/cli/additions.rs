@@ -6,8 +6,8 @@
 
 use super::failure::Failure;
 use super::target::{Assignment, Target};
-use crate::diag::Diagnostics;
-use crate::source::{SourceFile, SourceId};
+use crate::diag::{Diagnostics, Severity};
+use crate::source::{SourceFile, SourceId, SourceMap, Span};
 use crate::syntax::ast::{Directive, ExprKind, File, StatementKind};
 
 /// The name that the text is shown under.
@@ -16,6 +16,18 @@ const NAME: &str = "<command line>";
 const BARE: &str = "simulation of ";
 /// The model that has other constants.
 const VARIANT: &str = "variant of ";
+
+/// True where all that a failure says is wrong stands in the text of the command line.
+pub fn are_to_blame(failure: &Failure, sources: &SourceMap) -> bool {
+    let mut errors = failure.diagnostics.iter().filter(|d| d.severity == Severity::Error).peekable();
+    errors.peek().is_some()
+        && errors.all(|d| d.labels.first().is_some_and(|label| is_command_line(label.span, sources)))
+}
+
+/// True for a place in the text that stands for the command line.
+pub fn is_command_line(span: Span, sources: &SourceMap) -> bool {
+    sources.get(span.source).name == NAME
+}
 
 /// What a text declares, as far as the command line chooses among it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -233,6 +233,9 @@ pub struct SimArgs {
     /// Distance of output times
     #[arg(long, value_name = "TIME")]
     pub output: Option<String>,
+    /// Step of euler and rk4, over which inputs are held
+    #[arg(long, value_name = "TIME")]
+    pub step: Option<String>,
     /// Integrator: auto, tsit5, rodas5p, euler, rk4
     #[arg(long, value_name = "NAME")]
     pub method: Option<String>,
@@ -248,10 +251,10 @@ pub struct SimArgs {
     /// Vary a quantity, such as "k in 0.1 .. 10 { points = 5 }"
     #[arg(long, value_name = "SWEEP")]
     pub sweep: Vec<String>,
-    /// Write the table to this file (.csv, or .parquet where built in) instead of standard output
+    /// Write the table to this file (.csv, .tsv, or .parquet where built in; `-` is standard output)
     #[arg(short, long = "out", value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Draw the trajectory as SVG
+    /// Draw the trajectory as SVG into this file (`-` is standard output)
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
     /// Keep the run in a new folder below this one

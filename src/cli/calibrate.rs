@@ -6,13 +6,14 @@ use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::fit_report;
 use super::fit_run::{self, Fit};
+use super::idle::{self, Use};
 use super::prepare::{self, Extras};
 use super::render::counted;
-use super::run_folder::{Manifest, Recipe, RunFolder};
+use super::run_folder::{Manifest, Recipe, RunFolder, State};
 use super::target::{Assignment, Target};
 use super::{files, interrupt};
 use crate::calibrate::{Problem, bind};
-use crate::diag::Diagnostics;
+use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::hir::Study;
 use crate::jit::{Kernels, Needs, Options};
 use crate::source::SourceMap;
@@ -36,11 +37,15 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
     };
     let target = Target::parse(&asked.file);
     let mut warnings = Diagnostics::default();
+    if let Some(earlier) = &earlier {
+        earlier.is_in_reach(&target)?;
+    }
     let opened = prepare::open(&target, sources)?;
     let name = opened.declared.to_calibrate(&target)?;
     let extras = Extras { simulate: Vec::new(), statements: fit_flags(&asked) };
     let choice = Choice::Study(name);
     let study = prepare::study(&target, &opened, &choice, &asked.set, &extras, sources, &mut warnings)?;
+    idle::warn(&study, Some(Use::Fit), sources, &mut warnings);
     let bound = bound(&study, &target, sources, &mut warnings)?;
     let settings = bind::fit_settings(&study.fit);
     console.report(std::mem::take(&mut warnings), sources);
@@ -65,9 +70,11 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
             experiment.into_experiment(&bound.models[position], system, &settings)
         })
         .collect();
-    let problem = Problem::new(bound.parameters, experiments, &settings)
-        .map_err(|error| Failure::new("E0602", format!("`{}`: {error}", study.name)))?;
-    console.detail(scales(&problem));
+    let problem = Problem::new(bound.parameters, experiments, &settings).map_err(|error| {
+        let mut list = Diagnostics::default();
+        list.push(Diagnostic::new(Code("E0602"), study.span, format!("`{}` cannot be fitted: {error}", study.name)));
+        Failure::from_diagnostics(list)
+    })?;
 
     let mut recipe = Recipe::new("calibrate", &study.name, sources, &asked.set);
     recipe.seeds = vec![settings.seed];
@@ -94,28 +101,31 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
     };
     recipe.settings = settings_in_force(&fit, &asked);
     let n_threads = rayon::current_num_threads();
-    let (folder, finished) = match &earlier {
-        None => (RunFolder::create(&args.runs, recipe, n_threads)?, Vec::new()),
-        Some(Earlier { folder, manifest, .. }) => {
-            let folder = RunFolder::reopen(folder, manifest, recipe, n_threads)?;
-            let finished = fit_run::finished_starts(&fit, &folder)?;
-            (folder, finished)
-        }
+    let (folder, is_resumed) = match &earlier {
+        None => (RunFolder::create(&args.runs, recipe, n_threads)?, false),
+        Some(Earlier { folder, manifest, .. }) => (RunFolder::reopen(folder, manifest, recipe, n_threads)?, true),
     };
-    folder.time("check", checked)?;
-    folder.time("compile", compiled)?;
-    console.say(format!(
-        "{}: {}, {}, {} on {}",
-        study.name,
-        counted(problem.parameters().len(), "parameter"),
-        counted(problem.n_measurements(), "measurement"),
-        counted(settings.starts, "start"),
-        counted(n_threads, "thread")
-    ));
-    if earlier.is_some() {
-        console.say(format!("{} of {} starts were finished before", finished.len(), settings.starts));
-    }
-    fit_run::run(&fit, finished, &folder, console)
+    let mut work = || {
+        let finished = if is_resumed { fit_run::finished_starts(&fit, &folder)? } else { Vec::new() };
+        folder.time("check", checked)?;
+        folder.time("compile", compiled)?;
+        console.say(format!(
+            "{}: {}, {}, {} on {}",
+            study.name,
+            counted(problem.parameters().len(), "parameter"),
+            counted(problem.n_measurements(), "measurement"),
+            counted(settings.starts, "start"),
+            counted(n_threads, "thread")
+        ));
+        if is_resumed {
+            console.say(format!("{} of {} starts were finished before", finished.len(), settings.starts));
+        }
+        fit_run::run(&fit, finished, &folder, console)
+    };
+    folder.conclude(work(), |exit| match exit {
+        Exit::Interrupted => State::Interrupted,
+        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics => State::Finished,
+    })
 }
 
 /// What a run was asked for: all that a later `--resume` needs.
@@ -179,6 +189,21 @@ impl Earlier {
                 .help("only calibrations can be resumed")),
         }
     }
+
+    /// E0801 where the file is not below the present folder, but was below the one that the run was started in.
+    fn is_in_reach(&self, target: &Target) -> Result<(), Failure> {
+        let Some(begun_in) = self.manifest.folder().filter(|_| !target.path.exists()) else { return Ok(()) };
+        if std::env::current_dir().is_ok_and(|here| here == begun_in) {
+            return Ok(());
+        }
+        let folder = std::fs::canonicalize(&self.folder).unwrap_or_else(|_| self.folder.clone());
+        let title = format!("`{}` cannot be read: the run was started in another folder", target.path.display());
+        Err(Failure::new("E0801", title).help(format!(
+            "run `twinc calibrate --resume {}` in `{}`",
+            folder.display(),
+            begun_in.display()
+        )))
+    }
 }
 
 /// Reads the study's data; warnings go to `warnings`.
@@ -204,12 +229,6 @@ fn bound(
 fn fit_flags(asked: &Asked) -> Vec<String> {
     let flags = [("starts", asked.starts.map(|n| n.to_string())), ("seed", asked.seed.map(|n| n.to_string()))];
     flags.into_iter().filter_map(|(key, value)| Some(format!("fit {{ {key} = {} }}", value?))).collect()
-}
-
-/// On which scale each parameter is searched.
-fn scales(problem: &Problem) -> String {
-    let of = |p: &crate::calibrate::Parameter| format!("{} {}", p.name, fit_report::scale_word(p.scale));
-    format!("search scales: {}", problem.parameters().iter().map(of).collect::<Vec<_>>().join(", "))
 }
 
 /// The command that repeats the run, flags in a fixed order.

@@ -4,7 +4,7 @@ use super::args::CheckArgs;
 use super::console::Console;
 use super::failure::{Exit, Failure, exit_of};
 use super::target::Target;
-use super::{files, fit_report, fix, render, simulation, watch};
+use super::{files, fit_report, fix, idle, render, simulation, watch};
 use crate::calibrate::bind;
 use crate::diag::Diagnostics;
 use crate::flat::{self, Variation, flatten};
@@ -28,54 +28,72 @@ pub fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit, Failure> {
     once(args, console, &mut BTreeSet::new())
 }
 
-/// Checks each file once and adds the names of all files read to `read`.
+/// Units that follow from the equations, of all files.
+#[derive(Default)]
+struct Inferred {
+    lines: String,
+    values: Vec<Value>,
+}
+
+/// Checks each file once and adds the names of all files read to `read`. Of several files the one that needs most
+/// attention decides how it ends; one that cannot be read does not keep the others from their turn.
 ///
 /// # Errors
-/// A file that cannot be read or, with `--fix`, written.
+/// Where standard output cannot take what `--infer` found.
 pub fn once(args: &CheckArgs, console: &mut Console, read: &mut BTreeSet<PathBuf>) -> Result<Exit, Failure> {
     let mut exit = Exit::Fine;
-    let mut inferred: Vec<Value> = Vec::new();
+    let mut inferred = Inferred::default();
     for file in &args.files {
-        let target = Target::parse(file);
-        let mut checked = check(&target, args.strict)?;
-        if args.fix {
-            checked = repair(&target, args.strict, checked, console)?;
-        }
-        let Checked { sources, diagnostics, module, .. } = checked;
-        let own = sources.iter().filter(|(_, file)| !file.name.starts_with("std."));
-        read.extend(own.map(|(_, file)| PathBuf::from(&file.name)));
-        if target.name.is_some() && !diagnostics.has_errors() {
-            let models = module.models.iter().map(|model| model.name.as_str());
-            let names: Vec<&str> = models.chain(module.studies.iter().map(|study| study.name.as_str())).collect();
-            target.choose("model or study", &names)?;
-        }
-        if args.infer {
-            let mut lines = String::new();
-            for unit in &module.inferred {
-                let place = sources.get(unit.span.source);
-                let (line, column) = place.line_column(unit.span.start);
-                lines.push_str(&format!("{}:{line}:{column}: {} [{}]\n", place.name, unit.name, unit.unit));
-                inferred.push(json!({
-                    "file": place.name, "line": line, "column": column, "name": unit.name, "unit": unit.unit,
-                }));
+        exit = exit.worse(match one(args, file, console, read, &mut inferred) {
+            Ok(exit) => exit,
+            Err(failure) => {
+                console.report(failure.diagnostics, &SourceMap::default());
+                failure.exit
             }
-            if console.is_human() {
-                console.data(lines.as_bytes())?;
-            }
-        }
-        // Of several files the one that needs most attention decides.
-        let ending = exit_of(&diagnostics);
-        if ending.code() > exit.code() {
-            exit = ending;
-        }
-        if diagnostics.is_empty() {
-            console.detail(format!("{}: fine", target.path.display()));
-        }
-        console.report(diagnostics, &sources);
+        });
     }
     if args.infer {
-        console.result(json!({ "inferred": inferred }));
+        if console.is_text() {
+            console.data(inferred.lines.as_bytes())?;
+        }
+        console.result(json!({ "inferred": inferred.values }));
     }
+    Ok(exit)
+}
+
+fn one(
+    args: &CheckArgs,
+    file: &str,
+    console: &mut Console,
+    read: &mut BTreeSet<PathBuf>,
+    inferred: &mut Inferred,
+) -> Result<Exit, Failure> {
+    let target = Target::parse(file);
+    let mut checked = check(&target, args.strict)?;
+    if args.fix {
+        checked = repair(&target, args.strict, checked, console)?;
+    }
+    let Checked { sources, diagnostics, module, .. } = checked;
+    let own = sources.iter().filter(|(_, file)| !file.name.starts_with("std."));
+    read.extend(own.map(|(_, file)| PathBuf::from(&file.name)));
+    if target.name.is_some() && !diagnostics.has_errors() {
+        let models = module.models.iter().map(|model| model.name.as_str());
+        let names: Vec<&str> = models.chain(module.studies.iter().map(|study| study.name.as_str())).collect();
+        target.choose("model or study", &names)?;
+    }
+    for unit in &module.inferred {
+        let place = sources.get(unit.span.source);
+        let (line, column) = place.line_column(unit.span.start);
+        inferred.lines.push_str(&format!("{}:{line}:{column}: {} [{}]\n", place.name, unit.name, unit.unit));
+        inferred.values.push(json!({
+            "file": place.name, "line": line, "column": column, "name": unit.name, "unit": unit.unit,
+        }));
+    }
+    let exit = exit_of(&diagnostics);
+    if diagnostics.is_empty() {
+        console.detail(format!("{}: fine", target.path.display()));
+    }
+    console.report(diagnostics, &sources);
     Ok(exit)
 }
 
@@ -117,6 +135,7 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
         let file = sources.get(root).name.clone();
         for study in &module.studies {
             check_study(study, &file, &mut sources, &mut diagnostics);
+            idle::warn(study, None, &sources, &mut diagnostics);
         }
     }
     Checked { sources, root, diagnostics: without_guesses(diagnostics), module }

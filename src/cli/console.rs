@@ -1,7 +1,8 @@
 //! The two streams: data to stdout, words for people to stderr.
 //!
-//! In a machine format the diagnostics are data: they are collected and written as one document at the end. A closed
-//! pipe on stdout is quiet (`twinc sim m.twin | head` is no fault) and never stops a run that has a folder to fill.
+//! In a machine format the diagnostics are data: they are collected and written at the end, and in JSON the verb's own
+//! result is a part of the one document. Workflow commands stand between lines of data, so that format keeps the data as
+//! text. A closed pipe on stdout is quiet (`twinc sim m.twin | head` is no fault) and never stops a run that has a folder to fill.
 
 use super::args::Format;
 use super::failure::{Exit, Failure};
@@ -23,6 +24,8 @@ pub struct Console {
     collected: Vec<(Diagnostics, SourceMap)>,
     results: Option<Value>,
     stdout_is_closed: bool,
+    /// What stdout could not take, while the work went on.
+    postponed: Option<Failure>,
 }
 
 impl Console {
@@ -35,12 +38,21 @@ impl Console {
                 .unwrap_or(is_terminal && !is_dumb && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())),
             unicode: is_terminal && !is_dumb,
         };
-        Console { format, verb, look, verbosity, collected: Vec::new(), results: None, stdout_is_closed: false }
+        let (collected, results) = (Vec::new(), None);
+        Console { format, verb, look, verbosity, collected, results, stdout_is_closed: false, postponed: None }
     }
 
-    /// True where diagnostics are for people: not collected into a document.
+    /// True where diagnostics are for people, on stderr.
     pub fn is_human(&self) -> bool {
         self.format == Format::Human || self.format.is_of_models()
+    }
+
+    /// True where data are written as they are, not as a part of a document.
+    pub fn is_text(&self) -> bool {
+        match self.format {
+            Format::Human | Format::Github | Format::Latex | Format::Dot => true,
+            Format::Json | Format::Jsonl | Format::Sarif => false,
+        }
     }
 
     /// True where a moving progress line is welcome.
@@ -87,6 +99,13 @@ impl Console {
         }
     }
 
+    /// Data whose loss shall not end the work: where stdout cannot take it, [`Console::finish`] says so.
+    pub fn data_in_passing(&mut self, bytes: &[u8]) {
+        if let Err(failure) = self.data(bytes) {
+            self.postponed = Some(failure);
+        }
+    }
+
     /// Shows or collects diagnostics, sorted by place.
     pub fn report(&mut self, mut diagnostics: Diagnostics, sources: &SourceMap) {
         if diagnostics.iter().all(|d| !d.labels.is_empty()) {
@@ -118,8 +137,11 @@ impl Console {
     /// Writes the document of a machine format; the last thing a run does.
     ///
     /// # Errors
-    /// E0802 where stdout cannot take it.
+    /// E0802 where stdout cannot take it, or could not take something before.
     pub fn finish(&mut self, exit: Exit) -> Result<(), Failure> {
+        if let Some(failure) = self.postponed.take() {
+            return Err(failure);
+        }
         let groups = std::mem::take(&mut self.collected);
         let all: Vec<_> = groups.iter().flat_map(|(list, sources)| machine::objects(list, sources)).collect();
         let text = match self.format {

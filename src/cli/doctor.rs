@@ -62,7 +62,7 @@ pub fn run(args: &DoctorArgs, config: &Config, console: &mut Console) -> Result<
         ("format", name::<Format>(&config.format.value), &config.format.origin),
     ];
     let machine = machine();
-    if !console.is_human() {
+    if !console.is_text() {
         let settings: Vec<Value> =
             settings.iter().map(|(n, v, o)| json!({ "name": n, "value": v, "origin": o })).collect();
         console.result(json!({ "version": env!("CARGO_PKG_VERSION"), "machine": machine, "settings": settings }));

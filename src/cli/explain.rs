@@ -25,7 +25,7 @@ pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<Exit, Failure> {
         });
     };
     let text = section(code).unwrap_or_default();
-    if console.is_human() {
+    if console.is_text() {
         console.data(text.as_bytes())?;
     } else {
         console.result(json!({ "code": code.0, "summary": code.summary(), "text": text }));

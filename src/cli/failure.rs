@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | diagnostics, a failed assertion, `fmt --check` found a difference |
-//! | 2 | usage or configuration: the command line, a file that cannot be read or written (E0801–E0804) |
+//! | 2 | usage or configuration: the command line, a file that cannot be read or written (E0801–E0804, E0110, E0610) |
 //! | 3 | numerical failure or no convergence (E07) |
 //! | 4 | stopped for safety |
 //! | 101 | a fault of twinc itself; a report was written |
@@ -39,10 +39,16 @@ impl Exit {
         }
     }
 
-    /// The ending that a diagnostic of this code calls for.
+    /// Of two things that ended, the one that needs more attention.
+    pub fn worse(self, other: Exit) -> Exit {
+        if other.code() > self.code() { other } else { self }
+    }
+
+    /// The ending that a diagnostic of this code calls for. A file that is missing, too large or no text is one kind of
+    /// mistake, whatever was to be read from it.
     pub fn of(code: Code) -> Exit {
         match code.0 {
-            "E0801" | "E0802" | "E0803" | "E0804" => Exit::Usage,
+            "E0801" | "E0802" | "E0803" | "E0804" | "E0110" | "E0610" => Exit::Usage,
             text if text.starts_with("E07") && text != "E0706" => Exit::Numerics,
             text if text.starts_with('W') => Exit::Fine,
             _ => Exit::Findings,
@@ -78,6 +84,12 @@ impl Failure {
             self.diagnostics.push(diagnostic);
         }
         self
+    }
+
+    /// The same failure as a mistake of the command line, where what it found stands there.
+    pub fn of_usage(self) -> Failure {
+        let exit = if self.exit == Exit::Findings { Exit::Usage } else { self.exit };
+        Failure { exit, ..self }
     }
 
     /// The failure that the errors among `diagnostics` amount to.

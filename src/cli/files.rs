@@ -112,8 +112,7 @@ pub struct FsLoader;
 impl Loader for FsLoader {
     fn load(&self, from: &str, path: &str) -> Result<SourceFile, LoadError> {
         let resolved = beside(from, path);
-        let text =
-            read_text(&resolved).map_err(|error| LoadError { reason: format!("{}; {}", error.reason, error.help) })?;
+        let text = read_text(&resolved).map_err(|ReadError { code, reason, help }| LoadError { code, reason, help })?;
         Ok(SourceFile::new(resolved.display().to_string(), text))
     }
 }
@@ -186,15 +185,26 @@ impl Sink for FsSink {
     }
 }
 
-/// Writes a file through a temporary one beside it: written, synced, then renamed. An existing device or pipe, such as
-/// `/dev/stdout`, is written directly.
+/// True for a path that is the standard output of this process. What stands behind it may be a file that others hold
+/// open, so it is written through the stream and never replaced.
+pub fn is_stdout(path: &Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
+}
+
+/// True below a folder of devices and open streams, where a name stands for something that is there already.
+fn is_stream(path: &Path) -> bool {
+    path.starts_with("/dev") || path.starts_with("/proc")
+}
+
+/// Writes a file through a temporary one beside it: written, synced, then renamed. A device, a pipe, or a stream that is
+/// open already, such as `/dev/stderr`, is written directly.
 ///
 /// # Errors
 /// The reason, with the path; nothing is left behind and an earlier file keeps its content.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let result = match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
-            fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes))
+        Ok(metadata) if !metadata.is_dir() && (!metadata.is_file() || is_stream(path)) => {
+            fs::OpenOptions::new().append(true).open(path).and_then(|mut file| file.write_all(bytes))
         }
         _ => replace(path, bytes),
     };

@@ -134,7 +134,7 @@ fn flag(found: &Found<'_>, i: usize) -> String {
 /// The table on the terminal.
 pub fn summary(fit: &Fit<'_>, found: &Found<'_>) -> String {
     let mut rows =
-        vec![["parameter".to_string(), "estimate".into(), "95 % interval".into(), "unit".into(), String::new()]];
+        vec![["parameter".to_string(), "estimate".into(), String::new(), "unit".into(), "scale".into(), String::new()]];
     rows[0][2] = format!("{} % interval", number(100.0 * fit.settings.level));
     for (i, parameter) in fit.problem.parameters().iter().enumerate() {
         let interval = &found.confidence.intervals[i];
@@ -147,10 +147,11 @@ pub fn summary(fit: &Fit<'_>, found: &Found<'_>) -> String {
             short(found.best.values[i]),
             interval,
             fit.param_units[i].clone(),
+            scale_word(parameter.scale).into(),
             flag(found, i),
         ]);
     }
-    let widths: Vec<usize> = (0..5).map(|c| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..6).map(|c| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0)).collect();
     let mut out = format!(
         "{}: {} {}, {} measurements; best reached by {} of {} starts\n",
         fit.study,
@@ -160,6 +161,7 @@ pub fn summary(fit: &Fit<'_>, found: &Found<'_>) -> String {
         found.starts.n_at_best(NEAR_BEST),
         found.starts.starts.len(),
     );
+    out.extend(unevaluated(found).map(|remark| format!("{remark}\n")));
     for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
@@ -358,11 +360,14 @@ fn remarks(fit: &Fit<'_>, found: &Found<'_>) -> Vec<String> {
     if n_best == 1 && found.starts.starts.len() > 1 {
         remarks.push("Only one start reached the best point; more starts may find a better one.".into());
     }
-    let n_failed = found.starts.starts.iter().filter(|start| !start.objective.is_finite()).count();
-    if n_failed > 0 {
-        remarks.push(format!("{n_failed} of {} starts could not be evaluated.", found.starts.starts.len()));
-    }
+    remarks.extend(unevaluated(found).map(|remark| format!("{remark}.")));
     remarks
+}
+
+/// How many starts have no value; `None` where all have one.
+fn unevaluated(found: &Found<'_>) -> Option<String> {
+    let n_failed = found.starts.starts.iter().filter(|start| !start.objective.is_finite()).count();
+    (n_failed > 0).then(|| format!("{n_failed} of {} starts could not be evaluated", found.starts.starts.len()))
 }
 
 /// Every setting in force.

@@ -5,11 +5,11 @@
 //! the plots and the report have the same bytes for the same recipe.
 
 use super::console::Console;
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, unplaced};
 use super::fit_report::{self, Curve};
 use super::progress::Progress;
-use super::run_folder::{RunFolder, State};
-use super::{interrupt, machine};
+use super::run_folder::RunFolder;
+use super::{interrupt, machine, reasons, render};
 use crate::calibrate::{Confidence, FitSettings, MultiStart, Problem, StartRecord, Watch, confidence, multistart};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::{plot, report, table};
@@ -23,6 +23,11 @@ use std::time::Instant;
 
 /// Points of a fitted curve between start and last measurement.
 const N_CURVE: usize = 201;
+
+/// Kinds of failure that are told, and estimates that are shown, at most.
+const MOST_REASONS: usize = 5;
+/// See [`MOST_REASONS`].
+const MOST_PLACES: usize = 5;
 
 /// A fit that is ready to run, with the words for people.
 pub struct Fit<'a> {
@@ -114,23 +119,20 @@ pub fn run(
     }
     let is_interrupted = interrupt::is_asked();
     let Some(best) = starts.best() else {
-        let _ = folder.write("starts.jsonl", lines(&starts.starts).as_bytes());
-        folder.close(if is_interrupted { State::Interrupted } else { State::Failed })?;
+        folder.write("starts.jsonl", lines(&starts.starts).as_bytes())?;
         if is_interrupted {
             console.say(format!("interrupted before a start had finished; see {}", folder.path().display()));
             return Ok(Exit::Interrupted);
         }
-        return Err(
-            no_start(&starts).help("simulate the model at its declared values first; see `twinc explain E0705`")
-        );
+        return Err(no_start(fit, &starts));
     };
     let found = conclude(fit, best)?;
     let (confidence, curves) = (&found.0, &found.1);
     let found = Found { starts: &starts, best, confidence, curves };
     let result = fit_report::result(fit, &found);
-    // The numbers go to the terminal first: a disk that is full by now cannot take them.
-    if console.is_human() {
-        console.data(fit_report::summary(fit, &found).as_bytes())?;
+    // A full disk shall not keep the numbers from the terminal, nor a full stdout the results from the disk.
+    if console.is_text() {
+        console.data_in_passing(fit_report::summary(fit, &found).as_bytes());
     } else {
         let mut value = result.clone();
         value["folder"] = json!(folder.path().display().to_string());
@@ -138,7 +140,6 @@ pub fn run(
     }
     console.report(vague(fit, &found), fit.texts);
     write_all(fit, &found, &result, folder)?;
-    folder.close(if is_interrupted { State::Interrupted } else { State::Finished })?;
     console.say(format!("results: {}", folder.path().join("report.html").display()));
     if is_interrupted {
         console.say(format!(
@@ -181,18 +182,35 @@ fn vague(fit: &Fit<'_>, found: &Found<'_>) -> Diagnostics {
     warnings
 }
 
-fn no_start(starts: &MultiStart) -> Failure {
-    let mut reasons: Vec<(usize, String)> = Vec::new();
-    for start in &starts.starts {
-        let reason = start.stop.to_string();
-        match reasons.iter_mut().find(|(_, r)| *r == reason) {
-            Some((count, _)) => *count += 1,
-            None => reasons.push((1, reason)),
-        }
-    }
-    reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let commonest = reasons.first().map_or(String::new(), |(n, reason)| format!("; {n} of them: {reason}"));
-    Failure::new("E0705", format!("none of {} starts could be evaluated{commonest}", starts.starts.len()))
+/// E0705 at the estimates, with the starts counted by kind of reason.
+fn no_start(fit: &Fit<'_>, starts: &MultiStart) -> Failure {
+    let texts: Vec<String> = starts.starts.iter().map(|start| start.stop.to_string()).collect();
+    let reasons = reasons::counted(texts.iter().map(|text| text.strip_prefix("start failed: ").unwrap_or(text)));
+    let title = format!("none of {} could be evaluated", render::counted(texts.len(), "start"));
+    let mut spans = fit.param_spans.to_vec();
+    spans.dedup();
+    let diagnostic = match spans.as_slice() {
+        [] => unplaced(Code("E0705"), title),
+        [first, rest @ ..] => rest
+            .iter()
+            .take(MOST_PLACES)
+            .fold(Diagnostic::new(Code("E0705"), *first, title).at("estimated"), |d, span| d.label(*span, "estimated")),
+    };
+    let diagnostic = reasons
+        .iter()
+        .take(MOST_REASONS)
+        .fold(diagnostic, |d, (count, reason)| d.note(format!("{}: {reason}", render::counted(*count, "start"))));
+    let diagnostic = match reasons.len().saturating_sub(MOST_REASONS) {
+        0 => diagnostic,
+        n => diagnostic
+            .note(format!("and {} more; each start's own stands in `starts.jsonl`", render::counted(n, "reason"))),
+    };
+    let mut list = Diagnostics::default();
+    list.push(
+        diagnostic
+            .help("narrow the bounds, and simulate the model at its declared values first; see `twinc explain E0705`"),
+    );
+    Failure::from_diagnostics(list)
 }
 
 /// Confidence and curves at the best point.
@@ -246,11 +264,7 @@ fn write_all(fit: &Fit<'_>, found: &Found<'_>, result: &Value, folder: &RunFolde
     folder.write("result.json", format!("{result:#}\n").as_bytes())?;
     folder.write("starts.jsonl", lines(&found.starts.starts).as_bytes())?;
     folder.write("predictions.csv", fit_report::predictions(found).as_bytes())?;
-    for curve in found.curves {
-        let name = match curve.experiment.name.as_str() {
-            _ if found.curves.len() == 1 => "trajectory.csv".to_string(),
-            name => format!("trajectory-{}.csv", super::run_folder::safe(name)),
-        };
+    for (curve, name) in found.curves.iter().zip(table_names(found.curves)) {
         let table = fit_report::trajectory(fit, curve);
         folder.write(&name, table.to_csv().as_bytes())?;
         write_parquet(&table, &name, folder)?;
@@ -260,6 +274,23 @@ fn write_all(fit: &Fit<'_>, found: &Found<'_>, result: &Value, folder: &RunFolde
         folder.write(&format!("plots/{name}.svg"), plot::svg(&figure).as_bytes())?;
     }
     folder.write("report.html", report::html(&page).as_bytes())
+}
+
+/// The file of each experiment's curve. Names that are one as files, whatever the case of their letters, are numbered.
+fn table_names(curves: &[Curve]) -> Vec<String> {
+    if let [_] = curves {
+        return vec!["trajectory.csv".into()];
+    }
+    let mut taken: Vec<String> = Vec::new();
+    let name = |curve: &Curve| {
+        let stem = format!("trajectory-{}", super::run_folder::safe(&curve.experiment.name));
+        let numbered = (2..).map(|count| format!("{stem}-{count}"));
+        let free = std::iter::once(stem.clone()).chain(numbered).find(|name| !taken.contains(&name.to_lowercase()));
+        let name = free.unwrap_or(stem);
+        taken.push(name.to_lowercase());
+        format!("{name}.csv")
+    };
+    curves.iter().map(name).collect()
 }
 
 #[cfg(feature = "parquet")]

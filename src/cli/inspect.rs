@@ -97,11 +97,11 @@ fn form(args: &InspectArgs, format: Format) -> Result<Form, Failure> {
         Failure::new("E0804", format!("`--format {}` does not have this `--view`", format.name())).help(has.to_string())
     };
     match format {
-        Format::Human => Ok(Form::Text(views(&args.view))),
-        Format::Json | Format::Jsonl | Format::Github | Format::Sarif | Format::Dot if !args.view.is_empty() => {
+        Format::Human | Format::Github => Ok(Form::Text(views(&args.view))),
+        Format::Json | Format::Jsonl | Format::Sarif | Format::Dot if !args.view.is_empty() => {
             Err(refused("leave `--view` out: the format has one form"))
         }
-        Format::Json | Format::Jsonl | Format::Github | Format::Sarif => Ok(Form::Document),
+        Format::Json | Format::Jsonl | Format::Sarif => Ok(Form::Document),
         Format::Dot => Ok(Form::Graph),
         Format::Latex if args.view.is_empty() => Ok(Form::Latex(Parts { symbols: true, equations: true })),
         Format::Latex => {

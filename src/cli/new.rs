@@ -42,7 +42,7 @@ pub fn run(folder: &Path, console: &mut Console) -> Result<Exit, Failure> {
         files::write_whole(&path, text.as_bytes()).map_err(|why| Failure::new("E0802", why))?;
     }
     let written: Vec<String> = FILES.iter().map(|(name, _)| folder.join(name).display().to_string()).collect();
-    if console.is_human() {
+    if console.is_text() {
         console.say(format!("wrote {}", written.join(", ")));
         let model = folder.join("enzyme.twin");
         console.say(format!("next: twinc check {0}; twinc calibrate {0}", model.display()));

@@ -5,7 +5,7 @@
 //! hash has the same bytes.
 
 use super::console::reason;
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::target::Assignment;
 use super::{doctor, machine};
 use crate::export::hash::sha256;
@@ -119,7 +119,8 @@ impl RunFolder {
         let sink = FsSink::new(make_new(&stem)?);
         let (clock, machine) = (Instant::now(), machine(n_threads));
         let run = RunFolder { sink, recipe, hash, begun: iso(begun), resumed: Vec::new(), clock, machine };
-        run.write_manifest(State::Running)?;
+        run.write_manifest(State::Running)
+            .map_err(|failure| failure.help("nothing was computed yet; make room first"))?;
         Ok(run)
     }
 
@@ -160,10 +161,12 @@ impl RunFolder {
     /// E0802 with path and reason.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         self.sink.write(name, bytes).map_err(|why| {
-            Failure::new("E0802", why).help(format!(
-                "what was finished before is kept in `{}`; make room and run again",
-                self.path().display()
-            ))
+            let folder = self.path().display();
+            let on = match self.recipe.verb.as_str() {
+                "calibrate" => format!("make room and go on with `twinc calibrate --resume {folder}`"),
+                _ => "make room and run again".to_string(),
+            };
+            Failure::new("E0802", why).help(format!("what was finished before is kept in `{folder}`; {on}"))
         })
     }
 
@@ -183,13 +186,21 @@ impl RunFolder {
         self.append("timing.jsonl", &json!({ "what": what, "seconds": took.as_secs_f64() }))
     }
 
-    /// Writes the final manifest.
+    /// Writes the final manifest however the work ended: `state` tells it from the exit, and a failure is one. What
+    /// went wrong first is what is returned.
     ///
     /// # Errors
-    /// E0802 with path and reason.
-    pub fn close(&self, state: State) -> Result<(), Failure> {
-        self.time("run", self.clock.elapsed())?;
-        self.write_manifest(state)
+    /// That of the work; else E0802 with path and reason.
+    pub fn conclude(&self, ended: Result<Exit, Failure>, state: impl Fn(Exit) -> State) -> Result<Exit, Failure> {
+        let closed = self.close(ended.as_ref().map_or(State::Failed, |exit| state(*exit)));
+        let exit = ended?;
+        closed.map(|()| exit)
+    }
+
+    /// The manifest says more than the time does, so it is tried even where that cannot be added.
+    fn close(&self, state: State) -> Result<(), Failure> {
+        let timed = self.time("run", self.clock.elapsed());
+        self.write_manifest(state).and(timed)
     }
 
     fn write_manifest(&self, state: State) -> Result<(), Failure> {
@@ -200,6 +211,7 @@ impl RunFolder {
             "recipe": self.recipe.to_json(),
             "asked": self.recipe.asked,
             "command": std::env::args().collect::<Vec<_>>(),
+            "folder": std::env::current_dir().unwrap_or_default(),
             "machine": self.machine,
             "begun": self.begun,
             "resumed": self.resumed,
@@ -234,6 +246,11 @@ impl Manifest {
     /// File and flags of the run, as [`Recipe::asked`] gave them.
     pub fn asked(&self) -> &Value {
         &self.document["asked"]
+    }
+
+    /// The folder that the run was started in; names of files are relative to it. `None` where the manifest does not say.
+    pub fn folder(&self) -> Option<&Path> {
+        self.document["folder"].as_str().map(Path::new)
     }
 
     /// The verb of the run.

@@ -4,6 +4,8 @@ use super::additions::Choice;
 use super::args::SimArgs;
 use super::console::Console;
 use super::failure::{Exit, Failure, exit_of};
+use super::idle::{self, Use};
+use super::outlet::Outlets;
 use super::prepare::{self, Extras};
 use super::run_folder::{Recipe, RunFolder, State};
 use super::sim_run::{self, Finished};
@@ -12,14 +14,13 @@ use super::target::Target;
 use super::{files, render};
 use crate::diag::Diagnostics;
 use crate::export::plot;
-use crate::export::table::{Table, number};
+use crate::export::table::number;
 use crate::flat::Variation;
 use crate::hir::Study;
 use crate::integrate::Tolerance;
-use crate::jit::{Kernels, Needs, Options};
+use crate::jit::{Kernel, Kernels, Needs, Options};
 use crate::source::SourceMap;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::sync::Arc;
 
 /// Simulates the chosen study or model.
@@ -32,6 +33,7 @@ pub fn run(args: &SimArgs, console: &mut Console, sources: &mut SourceMap) -> Re
             return Err(Failure::new("E0804", format!("`{flag}` is {value}, but it must be positive")));
         }
     }
+    let outlets = Outlets::of(args, console)?;
     super::interrupt::catch();
     let target = Target::parse(&args.file);
     let mut warnings = Diagnostics::default();
@@ -43,7 +45,12 @@ pub fn run(args: &SimArgs, console: &mut Console, sources: &mut SourceMap) -> Re
     let variation = Variation { starts: &study.starts, events: &study.events };
     let flat = Arc::new(prepare::flat(&study.model, &variation, &mut warnings)?);
     let file = target.path.display().to_string();
-    let plan = simulation::plan(&study, &flat, &file, &files::FsLoader, sources, &mut warnings)?;
+    idle::warn(&study, Some(Use::Simulation), sources, &mut warnings);
+    let plan = simulation::plan(&study, &flat, &file, &files::FsLoader, sources, &mut warnings).map_err(|failure| {
+        // Only the command line says how a bare model is run.
+        let is_usage = matches!(choice, Choice::Model(_)) && failure.diagnostics.iter().all(|d| d.labels.is_empty());
+        if is_usage { failure.of_usage() } else { failure }
+    })?;
     console.report(std::mem::take(&mut warnings), sources);
     let options = Options { strict_math: args.strict_math };
     let kernels = prepare::compile(flat.clone(), &options, Needs::SIMULATION | Needs::STIFF)?;
@@ -60,26 +67,44 @@ pub fn run(args: &SimArgs, console: &mut Console, sources: &mut SourceMap) -> Re
         }
         None => None,
     };
-    let finished = sim_run::run(&plan, &kernels, &extra)?;
-    write(args, &finished, &study, folder.as_ref(), console)?;
+    let ended = carry_out(&plan, &kernels, &extra, &study, &outlets, folder.as_ref(), console, sources);
+    let Some(folder) = &folder else { return ended };
+    let exit = folder.conclude(ended, |exit| match exit {
+        Exit::Fine => State::Finished,
+        Exit::Interrupted => State::Interrupted,
+        Exit::Findings | Exit::Usage | Exit::Numerics => State::Failed,
+    })?;
+    console.say(format!("results: {}", folder.path().display()));
+    Ok(exit)
+}
+
+/// Runs the plan, writes its results and reports what was found.
+#[allow(clippy::too_many_arguments)]
+fn carry_out(
+    plan: &Plan,
+    kernels: &Kernels,
+    extra: &Kernel,
+    study: &Study,
+    outlets: &Outlets,
+    folder: Option<&RunFolder>,
+    console: &mut Console,
+    sources: &SourceMap,
+) -> Result<Exit, Failure> {
+    let finished = sim_run::run(plan, kernels, extra)?;
+    let written = write(outlets, &finished, study, folder, console);
     let steps: u64 = finished.statistics.iter().map(|s| s.steps).sum();
     console.detail(format!("{}, {steps} steps", render::counted(plan.runs.len(), "run")));
     let exit = if finished.is_interrupted { Exit::Interrupted } else { exit_of(&finished.problems) };
-    if let Some(folder) = &folder {
-        folder.close(match exit {
-            Exit::Fine => State::Finished,
-            Exit::Interrupted => State::Interrupted,
-            Exit::Findings | Exit::Usage | Exit::Numerics => State::Failed,
-        })?;
-        console.say(format!("results: {}", folder.path().display()));
-    }
     let mut found = finished.warnings;
     found.extend(finished.problems);
     console.report(found, sources);
+    if finished.n_hidden > 0 {
+        console.say(format!("{} more of this kind not shown", render::counted(finished.n_hidden, "warning")));
+    }
     if finished.is_interrupted {
         console.say("interrupted: the rows reached were written");
     }
-    Ok(exit)
+    written.map(|()| exit)
 }
 
 fn name(choice: &Choice) -> String {
@@ -96,6 +121,7 @@ fn extras(args: &SimArgs) -> Extras {
             simulate.push(format!("{key} = {value}"));
         }
     }
+    simulate.extend(args.step.iter().map(|step| format!("step {step}")));
     for (key, value) in [("rtol", args.rtol), ("atol", args.atol)] {
         if let Some(value) = value {
             simulate.push(format!("{key} = {}", number(value)));
@@ -131,7 +157,7 @@ fn settings(plan: &Plan, study: &Study) -> Value {
 }
 
 fn write(
-    args: &SimArgs,
+    outlets: &Outlets,
     finished: &Finished,
     study: &Study,
     folder: Option<&RunFolder>,
@@ -143,44 +169,19 @@ fn write(
         folder.write("trajectory.csv", table.to_csv().as_bytes())?;
         folder.write("plots/trajectory.svg", plot::svg(&figure()).as_bytes())?;
     }
-    if let Some(path) = &args.plot {
-        files::write_whole(path, plot::svg(&figure()).as_bytes()).map_err(|why| Failure::new("E0802", why))?;
+    if let Some(outlet) = &outlets.plot {
+        outlet.write(plot::svg(&figure()).as_bytes(), console)?;
     }
-    match &args.out {
-        Some(path) => {
-            files::write_whole(path, &bytes(table, path)?).map_err(|why| Failure::new("E0802", why))?;
-        }
-        None if console.is_human() => console.data(table.to_csv().as_bytes())?,
-        None => {}
-    }
-    if !console.is_human() {
+    outlets.write_table(table, console)?;
+    if !console.is_text() {
         let columns: Vec<Value> = table
             .columns
             .iter()
             .map(|column| json!({ "name": column.name, "unit": column.unit, "values": column.values }))
             .collect();
-        console.result(json!({ "columns": columns }));
+        console.result(json!({ "columns": columns, "warnings_not_shown": finished.n_hidden }));
     }
     Ok(())
-}
-
-/// The table in the format that the file's name asks for.
-fn bytes(table: &Table, path: &Path) -> Result<Vec<u8>, Failure> {
-    if path.extension().is_some_and(|extension| extension == "parquet") {
-        return parquet(table);
-    }
-    Ok(table.to_csv().into_bytes())
-}
-
-#[cfg(feature = "parquet")]
-fn parquet(table: &Table) -> Result<Vec<u8>, Failure> {
-    table.to_parquet().map_err(|why| Failure::new("E0802", why))
-}
-
-#[cfg(not(feature = "parquet"))]
-fn parquet(_table: &Table) -> Result<Vec<u8>, Failure> {
-    Err(Failure::new("E0804", "this twinc was built without Parquet")
-        .help("write `.csv`, or build with `cargo install twinc --features parquet`"))
 }
 
 /// One run: a panel for each unit. Several: the same with a line for each run.

@@ -28,6 +28,8 @@ pub struct Finished {
     pub problems: Diagnostics,
     /// States that left their range, safe sets that were left.
     pub warnings: Diagnostics,
+    /// Warnings of that kind beyond the most that are kept.
+    pub n_hidden: usize,
     /// True where Ctrl-C ended it.
     pub is_interrupted: bool,
 }
@@ -35,6 +37,8 @@ pub struct Finished {
 /// One run's rows, column by column, and how it ended.
 struct Rows {
     columns: Vec<Vec<f64>>,
+    /// The first error that could not be drawn.
+    undrawn: Option<Undrawn>,
     status: Status,
     statistics: Statistics,
 }
@@ -70,6 +74,7 @@ pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, 
     }));
     let mut problems = Diagnostics::default();
     let mut warnings = Diagnostics::default();
+    let mut n_warnings = 0;
     let mut is_interrupted = false;
     for (run, rows) in plan.runs.iter().zip(&done) {
         let n_rows = rows.columns.first().map_or(0, Vec::len);
@@ -83,9 +88,10 @@ pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, 
         if let Some(diagnostic) = problem(rows.status, model, run) {
             problems.push(diagnostic);
         }
-        if warnings.len() < MOST_WARNINGS {
-            warn(model, run, rows, &mut warnings);
+        if let Some(undrawn) = &rows.undrawn {
+            problems.push(with_labels(undrawn.diagnostic(model), run));
         }
+        n_warnings += warn(model, run, rows, &mut warnings);
     }
     // A swept input stands among the labels already.
     let inputs = 1 + model.states.len()..1 + model.states.len() + model.inputs.len();
@@ -95,13 +101,15 @@ pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, 
         place <= n_labels || !inputs.contains(&(place - 1 - n_labels)) || labels.iter().all(|l| l.0 != column.name)
     });
     let statistics = done.iter().map(|rows| rows.statistics).collect();
-    Ok(Finished { table: Table { columns }, n_labels, statistics, problems, warnings, is_interrupted })
+    let n_hidden = n_warnings - warnings.len();
+    Ok(Finished { table: Table { columns }, n_labels, statistics, problems, warnings, n_hidden, is_interrupted })
 }
 
 impl Rows {
     /// A run that was not begun.
     fn none() -> Rows {
-        Rows { columns: Vec::new(), status: Status::Interrupted { t: 0.0 }, statistics: Statistics::default() }
+        let (status, statistics) = (Status::Interrupted { t: 0.0 }, Statistics::default());
+        Rows { columns: Vec::new(), undrawn: None, status, statistics }
     }
 }
 
@@ -137,14 +145,25 @@ fn one(plan: &Plan, idx: usize, run: &Run, kernels: &Kernels, extras: &Kernel) -
     let mut extra = vec![0.0; extras.n_outputs()];
     let mut rng = stream(plan.seed, NOISE_STREAM + idx as u64);
     let n_lets = model.lets.len();
+    let mut undrawn = None;
+    let mut sizes = vec![0.0_f64; model.observables.len()];
     let mut observe = |sample: Sample<'_>| {
         let at = sample.at;
         kernels.outputs(at, &mut work, &mut outputs);
         extras.call(at, &mut extra_work, &mut extra);
-        let observed = model.observables.iter().map(|observable| {
+        let observed = model.observables.iter().zip(&mut sizes).enumerate().map(|(k, (observable, size))| {
             let median = outputs[observable.value_output];
             match (observable.noise, observable.spread_output) {
-                (Some(noise), Some(spread)) if plan.has_noise => measured(noise, median, outputs[spread], &mut rng),
+                (Some(noise), Some(spread)) if plan.has_noise => {
+                    *size = size.max(median.abs());
+                    let (median, spread) = (positive_part(noise, median, *size), outputs[spread]);
+                    if can_be_drawn(noise, median, spread) {
+                        measured(noise, median, spread, &mut rng)
+                    } else {
+                        undrawn.get_or_insert(Undrawn { observable: k, noise, time: at.t, median, spread });
+                        f64::NAN
+                    }
+                }
                 (_, _) => median,
             }
         });
@@ -160,7 +179,7 @@ fn one(plan: &Plan, idx: usize, run: &Run, kernels: &Kernels, extras: &Kernel) -
         }
     };
     let outcome = integrator.solve(&problem, &plan.times, &mut observe).map_err(wrong)?;
-    Ok(Rows { columns, status: outcome.status, statistics: outcome.statistics })
+    Ok(Rows { columns, undrawn, status: outcome.status, statistics: outcome.statistics })
 }
 
 /// What the integrator finds wrong with the question.
@@ -176,6 +195,51 @@ pub fn mistake(error: &ProblemError, model: &FlatModel) -> Failure {
         return Failure::from_diagnostics(list);
     }
     Failure::new("E0804", error.to_string())
+}
+
+/// An error that no distribution has.
+struct Undrawn {
+    observable: usize,
+    noise: Noise,
+    time: f64,
+    median: f64,
+    spread: f64,
+}
+
+impl Undrawn {
+    /// E0609 at the observable.
+    fn diagnostic(&self, model: &FlatModel) -> Diagnostic {
+        let quantity = &model.observables[self.observable].quantity;
+        let (median, spread, name) = (number(self.median), number(self.spread), &quantity.name);
+        let (what, must) = match self.noise {
+            Noise::LogNormal if self.median.is_nan() || self.median < 0.0 => {
+                (format!("`{name}` is {median}"), "a log-normal error needs a median that is not negative")
+            }
+            Noise::LogNormal => (format!("the gsd of `{name}` is {spread}"), "it must be 1 or more"),
+            Noise::Normal => (format!("the sd of `{name}` is {spread}"), "it must not be negative"),
+            Noise::Laplace => (format!("the scale of `{name}` is {spread}"), "it must not be negative"),
+        };
+        let title = format!("no error of `{name}` can be drawn at time {}: {what}", when(model, self.time));
+        Diagnostic::new(Code("E0609"), quantity.span, title)
+            .at(must)
+            .help("cells without a possible error are empty; correct the `~` of the observable, or leave `noise` out")
+    }
+}
+
+/// A log-normal median below zero by no more than the rounding of a run is zero.
+fn positive_part(noise: Noise, median: f64, size: f64) -> f64 {
+    match noise {
+        Noise::LogNormal if median < 0.0 && median >= -1e-9 * size => 0.0,
+        Noise::Normal | Noise::LogNormal | Noise::Laplace => median,
+    }
+}
+
+/// A spread of zero is an error that is always nothing.
+fn can_be_drawn(noise: Noise, median: f64, spread: f64) -> bool {
+    match noise {
+        Noise::Normal | Noise::Laplace => spread >= 0.0 && spread.is_finite(),
+        Noise::LogNormal => median >= 0.0 && spread >= 1.0 && spread.is_finite(),
+    }
 }
 
 /// A measurement of an observable.
@@ -257,21 +321,26 @@ pub fn problem(status: Status, model: &FlatModel, run: &Run) -> Option<Diagnosti
             .help("let one event set it, or let all of them add to it")
         }
     };
-    Some(match labelled(run) {
-        Some(words) => diagnostic.note(words),
-        None => diagnostic,
-    })
+    Some(with_labels(diagnostic, run))
 }
 
-/// The first output row in which each state is outside its range, and each safe set is left.
-fn warn(model: &FlatModel, run: &Run, rows: &Rows, warnings: &mut Diagnostics) {
-    let Some(times) = rows.columns.first() else { return };
+/// The diagnostic with what tells its run from the others.
+fn with_labels(diagnostic: Diagnostic, run: &Run) -> Diagnostic {
+    match labelled(run) {
+        Some(words) => diagnostic.note(words),
+        None => diagnostic,
+    }
+}
+
+/// The first output row in which each state is outside its range, and each safe set is left. Returns how many there are,
+/// of which no more than [`MOST_WARNINGS`] are kept.
+fn warn(model: &FlatModel, run: &Run, rows: &Rows, warnings: &mut Diagnostics) -> usize {
+    let Some(times) = rows.columns.first() else { return 0 };
+    let mut n_warnings = 0;
     let mut push = |diagnostic: Diagnostic| {
+        n_warnings += 1;
         if warnings.len() < MOST_WARNINGS {
-            warnings.push(match labelled(run) {
-                Some(words) => diagnostic.note(words),
-                None => diagnostic,
-            });
+            warnings.push(with_labels(diagnostic, run));
         }
     };
     for (state, values) in model.states.iter().zip(&rows.columns[1..]) {
@@ -301,4 +370,5 @@ fn warn(model: &FlatModel, run: &Run, rows: &Rows, warnings: &mut Diagnostics) {
             push(Diagnostic::new(Code("W0108"), safe.quantity.span, title).at("does not hold there"));
         }
     }
+    n_warnings
 }

@@ -3,7 +3,7 @@
 //! Sweeps make a grid and draws repeat each of its points with parameters drawn from their distributions; each run
 //! has its own stream of random numbers, so results do not depend on the number of threads.
 
-use super::failure::Failure;
+use super::failure::{Failure, unplaced};
 use crate::calibrate::bind;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::flat::{Distribution, FlatModel, Param};
@@ -235,16 +235,36 @@ fn options(simulate: &Simulate, study: &Study, flat: &FlatModel, params: &[f64])
     // Both are there only where the command line says `--method`, which counts more than the file.
     let via = simulate.via.as_ref().map(|(name, _)| name.as_str());
     let method = settings.word("method").or(via).map_or(Ok(Method::default()), method)?;
-    let fixed_step = if method.is_grid() { simulate.step.or(simulate.output) } else { None };
+    let fixed_step = if method.is_grid() { simulate.step } else { None };
     if method.is_grid() && fixed_step.is_none() {
-        return Err(Failure::new("E0409", format!("`{}` needs a step", method.name()))
-            .help("write `simulate { step 0.02 [s] via euler }`"));
+        return Err(needs_step(simulate, method, flat));
     }
     let defaults = Options::default();
     let max_steps = settings.number("max_steps").map_or(defaults.max_steps, |value| value as u64);
     let max_step = settings.time("max_step", &study.model).unwrap_or(defaults.max_step);
     let interrupt = Some(super::interrupt::flag());
     Ok(Options { method, rtol, atol, fixed_step, max_steps, max_step, interrupt, ..defaults })
+}
+
+/// E0409 for a method that takes the steps it is given, without one; `output` says where rows stand and is none.
+fn needs_step(simulate: &Simulate, method: Method, flat: &FlatModel) -> Failure {
+    let name = method.name();
+    let title = format!("`{name}` needs the length of its steps");
+    let place = match &simulate.via {
+        Some((_, span)) if simulate.settings.word("method").is_none() => Some(*span),
+        Some(_) | None => simulate.settings.get("method").map(|setting| setting.value_span),
+    };
+    let unit = if flat.time_unit.is_empty() { String::new() } else { format!(" [{}]", flat.time_unit) };
+    let diagnostic = match place {
+        Some(span) => Diagnostic::new(Code("E0409"), span, title).at("with which step?"),
+        None => unplaced(Code("E0409"), title),
+    };
+    let mut list = Diagnostics::default();
+    list.push(
+        diagnostic
+            .help(format!("write `simulate {{ step 0.02{unit} via {name} }}`, or `--step 0.02` on the command line")),
+    );
+    Failure::from_diagnostics(list)
 }
 
 /// The grid of all sweeps, each point with its draws.

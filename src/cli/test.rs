@@ -16,77 +16,118 @@ use crate::integrate::{Integrator, Options, Problem, ProblemError, Sample, Start
 use crate::jit::{self, Kernels, Needs};
 use crate::source::SourceMap;
 use crate::system::Work;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Relative tolerance of the integrations; assertions ask for less.
 const RTOL: f64 = 1e-10;
 
-/// Tests each file.
+/// What was tested in all files.
+#[derive(Default)]
+struct Tally {
+    n_models: usize,
+    n_assertions: usize,
+    n_failed: usize,
+    /// Snapshots that were written.
+    accepted: Vec<String>,
+    /// Differences to accepted snapshots.
+    diffs: Vec<Value>,
+}
+
+/// Tests each file; one that cannot be read or checked counts as a failure and does not keep the others from their turn.
 ///
 /// # Errors
-/// A file that cannot be read or checked, or a snapshot that cannot be written.
-pub fn run(args: &TestArgs, console: &mut Console, sources: &mut SourceMap) -> Result<Exit, Failure> {
+/// None of a file's own.
+pub fn run(args: &TestArgs, console: &mut Console) -> Result<Exit, Failure> {
     let mut exit = Exit::Fine;
-    let (mut n_models, mut n_assertions, mut n_failed) = (0, 0, 0);
-    let mut accepted = Vec::new();
+    let mut tally = Tally::default();
     for file in &args.files {
-        *sources = SourceMap::default();
-        let target = Target::parse(file);
-        let mut found = Diagnostics::default();
-        let opened = prepare::open(&target, sources)?;
-        let module = prepare::load(sources, opened.root, None, &mut Diagnostics::default())?;
-        let mut text = String::new();
-        for model in module.models.iter().filter(|model| target.name.as_ref().is_none_or(|name| *name == model.name)) {
-            let flat = prepare::flat(model, &Variation::default(), &mut Diagnostics::default())?;
-            let kernels = prepare::compile(Arc::new(flat), &jit::Options::default(), Needs::SIMULATION | Needs::STIFF)?;
-            let part =
-                snapshot::text(&kernels, &View::SNAPSHOT).map_err(|error| Failure::new("E0707", error.to_string()))?;
-            if !text.is_empty() {
-                text.push_str("\n\n");
+        let mut sources = SourceMap::default();
+        exit = exit.worse(match one(args, file, console, &mut sources, &mut tally) {
+            Ok(exit) => exit,
+            Err(failure) => {
+                tally.n_failed += 1;
+                console.report(failure.diagnostics, &sources);
+                failure.exit
             }
-            text.push_str(&part);
-            n_models += 1;
-            n_assertions += kernels.model().expectations.len();
-            expectations(&kernels, &mut found)?;
-        }
-        // One model of several is tested by its assertions; the snapshot is the whole file's.
-        if target.name.is_none() && !text.is_empty() {
-            let path = target.path.with_extension("snap");
-            if args.accept {
-                let before = files::read_text(&path).ok();
-                if before.as_deref() != Some(text.as_str()) {
-                    files::write_whole(&path, text.as_bytes()).map_err(|why| Failure::new("E0802", why))?;
-                    console.say(format!("accepted {}", path.display()));
-                    accepted.push(path.display().to_string());
-                }
-            } else if let Some(failure) = compare(&path, &text, file, console)? {
-                exit = Exit::Findings;
-                n_failed += 1;
-                console.report(failure.diagnostics, sources);
-            }
-        }
-        if found.has_errors() {
-            n_failed += found.len();
-            exit = Exit::Findings;
-        }
-        console.report(found, sources);
+        });
     }
+    let n_failed = tally.n_failed;
     let verdict = if n_failed == 0 { "all hold".to_string() } else { render::counted(n_failed, "failure") };
     console.say(format!(
         "{}, {}: {verdict}",
-        render::counted(n_models, "model"),
-        render::counted(n_assertions, "assertion")
+        render::counted(tally.n_models, "model"),
+        render::counted(tally.n_assertions, "assertion")
     ));
     console.result(json!({
-        "models": n_models, "assertions": n_assertions, "failures": n_failed, "accepted": accepted,
+        "models": tally.n_models, "assertions": tally.n_assertions, "failures": n_failed,
+        "accepted": tally.accepted, "diffs": tally.diffs,
     }));
     Ok(exit)
 }
 
+fn one(
+    args: &TestArgs,
+    file: &str,
+    console: &mut Console,
+    sources: &mut SourceMap,
+    tally: &mut Tally,
+) -> Result<Exit, Failure> {
+    let mut exit = Exit::Fine;
+    let target = Target::parse(file);
+    let mut found = Diagnostics::default();
+    let opened = prepare::open(&target, sources)?;
+    let module = prepare::load(sources, opened.root, None, &mut Diagnostics::default())?;
+    if target.name.is_some() {
+        target.choose("model", &module.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>())?;
+    }
+    let mut text = String::new();
+    for model in module.models.iter().filter(|model| target.name.as_ref().is_none_or(|name| *name == model.name)) {
+        let flat = prepare::flat(model, &Variation::default(), &mut Diagnostics::default())?;
+        let kernels = prepare::compile(Arc::new(flat), &jit::Options::default(), Needs::SIMULATION | Needs::STIFF)?;
+        let part =
+            snapshot::text(&kernels, &View::SNAPSHOT).map_err(|error| Failure::new("E0707", error.to_string()))?;
+        if !text.is_empty() {
+            text.push_str("\n\n");
+        }
+        text.push_str(&part);
+        tally.n_models += 1;
+        tally.n_assertions += kernels.model().expectations.len();
+        expectations(&kernels, &mut found)?;
+    }
+    // One model of several is tested by its assertions; the snapshot is the whole file's.
+    if target.name.is_none() && !text.is_empty() {
+        let path = target.path.with_extension("snap");
+        if args.accept {
+            let before = files::read_text(&path).ok();
+            if before.as_deref() != Some(text.as_str()) {
+                files::write_whole(&path, text.as_bytes()).map_err(|why| Failure::new("E0802", why))?;
+                console.say(format!("accepted {}", path.display()));
+                tally.accepted.push(path.display().to_string());
+            }
+        } else if let Some(failure) = compare(&path, &text, file, console, &mut tally.diffs)? {
+            exit = Exit::Findings;
+            tally.n_failed += 1;
+            console.report(failure.diagnostics, sources);
+        }
+    }
+    if found.has_errors() {
+        tally.n_failed += found.len();
+        exit = exit.worse(Exit::Findings);
+    }
+    console.report(found, sources);
+    Ok(exit)
+}
+
 /// The difference to the accepted snapshot, printed; `None` where there is none.
-fn compare(path: &Path, text: &str, file: &str, console: &mut Console) -> Result<Option<Failure>, Failure> {
+fn compare(
+    path: &Path,
+    text: &str,
+    file: &str,
+    console: &mut Console,
+    diffs: &mut Vec<Value>,
+) -> Result<Option<Failure>, Failure> {
     let help = format!("read it, then accept it with `twinc test {file} --accept`");
     if !path.exists() {
         return Ok(Some(
@@ -99,10 +140,11 @@ fn compare(path: &Path, text: &str, file: &str, console: &mut Console) -> Result
     if before == text {
         return Ok(None);
     }
-    if console.is_human() {
-        let difference = diff::unified(&before, text, &path.display().to_string(), "the compiled model now");
+    let difference = diff::unified(&before, text, &path.display().to_string(), "the compiled model now");
+    if console.is_text() {
         console.data(difference.as_bytes())?;
     }
+    diffs.push(json!({ "file": path.display().to_string(), "diff": difference }));
     Ok(Some(Failure::new("E0805", format!("the compiled model differs from `{}`", path.display())).help(help)))
 }
 

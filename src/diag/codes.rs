@@ -49,7 +49,7 @@ pub const REGISTRY: &[(&str, &str)] = &[
     ("E0114", "the equations are larger than the limit"),
     ("E0201", "a name is not declared"),
     ("E0202", "a name is declared twice"),
-    ("E0203", "an imported name or file is not found"),
+    ("E0203", "an imported name or library is not found"),
     ("E0204", "imports are circular or too many"),
     ("E0205", "a name is of the wrong kind for its place"),
     ("E0206", "a function is called with the wrong arguments"),
@@ -111,6 +111,7 @@ pub const REGISTRY: &[(&str, &str)] = &[
     ("W0107", "an expression jumps without an event"),
     ("W0108", "a state left its range of validity"),
     ("W0109", "a parameter cannot be identified from the observables"),
+    ("W0110", "a value has no effect"),
 ];
 
 #[cfg(test)]

@@ -44,19 +44,28 @@ impl Table {
 
     /// Comma-separated text with a header line; lines end in `\n` everywhere, so bytes do not depend on the system.
     pub fn to_csv(&self) -> String {
+        self.to_text(',')
+    }
+
+    /// The same with tabs between the columns.
+    pub fn to_tsv(&self) -> String {
+        self.to_text('\t')
+    }
+
+    fn to_text(&self, separator: char) -> String {
         let n_rows = self.n_rows();
         let mut out = String::with_capacity((n_rows + 1) * self.columns.len() * 12);
         for (i, column) in self.columns.iter().enumerate() {
             if i > 0 {
-                out.push(',');
+                out.push(separator);
             }
-            out.push_str(&quoted(&column.header()));
+            out.push_str(&quoted(&column.header(), separator));
         }
         out.push('\n');
         for row in 0..n_rows {
             for (i, column) in self.columns.iter().enumerate() {
                 if i > 0 {
-                    out.push(',');
+                    out.push(separator);
                 }
                 if let Some(value) = column.values.get(row).filter(|value| !value.is_nan()) {
                     out.push_str(&number(*value));
@@ -115,8 +124,12 @@ pub fn number(value: f64) -> String {
     text.strip_suffix(".0").map(str::to_string).unwrap_or_else(|| text.replace(".0e", "e"))
 }
 
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
+fn quoted(text: &str, separator: char) -> String {
+    if text.contains([separator, '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_string()
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::discontinuity::{dependencies, is_timeless};
 use super::layout::{Home, Layout, lay_out, member_name, tuples};
 use super::lower::{Builder, Definition, DerivativeSource, Margin, Moment};
 use super::{
-    Conserved, Distribution, Expectation, FlatModel, Input, Named, Observable, Param, Quantity, State, conserve,
+    Conserved, Distribution, Expectation, FlatModel, Input, Named, Observable, Param, Quantity, State, conserve, spread,
 };
 
 /// How a study's run differs from its model. Expressions live in the model's arena.
@@ -32,6 +32,7 @@ pub fn flatten(model: &Model, variation: &Variation<'_>, diagnostics: &mut Diagn
     let flows = std::mem::take(&mut builder.flows);
     let mut flat = flat?;
     conserve::prove(&mut flat, &flows, diagnostics);
+    spread::check(&flat, diagnostics);
     let after = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     (before == after).then_some(flat)
 }

@@ -261,10 +261,14 @@ impl Reader<'_> {
         let file = match self.loader.load(from_file, path) {
             Ok(file) => file,
             Err(error) => {
+                let help = match error.help.as_str() {
+                    "" => "the path is taken from the folder of this file",
+                    help => help,
+                };
                 self.diagnostics.push(
-                    Diagnostic::new(Code("E0203"), span, format!("`{path}` cannot be read: {error}"))
+                    Diagnostic::new(Code(error.code), span, format!("`{path}` cannot be read: {error}"))
                         .at("named here")
-                        .help("the path is taken from the folder of this file"),
+                        .help(help),
                 );
                 return None;
             }
