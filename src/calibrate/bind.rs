@@ -5,6 +5,7 @@
 //! It compiles nothing: [`BoundExperiment::into_experiment`] takes the system that the caller made of
 //! [`Bound::models`]. Experiments that differ in numbers only share a model, and so its kernels.
 
+mod priors;
 mod rows;
 
 use std::sync::Arc;
@@ -169,6 +170,15 @@ pub fn bind(
         );
         is_whole = false;
     }
+    let has_data = study.experiments.iter().any(|experiment| !experiment.data.is_empty());
+    if is_whole && has_data && experiments.iter().all(|experiment| experiment.measurements.is_empty()) {
+        diagnostics.push(
+            Diagnostic::new(Code("E0409"), study.span, format!("the data of `{}` hold no measurement", study.name))
+                .at("nothing to compare the model with")
+                .help("bind a column to an observable: `y <- column [unit]`"),
+        );
+        is_whole = false;
+    }
     if study.estimates.is_empty() {
         diagnostics.push(
             Diagnostic::new(Code("E0409"), study.span, format!("the study `{}` estimates nothing", study.name))
@@ -249,6 +259,10 @@ fn add_estimate(
         // On a logarithmic scale an open lower end is zero, and starts are drawn from the prior.
         let low = if scale == Scale::Log && low == f64::NEG_INFINITY { 0.0 } else { low };
         let parameter = Parameter { name: quantity.name.clone(), scale, low, high, nominal, prior };
+        if !priors::check(&parameter, estimate.span, quantity.span, diagnostics) {
+            is_whole = false;
+            continue;
+        }
         let is_drawn = matches!(prior, Some(Distribution::LogNormal { .. })) || parameter.bounds().0 > 0.0;
         if scale == Scale::Log && (low < 0.0 || !is_drawn) {
             let name = &quantity.name;

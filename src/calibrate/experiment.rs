@@ -198,7 +198,7 @@ pub(super) fn place(experiment: &str) -> String {
 }
 
 /// A distribution as a model writes it.
-fn written(distribution: Distribution) -> String {
+pub(super) fn written(distribution: Distribution) -> String {
     match distribution {
         Distribution::Normal { mean, sd } => format!("Normal(mean = {mean}, sd = {sd})"),
         Distribution::LogNormal { median, gsd } => format!("LogNormal(median = {median}, gsd = {gsd})"),
@@ -219,32 +219,37 @@ pub(super) fn check_parameter(parameter: &Parameter) -> Result<(), CalibrateErro
         return Err(CalibrateError::LogBounds { name, low });
     }
     let Some(prior) = parameter.prior else { return Ok(()) };
-    let must = match prior {
-        Distribution::Normal { mean, sd } if !(mean.is_finite() && sd > 0.0 && sd.is_finite()) => {
-            "its standard deviation must be positive"
+    let must = match prior_rule(prior) {
+        Some(rule) => rule,
+        None if matches!(prior, Distribution::LogNormal { .. }) && low < 0.0 => {
+            "the parameter's lower bound is negative"
         }
-        Distribution::Laplace { location, scale } if !(location.is_finite() && scale > 0.0 && scale.is_finite()) => {
-            "its scale must be positive"
-        }
-        Distribution::LogNormal { median, gsd }
-            if !(median > 0.0 && median.is_finite() && gsd > 1.0 && gsd.is_finite()) =>
-        {
-            "its median must be positive and its geometric standard deviation above 1"
-        }
-        Distribution::Uniform { low, high } if !(low.is_finite() && high.is_finite() && low < high) => {
-            "its ends must be finite and ascend"
-        }
-        Distribution::LogUniform { low, high } if !(low > 0.0 && high.is_finite() && low < high) => {
-            "its ends must be positive, finite and ascend"
-        }
-        Distribution::LogNormal { .. } if low < 0.0 => "the parameter's lower bound is negative",
-        Distribution::Normal { .. }
-        | Distribution::LogNormal { .. }
-        | Distribution::Uniform { .. }
-        | Distribution::LogUniform { .. }
-        | Distribution::Laplace { .. } => return Ok(()),
+        None => return Ok(()),
     };
     Err(CalibrateError::Prior { name, prior, must })
+}
+
+/// What a prior's arguments must be; `None` where they are.
+pub(super) fn prior_rule(prior: Distribution) -> Option<&'static str> {
+    let (is_good, rule) = match prior {
+        Distribution::Normal { mean, sd } => {
+            (mean.is_finite() && sd > 0.0 && sd.is_finite(), "its standard deviation must be positive")
+        }
+        Distribution::Laplace { location, scale } => {
+            (location.is_finite() && scale > 0.0 && scale.is_finite(), "its scale must be positive")
+        }
+        Distribution::LogNormal { median, gsd } => (
+            median > 0.0 && median.is_finite() && gsd > 1.0 && gsd.is_finite(),
+            "its median must be positive and its geometric standard deviation above 1",
+        ),
+        Distribution::Uniform { low, high } => {
+            (low.is_finite() && high.is_finite() && low < high, "its ends must be finite and ascend")
+        }
+        Distribution::LogUniform { low, high } => {
+            (low > 0.0 && high.is_finite() && low < high, "its ends must be positive, finite and ascend")
+        }
+    };
+    (!is_good).then_some(rule)
 }
 
 impl Experiment {

@@ -22,7 +22,7 @@ pub(super) struct Group {
     start: Vec<(usize, f64)>,
     /// `(parameter, value)`
     params: Vec<(usize, f64)>,
-    /// Inputs and disturbances.
+    /// Inputs and disturbances, each once.
     signals: Vec<Driven>,
 }
 
@@ -31,6 +31,8 @@ struct Driven {
     idx: usize,
     is_disturbance: bool,
     is_linear: bool,
+    /// Where the column is bound.
+    span: Span,
     /// Time and value, ascending in time.
     rows: Vec<(f64, f64)>,
 }
@@ -46,7 +48,7 @@ impl Group {
             params[*param] = *value;
         }
         let mut forcing = declared_forcing(model);
-        for Driven { idx, is_disturbance, is_linear, rows } in self.signals {
+        for Driven { idx, is_disturbance, is_linear, rows, .. } in self.signals {
             let (times, values) = rows.into_iter().unzip();
             let signal = if is_linear { Signal::Linear { times, values } } else { Signal::Held { times, values } };
             if is_disturbance { forcing.disturbances[idx] = signal } else { forcing.inputs[idx] = signal }
@@ -196,10 +198,8 @@ pub fn read_forcing(
     let data = sets.to_vec();
     let experiment = Experiment { data, ..Experiment::default() };
     let groups = read(study, &experiment, model, file, loader, sources, diagnostics)?;
-    let mut merged = Group::new(String::new());
-    for group in groups {
-        merged.signals.extend(group.signals);
-    }
+    // Without `by` and names all rows are of one group.
+    let merged = groups.into_iter().next().unwrap_or_else(|| Group::new(String::new()));
     let shared = Arc::new(model.clone());
     Some(merged.into_bound(&shared, 0).forcing)
 }
@@ -241,6 +241,7 @@ fn read_set(
         );
         return None;
     }
+    has_measurements(&table, &bound, diagnostics);
     for (name, rows) in partition(&table, by, diagnostics) {
         let name = match (experiment.is_empty(), name.is_empty()) {
             (true, _) => name,
@@ -266,10 +267,12 @@ fn load(
     let loaded = match loader.load(file, &data.path) {
         Ok(loaded) => loaded,
         Err(error) => {
-            diagnostics.push(
-                Diagnostic::new(Code("E0801"), data.path_span, format!("`{}` cannot be read: {error}", data.path))
-                    .help("the path is taken from the folder of the study's file"),
-            );
+            let help = match error.help.as_str() {
+                "" => "the path is taken from the folder of the study's file",
+                help => help,
+            };
+            let title = format!("`{}` cannot be read: {error}", data.path);
+            diagnostics.push(Diagnostic::new(Code(error.code), data.path_span, title).help(help));
             return None;
         }
     };
@@ -392,6 +395,47 @@ fn partition(table: &Table, by: Option<ColumnIdx>, diagnostics: &mut Diagnostics
     groups
 }
 
+/// E0606 for an observable whose column has no value in any row. That it was not measured in some experiment is fine.
+fn has_measurements(table: &Table, bound: &[Bound<'_>], diagnostics: &mut Diagnostics) {
+    for b in bound.iter().filter(|b| matches!(b.role, Role::Observable(_))) {
+        if (0..table.n_rows()).all(|row| table.text(row, b.column).is_none()) {
+            let title = format!("no row of the column `{}` holds a value of `{}`", b.binding.column, b.binding.name);
+            diagnostics.push(
+                Diagnostic::new(Code("E0606"), b.binding.span, title)
+                    .at("nothing was measured")
+                    .help("fill in the column, bind another one, or remove this line"),
+            );
+        }
+    }
+}
+
+/// E0606 for a column that says nothing in an experiment that needs its value: the declared one shall not stand in for
+/// it in silence.
+fn says_nothing(b: &Bound<'_>, group: &Group, diagnostics: &mut Diagnostics) {
+    let whose = if group.name.is_empty() { String::new() } else { format!(" in `{}`", group.name) };
+    let title = format!("the column `{}` gives no value of `{}`{whose}", b.binding.column, b.binding.name);
+    diagnostics.push(
+        Diagnostic::new(Code("E0606"), b.binding.span, title)
+            .at("every cell is empty")
+            .help("fill in a value for each experiment, or remove this line to use the declared one"),
+    );
+}
+
+/// Keeps a signal of an experiment; E0606 where another column drives the same input.
+fn drive(group: &mut Group, driven: Driven, b: &Bound<'_>, diagnostics: &mut Diagnostics) {
+    let is_same = |known: &&Driven| known.idx == driven.idx && known.is_disturbance == driven.is_disturbance;
+    let Some(first) = group.signals.iter().find(is_same) else {
+        group.signals.push(driven);
+        return;
+    };
+    diagnostics.push(
+        Diagnostic::new(Code("E0606"), driven.span, format!("`{}` is driven by two columns", b.binding.name))
+            .at("again here")
+            .label(first.span, "first here")
+            .help("keep one of them, or give the tables their own `experiment`"),
+    );
+}
+
 /// Keeps a constant of an experiment; another table of it must not say otherwise (E0606).
 fn agree(known: &mut Vec<(usize, f64)>, place: usize, value: f64, b: &Bound<'_>, diagnostics: &mut Diagnostics) {
     match known.iter().find(|(p, _)| *p == place) {
@@ -426,6 +470,7 @@ fn read_rows(table: &Table, rows: &[usize], bound: &[Bound<'_>], group: &mut Gro
     }
     if let Some(time) = time {
         note_unsorted(table, rows, &times, time, diagnostics);
+        follow_the_start(table, rows, &times, time, bound, diagnostics);
     }
     for b in bound {
         match b.role {
@@ -449,24 +494,11 @@ fn read_rows(table: &Table, rows: &[usize], bound: &[Bound<'_>], group: &mut Gro
                     agree(&mut group.params, param, value, b, diagnostics);
                 }
             }
-            Role::Input(input) => {
-                if let Some(rows) = signal(table, rows, &times, b, diagnostics) {
-                    group.signals.push(Driven {
-                        idx: input,
-                        is_disturbance: false,
-                        is_linear: b.binding.is_linear,
-                        rows,
-                    });
-                }
-            }
-            Role::Disturbance(input) => {
-                if let Some(rows) = signal(table, rows, &times, b, diagnostics) {
-                    group.signals.push(Driven {
-                        idx: input,
-                        is_disturbance: true,
-                        is_linear: b.binding.is_linear,
-                        rows,
-                    });
+            Role::Input(idx) | Role::Disturbance(idx) => {
+                if let Some(rows) = signal(table, rows, &times, b, group, diagnostics) {
+                    let is_disturbance = matches!(b.role, Role::Disturbance(_));
+                    let (is_linear, span) = (b.binding.is_linear, b.binding.span);
+                    drive(group, Driven { idx, is_disturbance, is_linear, span, rows }, b, diagnostics);
                 }
             }
         }
@@ -506,6 +538,27 @@ fn note_unsorted(
     }
 }
 
+/// E0606 at the first measured row whose time lies before the start of every experiment. A signal may begin earlier.
+fn follow_the_start(
+    table: &Table,
+    rows: &[usize],
+    times: &[Option<f64>],
+    time: &Bound<'_>,
+    bound: &[Bound<'_>],
+    diagnostics: &mut Diagnostics,
+) {
+    let is_measured =
+        |row: usize| bound.iter().any(|b| matches!(b.role, Role::Observable(_)) && table.text(row, b.column).is_some());
+    let early = rows.iter().zip(times).find(|(row, when)| when.is_some_and(|t| t < 0.0) && is_measured(**row));
+    let Some((&row, &Some(when))) = early else { return };
+    let title = format!("a measurement is at time {when}, and experiments start at time 0");
+    diagnostics.push(
+        Diagnostic::new(Code("E0606"), table.cell_span(row, time.column), title)
+            .at("before the start")
+            .help("count time from the start of the experiment, and leave earlier rows out"),
+    );
+}
+
 /// The one value that a column gives to an experiment.
 fn constant(
     table: &Table,
@@ -534,6 +587,9 @@ fn constant(
             }
         }
     }
+    if found.is_none() && rows.iter().all(|&row| table.text(row, bound.column).is_none()) {
+        says_nothing(bound, group, diagnostics);
+    }
     found.filter(|&(value, cell)| bound.is_inside(value, cell, diagnostics)).map(|(value, _)| value)
 }
 
@@ -543,6 +599,7 @@ fn signal(
     rows: &[usize],
     times: &[Option<f64>],
     bound: &Bound<'_>,
+    group: &Group,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<(f64, f64)>> {
     let mut points: Vec<(f64, f64, Span)> = Vec::new();
@@ -550,6 +607,9 @@ fn signal(
         if let (Some(value), Some(time)) = (number(table, row, bound, diagnostics), *when) {
             points.push((time, value, table.cell_span(row, bound.column)));
         }
+    }
+    if points.is_empty() && rows.iter().all(|&row| table.text(row, bound.column).is_none()) {
+        says_nothing(bound, group, diagnostics);
     }
     // The first one tells enough of a column in a wrong unit.
     if !points.iter().all(|&(_, value, cell)| bound.is_inside(value, cell, diagnostics)) {
