@@ -8,6 +8,8 @@ mod inspect;
 mod numerics;
 mod settings;
 mod sim;
+mod streams;
+mod told;
 mod verbs;
 
 use assert_cmd::Command;
@@ -41,6 +43,15 @@ impl Room {
 
     fn run(&self, args: &[&str]) -> Ended {
         Ended::of(self.command(args))
+    }
+
+    /// A script in which `twinc` is the command.
+    #[cfg(target_os = "linux")]
+    fn shell(&self, script: &str) -> Ended {
+        let binary = assert_cmd::cargo::cargo_bin("twinc");
+        let mut command = Command::new("sh");
+        command.current_dir(self.path()).arg("-c").arg(script.replace("twinc", &binary.display().to_string()));
+        Ended::of(command)
     }
 
     /// The command without the surroundings of the person who runs the tests.

@@ -5,6 +5,7 @@
 //! It compiles nothing: [`BoundExperiment::into_experiment`] takes the system that the caller made of
 //! [`Bound::models`]. Experiments that differ in numbers only share a model, and so its kernels.
 
+mod columns;
 mod priors;
 mod rows;
 

@@ -33,7 +33,7 @@ fn a_huge_file_is_refused_before_it_is_read() {
     let room = Room::new(&[]);
     let file = fs::File::create(room.path().join("huge.twin")).expect("a file");
     file.set_len(100 << 20).expect("a sparse file");
-    room.run(&["check", "huge.twin"]).ends(1).says("E0110").says("100.0 MB").says("8.0 MB");
+    room.run(&["check", "huge.twin"]).ends(2).says("E0110").says("100.0 MB").says("8.0 MB");
 }
 
 #[cfg(target_os = "linux")]
@@ -46,12 +46,7 @@ fn an_endless_device_is_refused() {
 #[test]
 fn a_full_stdout_is_reported_and_a_closed_one_is_not() {
     let room = Room::new(&[]);
-    let binary = assert_cmd::cargo::cargo_bin("twinc");
-    let shell = |script: &str| {
-        let mut command = Command::new("sh");
-        command.current_dir(room.path()).arg("-c").arg(script.replace("twinc", &binary.display().to_string()));
-        Ended::of(command)
-    };
+    let shell = |script: &str| room.shell(script);
     shell("twinc explain E0301 --no-config > /dev/full").ends(2).says("E0802").says("the disk is full");
     let closed = shell("(twinc completions bash --no-config; echo $? >&2) | true");
     assert_eq!(closed.err, "0\n");

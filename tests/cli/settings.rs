@@ -13,7 +13,7 @@ fn estimates_need_bounds_and_known_settings() {
     fs::write(room.path().join("fit.twin"), fit_study(2).replace("starts", "strats")).expect("a file");
     room.run(&["check", "fit.twin"]).ends(1).says("E0603").says("did you mean `starts`?");
     let room = fit_room(2);
-    room.run(&["calibrate", "fit.twin", "--set", "fit.strats=3"]).ends(1).says("E0603").says("<command line>");
+    room.run(&["calibrate", "fit.twin", "--set", "fit.strats=3"]).ends(2).says("E0603").says("<command line>");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn sim_sets_sweeps_and_draws_a_plot() {
     assert!(table.starts_with("k [1/s],time [s],S [uM],y [uM]\n0.1,0,4,4\n"), "{table}");
     assert_eq!(table.lines().count(), 7);
     assert!(fs::read_to_string(room.path().join("p.svg")).expect("a plot").starts_with("<svg"));
-    room.run(&["sim", "decay.twin", "--until", "1", "--set", "kk=4"]).ends(1).says("E0201").says("<command line>");
+    room.run(&["sim", "decay.twin", "--until", "1", "--set", "kk=4"]).ends(2).says("E0201").says("<command line>");
     room.run(&["sim", "decay.twin", "--set", "k"]).ends(2).says("path=value");
 }
 
@@ -65,10 +65,10 @@ fn a_constant_of_a_bare_model_can_be_set() {
     assert_eq!(document["result"]["model"], "Brusselator");
     let document = room.run(&["inspect", "study.twin", "--set", "N=4", "--format", "json"]).ends(0).json();
     assert_eq!(document["result"]["states"].as_array().map(Vec::len), Some(8));
-    room.run(&["inspect", "b.twin", "--set", "M=2"]).ends(1).says("<command line>").says("has no `M`");
+    room.run(&["inspect", "b.twin", "--set", "M=2"]).ends(2).says("<command line>").says("has no `M`");
     room.run(&["inspect", "b.twin", "--set", "fit.starts=2"]).ends(2).says("E0804");
     room.run(&["sim", "study.twin", "--set", "N=3"])
-        .ends(1)
+        .ends(2)
         .says("E0205")
         .says("declare `model Other = Brusselator(N = ..)`");
 }
