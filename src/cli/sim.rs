@@ -99,7 +99,8 @@ fn carry_out(
     found.extend(finished.problems);
     console.report(found, sources);
     if finished.n_hidden > 0 {
-        console.say(format!("{} more of this kind not shown", render::counted(finished.n_hidden, "warning")));
+        let verb = if finished.n_hidden == 1 { "is" } else { "are" };
+        console.say(format!("{} more of this kind {verb} not shown", finished.n_hidden));
     }
     if finished.is_interrupted {
         console.say("interrupted: the rows reached were written");

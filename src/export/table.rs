@@ -155,6 +155,7 @@ mod tests {
             ],
         };
         assert_eq!(table.to_csv(), "time [s],\"A,B\"\n0,1\n0.5,\n");
+        assert_eq!(table.to_tsv(), "time [s]\tA,B\n0\t1\n0.5\t\n");
     }
 
     /// Every number comes back with its bits, every column with its header.

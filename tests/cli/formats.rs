@@ -100,7 +100,7 @@ fn forms_of_models_are_for_inspect_only() {
                 .prints_nothing()
                 .says("E0804")
                 .says(&format!("`{}` cannot write `{format}`", verb[0]))
-                .says("human, json, jsonl, github, sarif");
+                .says("human, json, jsonl, github");
         }
     }
 }

@@ -120,7 +120,7 @@ fn warnings_that_are_not_shown_are_counted() {
     let text = MODEL.replace("S [uM] = 1", "S [uM] = 1 in 0.9 .. 2");
     let room = Room::new(&[("m.twin", &text)]);
     let sweep = ["sim", "m.twin", "--until", "9", "--output", "3", "--sweep", "k in 0.1 .. 0.5 { points = 23 }"];
-    room.run(&sweep).ends(0).says("\n10 warnings\n13 warnings more of this kind not shown");
+    room.run(&sweep).ends(0).says("\n10 warnings\n13 more of this kind are not shown");
     let document = room.run(&[&sweep[..], &["--format", "json"]].concat()).ends(0).json();
     assert_eq!(document["result"]["warnings_not_shown"], 13);
 }
@@ -153,7 +153,7 @@ fn starts_that_fail_alike_are_counted_together_at_the_estimate() {
         .says("E0705")
         .says("none of 6 starts could be evaluated")
         .says("m.twin:10:")
-        .says("6 starts: ");
+        .says(" starts: step ");
     assert!(ended.err.contains(" .. "), "times as a range: {}", ended.err);
     let folder = run_folder(&room, "Fit");
     let manifest = fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
