@@ -63,7 +63,8 @@ fn every_failing_example_yields_its_code_and_its_repair_is_clean() {
             let codes = checked.codes();
             let shown: Vec<&str> = checked.diagnostics.iter().map(|d| d.code.0).collect();
             if *is_repair {
-                let is_clean = codes.is_empty() || (is_of_a_run(code) && codes.iter().all(|c| matches!(*c, "E0203" | "E0801")));
+                let is_clean =
+                    codes.is_empty() || (is_of_a_run(code) && codes.iter().all(|c| matches!(*c, "E0203" | "E0801")));
                 if !is_clean {
                     wrong.push_str(&format!("errors.md:{line}: the repair of {code} shows\n{}", checked.shown()));
                 }

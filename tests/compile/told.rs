@@ -125,7 +125,7 @@ fn a_longest_step_is_a_time() {
 #[test]
 fn a_method_of_the_command_line_needs_no_tolerance() {
     let text = decay("", "simulate { until = 9; output = 1; rtol = 1e-9 }");
-    assert_eq!(run(&text, "", &["sim", "model.twin", "--method", "rk4"]).code, Some(0));
+    assert_eq!(run(&text, "", &["sim", "model.twin", "--method", "rk4", "--step", "0.1"]).code, Some(0));
 }
 
 /// x' = −L with L = k x held over steps of h is x(n h) = x0 (1 − k h)^n, whatever solves the pieces; the sweep starts
