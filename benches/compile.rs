@@ -32,7 +32,7 @@ struct Texts(HashMap<String, Arc<str>>);
 
 impl Loader for Texts {
     fn load(&self, _from: &str, path: &str) -> Result<SourceFile, LoadError> {
-        let text = self.0.get(path).ok_or_else(|| LoadError { reason: "not in memory".to_owned() })?;
+        let text = self.0.get(path).ok_or_else(|| LoadError::new("not in memory"))?;
         Ok(SourceFile::new(path, text.clone()))
     }
 }
