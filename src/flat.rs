@@ -145,6 +145,16 @@ pub struct Jump {
     pub value: NodeId,
 }
 
+/// A species that keeps its amount as an event changes the volume it is dissolved in: after all assignments of the
+/// instant its concentration is multiplied by the volume before over the volume after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dilution {
+    /// The state that is the concentration.
+    pub state: u32,
+    /// The state that is the volume.
+    pub volume: u32,
+}
+
 /// An event of the flat model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlatEvent {
@@ -152,6 +162,8 @@ pub struct FlatEvent {
     pub event: Event,
     /// The assignments; empty for a mere breakpoint.
     pub jumps: Vec<Jump>,
+    /// What the new volumes among them dilute, each state once.
+    pub dilutions: Vec<Dilution>,
     /// For messages: `at 30 [h]`, `if time < 5`.
     pub description: String,
     /// Where it is written.

@@ -267,6 +267,11 @@ fn events(out: &mut String, model: &FlatModel) {
             };
             let _ = writeln!(out, "    {} {sign} {value}", leaf_name(model, Leaf::State(jump.state)));
         }
+        for dilution in &event.dilutions {
+            let name = |state| leaf_name(model, Leaf::State(state));
+            let (species, volume) = (name(dilution.state), name(dilution.volume));
+            let _ = writeln!(out, "    {species} *= {volume} before / {volume} after");
+        }
     }
     if !times.temporaries.is_empty() || !roots.temporaries.is_empty() {
         let _ = writeln!(out, "  where");

@@ -107,6 +107,14 @@ fn jump(model: &mut FlatModel, law: &Conserved, event: &FlatEvent, diagnostics: 
         steps.insert(jump.state, step);
         after.insert(jump.state, value);
     }
+    for dilution in &event.dilutions {
+        let x = model.dag.leaf(Leaf::State(dilution.state));
+        let v = model.dag.leaf(Leaf::State(dilution.volume));
+        let factor = model.dag.div(v, after.get(&dilution.volume).copied().unwrap_or(v));
+        let value = model.dag.mul(x, factor);
+        steps.insert(dilution.state, model.dag.sub(value, x));
+        after.insert(dilution.state, value);
+    }
     let touched: Vec<(u32, NodeId)> = gradient.into_iter().filter(|(k, _)| steps.contains_key(k)).collect();
     if touched.is_empty() {
         return;

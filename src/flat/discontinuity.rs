@@ -131,6 +131,7 @@ impl Builder<'_> {
             events.extend(list.into_iter().filter(|trigger| known.insert(*trigger)).map(|trigger| FlatEvent {
                 event: Event { trigger, has_reset: false },
                 jumps: Vec::new(),
+                dilutions: Vec::new(),
                 description: description.to_string(),
                 span,
             }));

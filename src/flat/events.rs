@@ -12,7 +12,7 @@ use crate::system::{Event, Trigger};
 use super::discontinuity::{Crossing, Triggers, is_fixed};
 use super::layout::Home;
 use super::lower::{Builder, Margin, Moment};
-use super::{FlatEvent, FlatModel, Jump};
+use super::{Dilution, FlatEvent, FlatModel, Jump};
 
 impl Builder<'_> {
     pub(super) fn events(&mut self, events: &[&EventDef], flat: &mut FlatModel) -> Option<()> {
@@ -40,11 +40,10 @@ impl Builder<'_> {
         let mut is_good = true;
         for event in events {
             let Trigger::At { time_idx } = event.event.trigger else { continue };
-            for jump in &event.jumps {
-                match first.get(&(time_idx, jump.state)) {
-                    Some((op, other)) if other.span != event.span && is_conflict(*op, jump.op) && is_good => {
-                        let title =
-                            format!("`{}` is assigned by two events at one instant", self.state_name(jump.state));
+            for (state, op) in assignments(event) {
+                match first.get(&(time_idx, state)) {
+                    Some((known, other)) if other.span != event.span && is_conflict(*known, op) && is_good => {
+                        let title = format!("`{}` is assigned by two events at one instant", self.state_name(state));
                         self.diagnostics.push(
                             Diagnostic::new(Code("E0505"), event.span, title)
                                 .at("this event")
@@ -55,7 +54,7 @@ impl Builder<'_> {
                     }
                     Some(_) => {}
                     None => {
-                        first.insert((time_idx, jump.state), (jump.op, event));
+                        first.insert((time_idx, state), (op, event));
                     }
                 }
             }
@@ -86,9 +85,10 @@ impl Builder<'_> {
         for assign in &def.assigns {
             self.jump(assign, &mut jumps)?;
         }
+        let mut dilutions = Vec::new();
         for assign in &def.assigns {
             if self.model.symbol(assign.symbol).kind == SymbolKind::Compartment {
-                self.keep_amounts(assign, &mut jumps)?;
+                self.keep_amounts(assign, &jumps, &mut dilutions)?;
             }
         }
         let trigger = match &def.when {
@@ -141,6 +141,7 @@ impl Builder<'_> {
             vec![FlatEvent {
                 event: Event { trigger, has_reset: !jumps.is_empty() },
                 jumps,
+                dilutions,
                 description: def.text.clone(),
                 span: def.span,
             }]
@@ -196,19 +197,11 @@ impl Builder<'_> {
         Some(())
     }
 
-    /// A volume set by an event keeps amounts: concentrations change by V/V₊. One that the event sets itself has
-    /// the value that it is set to.
-    pub(super) fn keep_amounts(&mut self, assign: &Assign, jumps: &mut Vec<Jump>) -> Option<()> {
-        let offset = self.settle_member(assign.symbol, &assign.indices)?;
-        let value = self.settle(assign.value, Moment::Running)?;
-        let before = self.dag.leaf(Leaf::State(self.layouts[assign.symbol.0 as usize].first + offset));
-        let after = match assign.op {
-            AssignOp::Set => value,
-            AssignOp::Add => self.dag.add(before, value),
-            AssignOp::Subtract => self.dag.sub(before, value),
-            AssignOp::Multiply => self.dag.mul(before, value),
-        };
-        let factor = self.dag.div(before, after);
+    /// A volume set by an event keeps amounts: concentrations change by V/V₊, where V₊ is what all events of the
+    /// instant make of it. A concentration that the event sets itself has the value that it is set to.
+    fn keep_amounts(&mut self, assign: &Assign, jumps: &[Jump], dilutions: &mut Vec<Dilution>) -> Option<()> {
+        let volume_offset = self.settle_member(assign.symbol, &assign.indices)?;
+        let volume = self.layouts[assign.symbol.0 as usize].first + volume_offset;
         let model = self.model;
         let assigned: HashMap<u32, AssignOp> = jumps.iter().map(|j| (j.state, j.op)).collect();
         for (id, symbol) in model.symbols() {
@@ -217,9 +210,15 @@ impl Builder<'_> {
             if own != assign.symbol || self.is_amount(id) || !matches!(layout.home, Home::State { .. }) {
                 continue;
             }
-            for state in layout.first..layout.first + layout.len() as u32 {
+            for offset in 0..layout.len() as u32 {
+                let state = layout.first + offset;
+                if self.volume_of(id, offset) != Some((own, volume_offset))
+                    || dilutions.iter().any(|known| known.state == state)
+                {
+                    continue;
+                }
                 match assigned.get(&state) {
-                    None => jumps.push(Jump { state, op: AssignOp::Multiply, value: factor }),
+                    None => dilutions.push(Dilution { state, volume }),
                     Some(AssignOp::Set) => {}
                     Some(AssignOp::Add | AssignOp::Subtract | AssignOp::Multiply) => {
                         let (name, volume) = (&symbol.name, &model.symbol(assign.symbol).name);
@@ -239,6 +238,12 @@ impl Builder<'_> {
         }
         Some(())
     }
+}
+
+/// The states that an event changes, and how; dilution multiplies.
+fn assignments(event: &FlatEvent) -> impl Iterator<Item = (u32, AssignOp)> {
+    let diluted = event.dilutions.iter().map(|dilution| (dilution.state, AssignOp::Multiply));
+    event.jumps.iter().map(|jump| (jump.state, jump.op)).chain(diluted)
 }
 
 /// Two assignments of one state at one instant: sums and differences add up, products multiply, all else conflicts.

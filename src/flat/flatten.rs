@@ -134,7 +134,7 @@ impl Builder<'_> {
         let (layouts, counts) = lay_out(model, shapes, &assigned, self.diagnostics)?;
         self.layouts = layouts;
         self.counts = counts;
-        Some(())
+        self.matching_members()
     }
 
     /// Start values that a study replaces. Those of states are kept by the builder; values of parameters and inputs

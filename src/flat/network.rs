@@ -17,6 +17,9 @@ use super::layout::{Home, member_name, tuples};
 use super::lower::{Builder, DerivativeSource, Flow, Moment};
 use super::{Reaction as FlatReaction, layout::Layout};
 
+/// A compartment and which of its members.
+type Place = (SymbolId, u32);
+
 /// What a reaction does to one species.
 struct Change {
     symbol: SymbolId,
@@ -123,7 +126,8 @@ impl Builder<'_> {
             if let SymbolKind::Species { compartment: Some(volume), .. } = self.model.symbol(id).kind
                 && !self.is_amount(id)
                 && matches!(self.layouts[volume.0 as usize].home, Home::State { .. })
-                && let v_state = self.layouts[volume.0 as usize].first
+                && let Some((_, member)) = self.volume_of(id, offset)
+                && let v_state = self.layouts[volume.0 as usize].first + member
                 && matches!(self.derivatives[v_state as usize], DerivativeSource::Ode(..))
             {
                 let dv = self.define(super::lower::Definition::Derivative(v_state))?;
@@ -184,7 +188,8 @@ impl Builder<'_> {
             let Some(direction) = direction else { continue };
             let (rate, constant) = self.rate(direction, side)?;
             let mut flow = Flow { rate, reaction: list.len(), terms: Vec::new() };
-            let place = self.place(direction, side, reaction);
+            let place = self.place(direction, side, reaction)?;
+            self.one_member(direction, side, place, &changes, reaction.span)?;
             for change in &changes {
                 if change.net == 0.0 {
                     continue;
@@ -241,7 +246,7 @@ impl Builder<'_> {
             let offset = self.settle_member(term.symbol, &term.indices)?;
             let mut conc = self.settle_reference(term.symbol, offset)?;
             if term.is_amount
-                && let SymbolKind::Species { compartment: Some(volume), .. } = self.model.symbol(term.symbol).kind
+                && let Some(volume) = self.volume_of(term.symbol, offset)
             {
                 let v = self.volume(volume)?;
                 conc = self.dag.div(conc, v);
@@ -266,20 +271,104 @@ impl Builder<'_> {
     }
 
     /// The compartment whose volume turns this direction's rate into an amount.
-    fn place(&self, direction: &Direction, side: &[Term], reaction: &Reaction) -> Option<SymbolId> {
+    fn place(&mut self, direction: &Direction, side: &[Term], reaction: &Reaction) -> Option<Option<Place>> {
         match direction.basis {
-            RateBasis::Concentration(place) => place,
-            RateBasis::Amount => side.iter().chain(&reaction.reactants).chain(&reaction.products).find_map(|t| {
-                match self.model.symbol(t.symbol).kind {
-                    SymbolKind::Species { compartment, .. } => compartment,
-                    _ => None,
-                }
-            }),
+            RateBasis::Concentration(None) => return Some(None),
+            RateBasis::Concentration(Some(_)) | RateBasis::Amount => {}
         }
+        for term in side.iter().chain(&reaction.reactants).chain(&reaction.products) {
+            let offset = self.settle_member(term.symbol, &term.indices)?;
+            if let Some(place) = self.volume_of(term.symbol, offset) {
+                return Some(Some(place));
+            }
+        }
+        Some(None)
     }
 
-    fn volume(&mut self, compartment: SymbolId) -> Option<NodeId> {
-        self.settle_reference(compartment, 0)
+    /// E0504 where a direction that is written in concentrations touches several members of a family of compartments:
+    /// by its reactants, if it is mass action, and by all that it moves otherwise.
+    fn one_member(
+        &mut self,
+        direction: &Direction,
+        side: &[Term],
+        place: Option<Place>,
+        changes: &[Change],
+        span: Span,
+    ) -> Option<()> {
+        let (RateBasis::Concentration(_), Some((home, _))) = (direction.basis, place) else { return Some(()) };
+        let mut touched: Vec<(SymbolId, u32)> = Vec::new();
+        if direction.is_mass_action {
+            for term in side {
+                touched.push((term.symbol, self.settle_member(term.symbol, &term.indices)?));
+            }
+        } else {
+            touched.extend(changes.iter().map(|c| (c.symbol, c.offset)));
+        }
+        for (symbol, offset) in touched {
+            let Some(own) = self.volume_of(symbol, offset) else { continue };
+            if own.0 != home || Some(own) == place {
+                continue;
+            }
+            let [here, there] = [place.unwrap_or(own), own].map(|(volume, member)| {
+                let indices = self.layouts[volume.0 as usize].indices(member as usize);
+                member_name(&self.model.symbol(volume).name, &indices)
+            });
+            let title = if direction.is_mass_action {
+                format!("the reactants of mass action are in `{here}` and in `{there}`")
+            } else {
+                format!("this rate is a concentration per time, but it moves species of `{here}` and of `{there}`")
+            };
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0504"), span, title)
+                    .at("in which of the volumes?")
+                    .help("write the full law as `rate law`, in amount per time"),
+            );
+            return None;
+        }
+        Some(())
+    }
+
+    /// The compartment that a member of a species is in, and which member of it: the one with the same indices.
+    pub(super) fn volume_of(&self, species: SymbolId, offset: u32) -> Option<Place> {
+        let SymbolKind::Species { compartment: Some(volume), .. } = self.model.symbol(species).kind else {
+            return None;
+        };
+        let is_family = !self.layouts[volume.0 as usize].shape.is_empty();
+        Some((volume, if is_family { offset } else { 0 }))
+    }
+
+    /// E0901 for a species in a family of compartments whose members are not those of the compartment.
+    pub(super) fn matching_members(&mut self) -> Option<()> {
+        let model = self.model;
+        let mut is_good = true;
+        for (id, symbol) in model.symbols() {
+            let SymbolKind::Species { compartment: Some(volume), .. } = symbol.kind else { continue };
+            let (own, of_volume) = (&self.layouts[id.0 as usize].shape, &self.layouts[volume.0 as usize].shape);
+            if of_volume.is_empty() || own == of_volume {
+                continue;
+            }
+            let (name, of) = (&symbol.name, model.symbol(volume));
+            let ranges: Vec<String> = of_volume.iter().map(|(low, high)| format!("{low} .. {high}")).collect();
+            let volume_name = &of.name;
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code("E0901"),
+                    symbol.span,
+                    format!("`{name}` is in the compartments `{volume_name}`, and does not have the same members"),
+                )
+                .at("in which of the compartments?")
+                .label(of.span, format!("declared for {}", ranges.join(", ")))
+                .help(format!(
+                    "give each compartment its own: `{name}` with the indices of `{volume_name}`, so that member i is in member i"
+                )),
+            );
+            is_good = false;
+        }
+        is_good.then_some(())
+    }
+
+    fn volume(&mut self, (compartment, member): Place) -> Option<NodeId> {
+        self.settle_reference(compartment, member)
     }
 
     /// How fast one unit of stoichiometry changes a species, in its own unit: a factor and a node.
@@ -287,16 +376,16 @@ impl Builder<'_> {
         &mut self,
         basis: RateBasis,
         rate: NodeId,
-        place: Option<SymbolId>,
+        place: Option<Place>,
         change: &Change,
     ) -> Option<(f64, NodeId)> {
-        let SymbolKind::Species { compartment: Some(own), .. } = self.model.symbol(change.symbol).kind else {
+        let Some(own) = self.volume_of(change.symbol, change.offset) else {
             return Some((change.factor, rate));
         };
         // From the unit of the rate's volume to that of the species' own volume.
         let volume_factor = place
-            .and_then(|p| self.model.symbol(p).unit.as_ref())
-            .zip(self.model.symbol(own).unit.as_ref())
+            .and_then(|(volume, _)| self.model.symbol(volume).unit.as_ref())
+            .zip(self.model.symbol(own.0).unit.as_ref())
             .and_then(|(from, to)| from.factor_to(to))
             .unwrap_or(1.0);
         match (basis, place) {

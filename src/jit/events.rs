@@ -2,6 +2,7 @@
 //!
 //! All values are functions of the state before the events. At one instant `+=` and `-=` add up and `*=` multiply, in
 //! the order of the events and of their assignments; `:=` stands alone, and so does each of the three kinds.
+//! Last, concentrations in a volume V that has become V₊ are multiplied by V/V₊, once for all events of the instant.
 
 use super::kernels::{GradientRow, Kernels};
 use super::parts::Part;
@@ -38,7 +39,18 @@ impl Kernels {
                 }
             });
         }
+        self.dilutions(which, |state, volume| x_new[state] *= at.x[volume] / x_new[volume]);
         Ok(())
+    }
+
+    /// Calls `dilute(state, volume)` once for each state that these events dilute.
+    fn dilutions(&self, which: &[usize], mut dilute: impl FnMut(usize, usize)) {
+        let all = || which.iter().filter_map(|&e| self.model.events.get(e)).flat_map(|e| &e.dilutions);
+        for (k, dilution) in all().enumerate() {
+            if !all().take(k).any(|earlier| earlier.state == dilution.state) {
+                dilute(dilution.state as usize, dilution.volume as usize);
+            }
+        }
     }
 
     /// A state that these events assign in kinds that exclude each other.
@@ -49,13 +61,16 @@ impl Kernels {
         }
         let kinds = &mut work.scratch[..n_states];
         kinds.fill(0.0);
-        for jump in which.iter().filter_map(|&e| self.model.events.get(e)).flat_map(|e| &e.jumps) {
-            let known = &mut kinds[jump.state as usize];
-            let new = kind(jump.op);
-            if *known != 0.0 && (*known != new || jump.op == AssignOp::Set) {
-                return Some(jump.state as usize);
+        for event in which.iter().filter_map(|&e| self.model.events.get(e)) {
+            let diluted = event.dilutions.iter().map(|dilution| (dilution.state, AssignOp::Multiply));
+            for (state, op) in event.jumps.iter().map(|jump| (jump.state, jump.op)).chain(diluted) {
+                let known = &mut kinds[state as usize];
+                let new = kind(op);
+                if *known != 0.0 && (*known != new || op == AssignOp::Set) {
+                    return Some(state as usize);
+                }
+                *known = new;
             }
-            *known = new;
         }
         None
     }
@@ -109,6 +124,16 @@ impl Kernels {
                 }
             });
         }
+        // x₊ = x V/V₊, with x and V₊ as the assignments have made them and V as it was.
+        self.dilutions(which, |state, volume| {
+            let (x, before, after) = (work.scratch[state], at.x[volume], work.scratch[volume]);
+            let (keep, by_after) = (before / after, -x * before / (after * after));
+            for column in dxn_dx.chunks_exact_mut(n).chain(dxn_dp.chunks_exact_mut(n)).chain([&mut *dxn_dt]) {
+                column[state] = keep * column[state] + by_after * column[volume];
+            }
+            dxn_dx[volume * n + state] += x / after;
+            work.scratch[state] = x * keep;
+        });
     }
 }
 

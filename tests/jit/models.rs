@@ -53,7 +53,7 @@ pub fn model(dag: Dag, initial: &[NodeId], rhs: &[NodeId], n_params: usize, n_in
 
 pub fn event(trigger: Trigger, jumps: Vec<Jump>) -> FlatEvent {
     let event = Event { trigger, has_reset: !jumps.is_empty() };
-    FlatEvent { event, jumps, description: String::new(), span: span() }
+    FlatEvent { event, jumps, dilutions: Vec::new(), description: String::new(), span: span() }
 }
 
 pub fn jump(state: u32, op: AssignOp, value: NodeId) -> Jump {

@@ -260,6 +260,11 @@ fn after_jumps(flat: &FlatModel, programs: &Programs, event_idx: usize, point: &
             AssignOp::Multiply => (x[i] * value, x[i].abs() * scale + value.abs() * x_scale[i]),
         };
     }
+    for dilution in &flat.events[event_idx].dilutions {
+        let (i, v) = (dilution.state as usize, dilution.volume as usize);
+        let factor = point.x[v] / x[v];
+        (x[i], x_scale[i]) = (x[i] * factor, (x_scale[i] + x[i].abs() * x_scale[v] / x[v].abs()) * factor.abs());
+    }
     (x, x_scale)
 }
 
@@ -284,6 +289,10 @@ fn jump_derivative(
             AssignOp::Subtract => *target - value,
             AssignOp::Multiply => *target * value,
         };
+    }
+    for dilution in &flat.events[event_idx].dilutions {
+        let (i, v) = (dilution.state as usize, dilution.volume as usize);
+        x[i] = x[i] * Dual64::new(point.x[v], seed(v)) / x[v];
     }
     x.iter().map(|v| v.eps).collect()
 }

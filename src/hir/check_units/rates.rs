@@ -80,12 +80,21 @@ impl Checker<'_> {
                 direction.basis = RateBasis::Concentration(place);
                 let mut driven = Some(Form::known(Unit::one()));
                 for term in &consumed {
-                    let power = Ratio::from_f64(term.coefficient).unwrap_or(Ratio::integer(1));
                     let conc = self.concentration(term).0;
-                    driven = driven.zip(conc).map(|(acc, c)| acc.mul(&c.pow(power)));
+                    driven = match Ratio::from_f64(term.coefficient) {
+                        Some(power) => driven.zip(conc).map(|(acc, c)| acc.mul(&c.pow(power))),
+                        None => {
+                            self.no_order(term, conc);
+                            None
+                        }
+                    };
                 }
                 let wanted = conc_rate.clone().zip(driven).map(|(r, d)| r.div(&d));
+                let n_errors = self.diagnostics.len();
                 direction.factor = self.law_factor(law, law_form, &[wanted], true, &consumed).map_or(1.0, |(_, f)| f);
+                if !self.is_inferring && self.diagnostics.len() == n_errors {
+                    self.only_the_constant(law, &consumed);
+                }
             } else {
                 let volume = place.and_then(|v| self.form_of(v));
                 let is_in_volume = place.is_some();
@@ -207,8 +216,77 @@ impl Checker<'_> {
         if !self.is_full_law(law) {
             return d.help(format!("give the constant the unit {choices}"));
         }
+        self.keep_the_constant(d, law, consumed)
+    }
+
+    /// E0501 for a coefficient that is no simple fraction: the constant of mass action has no unit then.
+    fn no_order(&mut self, term: &Term, conc: Option<Form>) {
+        if self.is_inferring || conc.is_none_or(|form| form.known.is_one()) {
+            return;
+        }
+        let (name, n) = (&self.model.symbol(term.symbol).name, term.coefficient);
+        self.diagnostics.push(
+            Diagnostic::new(
+                Code("E0501"),
+                term.span,
+                format!("mass action of order {n} in `{name}` leaves its constant without a unit"),
+            )
+            .at("this coefficient is no simple fraction")
+            .help(format!("write the full law, such as `rate v*({name}/K)^{n}` with `K` in the unit of `{name}`")),
+        );
+    }
+
+    /// E0501 for a constant that depends on a species, where its unit does not show it.
+    fn only_the_constant(&mut self, law: ExprId, consumed: &[Term]) {
+        let Some((species, via)) = self.species_of(law) else { return };
+        let name = &self.model.symbol(species).name;
+        let span = self.model.expr(law).span;
+        let title = match via {
+            Some(via) => {
+                format!("this constant depends on the species `{name}`, by `{}`", self.model.symbol(via).name)
+            }
+            None => format!("this constant depends on the species `{name}`"),
+        };
+        let d = Diagnostic::new(Code("E0501"), span, title).at("mass action multiplies by the reactants itself");
+        let d = self.keep_the_constant(d, law, consumed);
+        self.diagnostics.push(d);
+    }
+
+    /// A species that the value of `law` depends on, and the `let` of the law through which it does.
+    fn species_of(&self, law: ExprId) -> Option<(SymbolId, Option<SymbolId>)> {
+        let mut seen = std::collections::HashSet::new();
+        let mut stack = vec![(law, None)];
+        while let Some((id, via)) = stack.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let kind = &self.model.expr(id).kind;
+            if let ExprKind::Symbol { symbol, .. } = kind {
+                let found = self.model.symbol(*symbol);
+                match found.kind {
+                    SymbolKind::Species { .. } => return Some((*symbol, via)),
+                    SymbolKind::Let | SymbolKind::Observable => {
+                        stack.extend(found.value.map(|value| (value, via.or(Some(*symbol)))));
+                    }
+                    SymbolKind::Const
+                    | SymbolKind::Param
+                    | SymbolKind::Compartment
+                    | SymbolKind::State
+                    | SymbolKind::Discrete
+                    | SymbolKind::Input
+                    | SymbolKind::Disturbance => {}
+                }
+            }
+            kind.for_each_operand(|e| stack.push((e, via)));
+        }
+        None
+    }
+
+    /// What to write instead of a full law behind `@`; a fix where the law is the constant times the reactants.
+    fn keep_the_constant(&self, d: Diagnostic, law: ExprId, consumed: &[Term]) -> Diagnostic {
+        let span = self.model.expr(law).span;
         let text = self.sources.slice(span);
-        match self.constant_part(law) {
+        match self.constant_part(law, consumed) {
             Some(constant) => d
                 .help(format!("`@` takes only the constant: write `@ {constant}`, or `rate {text}` for a full law"))
                 .fix("keep the constant only", span, constant),
@@ -216,13 +294,41 @@ impl Checker<'_> {
         }
     }
 
-    /// What is left of a product such as `kcat*ES` without its species.
-    fn constant_part(&self, law: ExprId) -> Option<String> {
+    /// What is left of a product such as `kcat*ES` without its reactants; `None` unless each of them stands in it
+    /// to the power of its coefficient, and no other species does.
+    fn constant_part(&self, law: ExprId, consumed: &[Term]) -> Option<String> {
         let ExprKind::Product(factors) = &self.model.expr(law).kind else { return None };
-        let rest: Vec<&(bool, ExprId)> = factors.iter().filter(|(_, e)| !self.is_full_law(*e)).collect();
-        let is_plain = rest.len() < factors.len() && rest.iter().all(|(is_divisor, _)| !is_divisor);
-        let text = rest.iter().map(|(_, e)| self.sources.slice(self.model.expr(*e).span)).collect::<Vec<_>>().join("*");
-        (is_plain && !text.is_empty()).then_some(text)
+        let mut orders: Vec<((SymbolId, Vec<&str>), f64)> = Vec::new();
+        let mut add = |member, order: f64| match orders.iter_mut().find(|(known, _)| *known == member) {
+            Some((_, known)) => *known += order,
+            None => orders.push((member, order)),
+        };
+        let texts = |indices: &[ExprId]| -> Vec<&str> {
+            indices.iter().map(|e| self.sources.slice(self.model.expr(*e).span)).collect()
+        };
+        for term in consumed {
+            if term.is_amount {
+                return None;
+            }
+            add((term.symbol, texts(&term.indices)), term.coefficient);
+        }
+        let mut rest = Vec::new();
+        for (is_divisor, factor) in factors {
+            let (base, order) = match &self.model.expr(*factor).kind {
+                ExprKind::Pow(base, exponent) => (*base, constant(self.model, *exponent)?),
+                _ => (*factor, 1.0),
+            };
+            match &self.model.expr(base).kind {
+                ExprKind::Symbol { symbol, indices }
+                    if matches!(self.model.symbol(*symbol).kind, SymbolKind::Species { .. }) && !is_divisor =>
+                {
+                    add((*symbol, texts(indices)), -order);
+                }
+                _ if *is_divisor || self.species_of(*factor).is_some() => return None,
+                _ => rest.push(self.sources.slice(self.model.expr(*factor).span)),
+            }
+        }
+        (orders.iter().all(|(_, left)| *left == 0.0) && !rest.is_empty()).then(|| rest.join("*"))
     }
 
     /// True where the law mentions a species: it is then not a constant.

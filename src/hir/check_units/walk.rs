@@ -305,40 +305,35 @@ impl Checker<'_> {
     pub(super) fn power(&mut self, id: ExprId, base: ExprId, exponent: ExprId, span: Span) -> (ExprId, Type) {
         let (new_base, form) = self.number(base);
         let new_exponent = self.fill(exponent, &pure(), "an exponent");
-        let value = constant(self.model, new_exponent);
-        let result = match (&form, value) {
+        let ratio = constant(self.model, new_exponent).map(Ratio::from_f64);
+        let result = match (&form, ratio) {
             (None, _) => None,
-            (Some(form), Some(value)) => match Ratio::from_f64(value) {
-                Some(ratio) => Some(form.pow(ratio)),
-                None => self.pure_base(base, form),
-            },
-            (Some(form), None) => self.pure_base(base, form),
+            (Some(form), Some(Some(ratio))) => Some(form.pow(ratio)),
+            (Some(form), Some(None) | None) => self.pure_base(base, form, ratio.is_some()),
         };
-        // A base in, say, percent is brought to a pure number only where the exponent is not a constant.
-        let new_base = match (&form, value) {
+        // With an exponent that is a fraction the unit keeps the size of a base in, say, percent. With any other
+        // exponent the power has no unit to keep it in, so that the base is brought to a pure number.
+        let new_base = match (&form, ratio.flatten()) {
             (Some(f), None) if !self.is_inferring => match f.known.scale_to_one() {
                 Some(factor) => self.convert(new_base, factor, 0.0),
                 None => new_base,
             },
-            _ => new_base,
+            (Some(_) | None, Some(_) | None) => new_base,
         };
         (self.replace(id, ExprKind::Pow(new_base, new_exponent), span), Type::Number(result))
     }
 
-    /// The base of a power whose exponent is not a constant.
-    pub(super) fn pure_base(&mut self, base: ExprId, form: &Form) -> Option<Form> {
+    /// The base of a power whose exponent is not a constant, or is no fraction that [`Ratio::from_f64`] finds.
+    pub(super) fn pure_base(&mut self, base: ExprId, form: &Form, is_constant: bool) -> Option<Form> {
         if self.is_inferring {
             self.solver.equate(form, &Form::known(Unit::one()));
         } else if !form.known.is_dimensionless() {
             let span = self.model.expr(base).span;
+            let wanted = if is_constant { "an exponent that is a simple fraction" } else { "a constant exponent" };
             self.diagnostics.push(
-                Diagnostic::new(
-                    Code("E0307"),
-                    span,
-                    format!("a power of something in {} needs a constant exponent", form.known),
-                )
-                .at(format!("[{}]", form.known))
-                .help("divide the base by a reference first, as in `(x/K)^n`"),
+                Diagnostic::new(Code("E0307"), span, format!("a power of something in {} needs {wanted}", form.known))
+                    .at(format!("[{}]", form.known))
+                    .help("divide the base by a reference first, as in `(x/K)^n`"),
             );
             return None;
         }
