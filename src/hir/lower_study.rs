@@ -164,7 +164,19 @@ impl Lower<'_> {
                 self.simulate(directive, span, &mut simulate);
                 study.simulate = Some(simulate);
             }
-            "sweep" => study.sweeps.extend(self.sweep(directive, span)),
+            "sweep" => {
+                if let Some(sweep) = self.sweep(directive, span) {
+                    if let Some(first) = study.sweeps.iter().find(|s| s.name == sweep.name) {
+                        self.report(
+                            Diagnostic::new(Code("E0202"), span, format!("`{}` is swept twice", sweep.name))
+                                .at("again here")
+                                .label(first.span, "first here")
+                                .help("give all its values in one `sweep`"),
+                        );
+                    }
+                    study.sweeps.push(sweep);
+                }
+            }
             _ => {
                 let d = unknown_word(Context::Study, &directive.word);
                 self.report(d);

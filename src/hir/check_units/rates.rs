@@ -307,7 +307,8 @@ impl Checker<'_> {
             indices.iter().map(|e| self.sources.slice(self.model.expr(*e).span)).collect()
         };
         for term in consumed {
-            if term.is_amount {
+            // An amount enters by its concentration, which is not what the law says.
+            if self.concentration(term).1 {
                 return None;
             }
             add((term.symbol, texts(&term.indices)), term.coefficient);
@@ -325,10 +326,18 @@ impl Checker<'_> {
                     add((*symbol, texts(indices)), -order);
                 }
                 _ if *is_divisor || self.species_of(*factor).is_some() => return None,
-                _ => rest.push(self.sources.slice(self.model.expr(*factor).span)),
+                _ => rest.push(*factor),
             }
         }
-        (orders.iter().all(|(_, left)| *left == 0.0) && !rest.is_empty()).then(|| rest.join("*"))
+        if rest.is_empty() || orders.iter().any(|(_, left)| *left != 0.0) {
+            return None;
+        }
+        let text = |e: &ExprId| {
+            let text = self.sources.slice(self.model.expr(*e).span);
+            let is_sum = matches!(self.model.expr(*e).kind, ExprKind::Sum(_) | ExprKind::If { .. });
+            if is_sum && rest.len() > 1 { format!("({text})") } else { text.to_string() }
+        };
+        Some(rest.iter().map(text).collect::<Vec<_>>().join("*"))
     }
 
     /// True where the law mentions a species: it is then not a constant.
