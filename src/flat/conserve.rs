@@ -3,20 +3,32 @@
 use std::collections::HashMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::simplify::{Proof, prove_zero};
+use crate::expr::simplify::{Proof, Residual, prove_zero};
 use crate::expr::{Dag, Leaf, Node, NodeId, diff};
+use crate::source::Span;
 use crate::syntax::ast::AssignOp;
 
 use super::lower::Flow;
 use super::{Conserved, FlatEvent, FlatModel};
 
+/// Cancelled terms leave no more than this part of their magnitudes.
+const ROUNDING: f64 = 64.0 * f64::EPSILON;
+
+/// What moves the states.
+pub(super) struct Movers {
+    /// What the reactions add to the derivatives.
+    pub flows: Vec<Flow>,
+    /// The states that have an equation of their own, and where it is written.
+    pub equations: Vec<(u32, Span)>,
+    /// Concentrations that a volume with an equation dilutes: the state, and that of the volume.
+    pub diluted: Vec<(u32, u32)>,
+}
+
 /// Checks every declared law of `model`; what does not hold is E0502, what cannot be shown E0503.
-///
-/// `flows` are what the reactions add to the derivatives.
-pub(super) fn prove(model: &mut FlatModel, flows: &[Flow], diagnostics: &mut Diagnostics) {
+pub(super) fn prove(model: &mut FlatModel, movers: &Movers, diagnostics: &mut Diagnostics) {
     let laws = model.conserved.clone();
     for law in &laws {
-        flow(model, law, flows, diagnostics);
+        flow(model, law, movers, diagnostics);
         for k in 0..model.events.len() {
             let event = model.events[k].clone();
             if !event.jumps.is_empty() {
@@ -27,7 +39,8 @@ pub(super) fn prove(model: &mut FlatModel, flows: &[Flow], diagnostics: &mut Dia
 }
 
 /// The law along the solution: Σ ∂e/∂x · f + ∂e/∂t = 0.
-fn flow(model: &mut FlatModel, law: &Conserved, flows: &[Flow], diagnostics: &mut Diagnostics) {
+fn flow(model: &mut FlatModel, law: &Conserved, movers: &Movers, diagnostics: &mut Diagnostics) {
+    let flows = &movers.flows;
     let rhs: Vec<NodeId> = model.states.iter().map(|s| s.rhs).collect();
     let derivative = diff::directional(&mut model.dag, &[law.node], |leaf| match leaf {
         Leaf::State(k) => Some(rhs[k as usize]),
@@ -41,10 +54,19 @@ fn flow(model: &mut FlatModel, law: &Conserved, flows: &[Flow], diagnostics: &mu
     opaque.dedup();
     match prove_zero(&model.dag, derivative, &opaque) {
         Proof::Zero => {}
-        Proof::NonZero { .. } => {
+        Proof::NonZero { residual } => {
+            let touched = gradient(model, law);
+            // The graph has added the coefficients of equal rates, and lost what they were sums of.
+            let mut parts = Vec::new();
+            for flow in flows.iter().filter(|f| f.terms.iter().any(|(state, ..)| touched.contains_key(state))) {
+                parts.extend(parts_of(model, &touched, flow));
+            }
+            if parts.len() <= MOST_TRIED && is_rounding(&model.dag, &residual, &parts, &opaque) {
+                return;
+            }
             let d = Diagnostic::new(Code("E0502"), law.span, format!("`{}` is not conserved", law.text)).at("declared here");
-            let d = accuse(model, law, flows, d);
-            diagnostics.push(d.help("remove the law, or include in it what these reactions form"));
+            let d = accuse(model, &touched, movers, d);
+            diagnostics.push(d.help("remove the law, or include in it all that these form and use up"));
         }
         Proof::Unknown => diagnostics.push(
             Diagnostic::new(Code("E0503"), law.span, format!("it cannot be shown that `{}` is conserved", law.text))
@@ -54,24 +76,61 @@ fn flow(model: &mut FlatModel, law: &Conserved, flows: &[Flow], diagnostics: &mu
     }
 }
 
-/// Labels the reactions that change a law, each judged by what it alone does to it.
-fn accuse(model: &mut FlatModel, law: &Conserved, flows: &[Flow], mut diagnostic: Diagnostic) -> Diagnostic {
-    const MOST_TRIED: usize = 1000;
+/// Flows and terms looked at one by one in a search for what breaks a law.
+const MOST_TRIED: usize = 1000;
+
+/// How a law changes with each state that it depends on.
+fn gradient(model: &mut FlatModel, law: &Conserved) -> HashMap<u32, NodeId> {
+    diff::gradients(&mut model.dag, &[law.node], diff::Wrt::States).remove(0).into_iter().collect()
+}
+
+/// What each term of a flow does to a law: a coefficient and a node.
+fn parts_of(model: &mut FlatModel, touched: &HashMap<u32, NodeId>, flow: &Flow) -> Vec<(f64, NodeId)> {
+    let mut parts = Vec::new();
+    for (state, coefficient, node) in &flow.terms {
+        if let Some(slope) = touched.get(state) {
+            parts.push((*coefficient, model.dag.mul(*slope, *node)));
+        }
+    }
+    parts
+}
+
+/// True where what is left of the sum of `parts` is no more than their rounding.
+fn is_rounding(dag: &Dag, residual: &[Residual], parts: &[(f64, NodeId)], opaque: &[NodeId]) -> bool {
+    if residual.is_empty() {
+        return false;
+    }
+    let mut magnitudes: HashMap<Vec<(NodeId, i32)>, f64> = HashMap::new();
+    for (coefficient, node) in parts {
+        if let Proof::NonZero { residual } = prove_zero(dag, *node, opaque) {
+            for term in residual {
+                *magnitudes.entry(term.factors).or_default() += (coefficient * term.coefficient).abs();
+            }
+        }
+    }
+    residual.iter().all(|term| {
+        magnitudes.get(&term.factors).is_some_and(|magnitude| term.coefficient.abs() <= ROUNDING * magnitude)
+    })
+}
+
+/// Labels what changes a law: reactions, each judged by what it alone does to it, and equations.
+fn accuse(
+    model: &mut FlatModel,
+    touched: &HashMap<u32, NodeId>,
+    movers: &Movers,
+    mut diagnostic: Diagnostic,
+) -> Diagnostic {
     const MOST_LABELS: usize = 4;
-    let gradient = diff::gradients(&mut model.dag, &[law.node], diff::Wrt::States).remove(0);
-    let touched: HashMap<u32, NodeId> = gradient.into_iter().collect();
-    let concerned = flows.iter().filter(|f| f.terms.iter().any(|(state, ..)| touched.contains_key(state)));
+    let concerned = movers.flows.iter().filter(|f| f.terms.iter().any(|(state, ..)| touched.contains_key(state)));
     for flow in concerned.take(MOST_TRIED) {
         // A rate that is a number times a node enters as that node.
         let (scale, inner) = model.dag.as_scaled(flow.rate).unwrap_or((1.0, flow.rate));
-        let mut terms = Vec::new();
-        for (state, coefficient, node) in &flow.terms {
-            if let Some(slope) = touched.get(state) {
-                terms.push((*coefficient, model.dag.mul(*slope, *node)));
-            }
-        }
-        let own = model.dag.sum(&terms);
+        let parts = parts_of(model, touched, flow);
+        let own = model.dag.sum(&parts);
         let Proof::NonZero { residual } = prove_zero(&model.dag, own, &[inner]) else { continue };
+        if is_rounding(&model.dag, &residual, &parts, &[inner]) {
+            continue;
+        }
         let Some(reaction) = model.reactions.get(flow.reaction) else { continue };
         if diagnostic.labels.len() > MOST_LABELS || diagnostic.labels.iter().any(|l| l.span == reaction.span) {
             continue;
@@ -83,6 +142,21 @@ fn accuse(model: &mut FlatModel, law: &Conserved, flows: &[Flow], mut diagnostic
             _ => format!("`{}` changes it", reaction.name),
         };
         diagnostic = diagnostic.label(reaction.span, text);
+    }
+    for (state, span) in &movers.equations {
+        let Some(moved) = model.states.get(*state as usize) else { continue };
+        let diluted = movers.diluted.iter().find(|(species, volume)| volume == state && touched.contains_key(species));
+        let text = match (touched.contains_key(state), diluted) {
+            (true, _) if moved.rhs != Dag::ZERO => format!("moves `{}`", moved.quantity.name),
+            (false, Some((species, _))) => match model.states.get(*species as usize) {
+                Some(species) => format!("dilutes `{}`", species.quantity.name),
+                None => continue,
+            },
+            (true, _) | (false, None) => continue,
+        };
+        if diagnostic.labels.len() <= MOST_LABELS && diagnostic.labels.iter().all(|l| l.span != *span) {
+            diagnostic = diagnostic.label(*span, text);
+        }
     }
     diagnostic
 }

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::Dag;
+use crate::expr::{Dag, Env, Interpreter, NodeId};
 use crate::hir::model::{Dist, DistKind, EventDef};
 use crate::hir::study::{Experiment, Start};
 use crate::hir::{ExprId, Model, Module, Symbol, SymbolId, SymbolKind};
 
-use super::discontinuity::{dependencies, is_timeless};
+use super::discontinuity::{dependencies, is_fixed, is_timeless};
 use super::layout::{Home, Layout, lay_out, member_name, tuples};
 use super::lower::{Builder, Definition, DerivativeSource, Margin, Moment};
 use super::{
@@ -29,9 +29,17 @@ pub fn flatten(model: &Model, variation: &Variation<'_>, diagnostics: &mut Diagn
     let before = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     let mut builder = Builder::new(model, diagnostics);
     let flat = builder.flatten(variation);
-    let flows = std::mem::take(&mut builder.flows);
+    let equations = builder.derivatives.iter().zip(0..).filter_map(|(source, state)| match source {
+        DerivativeSource::Ode(k, _) => Some((state, model.odes[*k].span)),
+        DerivativeSource::None | DerivativeSource::Pending | DerivativeSource::Network(_) => None,
+    });
+    let movers = conserve::Movers {
+        equations: equations.collect(),
+        flows: std::mem::take(&mut builder.flows),
+        diluted: std::mem::take(&mut builder.diluted),
+    };
     let mut flat = flat?;
-    conserve::prove(&mut flat, &flows, diagnostics);
+    conserve::prove(&mut flat, &movers, diagnostics);
     spread::check(&flat, diagnostics);
     let after = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     (before == after).then_some(flat)
@@ -506,7 +514,9 @@ impl Builder<'_> {
             let spread = match noise {
                 Some((_, spread)) => {
                     self.enter_member(id, offset as u32);
-                    Some(self.settle(spread, Moment::Running)?)
+                    let node = self.settle(spread, Moment::Running)?;
+                    self.spread_fits(id, node, flat)?;
+                    Some(node)
                 }
                 None => None,
             };
@@ -527,6 +537,36 @@ impl Builder<'_> {
             }
         }
         Some(())
+    }
+
+    /// E0609 where the spread of an observable's error is known before the run, from constants and the values of
+    /// parameters, and is none.
+    fn spread_fits(&mut self, id: SymbolId, node: NodeId, flat: &FlatModel) -> Option<()> {
+        if !is_fixed(self.bits_of(node)) {
+            return Some(());
+        }
+        let symbol = self.model.symbol(id);
+        let Some(dist) = &symbol.dist else { return Some(()) };
+        let p: Vec<f64> = flat.params.iter().map(|param| param.value).collect();
+        let env = Env { t: 0.0, x: &[], u: &[], d: &[], p: &p, dx: &[], dt: 0.0 };
+        let spread = Interpreter::new(&self.dag, &[node]).values(&env)[0];
+        let (least, rule) = match dist.kind {
+            DistKind::LogNormal => (1.0, "above 1"),
+            DistKind::Normal | DistKind::Laplace | DistKind::Uniform | DistKind::LogUniform => (0.0, "positive"),
+        };
+        if spread > least && spread.is_finite() {
+            return Some(());
+        }
+        let spread_name = dist.kind.arguments()[1];
+        self.diagnostics.push(
+            Diagnostic::new(
+                Code("E0609"),
+                dist.span,
+                format!("the `{spread_name}` of `{}` must be {rule}, and it is {spread}", symbol.name),
+            )
+            .at("the error of this observable"),
+        );
+        None
     }
 
     fn assertions(&mut self, flat: &mut FlatModel) -> Option<()> {

@@ -71,6 +71,8 @@ pub(super) struct Builder<'a> {
     pub derivatives: Vec<DerivativeSource>,
     /// The rate of each direction as it enters the derivatives, with the number of its reaction.
     pub flows: Vec<Flow>,
+    /// Concentrations that a volume with an equation dilutes: the state, and that of the volume.
+    pub diluted: Vec<(u32, u32)>,
     /// Definitions in a circle or behind one; reported.
     circular: HashSet<Definition>,
     /// Members of all families of reactions.
@@ -128,6 +130,7 @@ impl<'a> Builder<'a> {
             read_starts: HashSet::new(),
             derivatives: Vec::new(),
             flows: Vec::new(),
+            diluted: Vec::new(),
             circular: HashSet::new(),
             n_reactions: 0,
             bits: Vec::new(),

@@ -136,6 +136,7 @@ impl Builder<'_> {
                 let dilution = self.dag.mul(c, dv);
                 let dilution = self.dag.div(dilution, v);
                 terms.push((-1.0, dilution));
+                self.diluted.push((first + offset, v_state));
             }
             self.derivatives[(first + offset) as usize] = DerivativeSource::Network(terms);
         }

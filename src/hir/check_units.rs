@@ -279,6 +279,7 @@ impl<'a> Checker<'a> {
             When::Condition(c) => When::Condition(self.fill(c, &Target::Truth, "`when`")),
         };
         for assign in &mut event.assigns {
+            self.celsius_multiplied(assign);
             let target = match assign.op {
                 AssignOp::Set => self.slot_of(assign.symbol),
                 AssignOp::Add | AssignOp::Subtract => Target::Difference(self.form_of(assign.symbol)),

@@ -174,8 +174,8 @@ impl Checker<'_> {
             ExprKind::Convert { .. } | ExprKind::Pick { .. } => (id, any),
             ExprKind::Sum(terms) => {
                 if terms.len() > 1 {
-                    for (_, term) in &terms {
-                        self.celsius_in_sum(*term);
+                    for k in 0..terms.len() {
+                        self.celsius_in_sum(&terms, k);
                     }
                 }
                 let (ids, form) = self.unify(&terms.iter().map(|(_, e)| *e).collect::<Vec<_>>(), "this sum");
@@ -277,29 +277,58 @@ impl Checker<'_> {
     }
 
     /// `T + 5 [degC]`: is a difference or a temperature meant?
-    pub(super) fn celsius_in_sum(&mut self, term: ExprId) {
+    pub(super) fn celsius_in_sum(&mut self, terms: &[(bool, ExprId)], k: usize) {
         if self.is_inferring {
             return;
         }
+        let term = terms[k].1;
+        // Two temperatures are never added, so that beside one the other must be a difference.
+        let is_temperature = |expr: ExprId| match &self.model.expr(expr).kind {
+            ExprKind::Symbol { symbol, .. } => {
+                self.model.symbol(*symbol).unit.as_ref().is_some_and(|unit| unit.offset() != 0.0)
+            }
+            _ => false,
+        };
+        let is_difference = terms.iter().all(|(minus, _)| !minus) && terms.iter().any(|(_, e)| is_temperature(*e));
         if let ExprKind::Number { value, unit: Some(unit) } = &self.model.expr(term).kind
             && unit.offset() != 0.0
         {
             let span = self.model.expr(term).span;
             let text = format!("{value} [K]");
-            self.diagnostics.push(
-                Diagnostic::new(
-                    Code("E0306"),
-                    span,
-                    format!("`{value} [degC]` in a sum means {} K", value + unit.offset()),
-                )
-                .at("a temperature, not a difference")
-                .help(format!(
-                    "write `{text}` for a difference of temperatures, `{} [K]` for a temperature",
-                    value + unit.offset()
-                ))
-                .fix("make it a difference", span, text),
-            );
+            let d = Diagnostic::new(
+                Code("E0306"),
+                span,
+                format!("`{value} [degC]` in a sum means {} K", value + unit.offset()),
+            )
+            .at("a temperature, not a difference")
+            .help(format!(
+                "write `{text}` for a difference of temperatures, `{} [K]` for a temperature",
+                value + unit.offset()
+            ));
+            self.diagnostics.push(if is_difference { d.fix("make it a difference", span, text) } else { d });
         }
+    }
+
+    /// E0306 for `T *= 2` where `T` is in degC: twice the number on the scale is not twice the temperature.
+    pub(super) fn celsius_multiplied(&mut self, assign: &super::super::model::Assign) {
+        let symbol = self.model.symbol(assign.symbol);
+        let offset = symbol.unit.as_ref().map_or(0.0, Unit::offset);
+        if self.is_inferring || assign.op != AssignOp::Multiply || offset == 0.0 {
+            return;
+        }
+        let (name, factor) = (&symbol.name, self.sources.slice(self.model.expr(assign.value).span));
+        self.diagnostics.push(
+            Diagnostic::new(
+                Code("E0306"),
+                assign.span,
+                format!("`{name}` is a temperature in degC, and `*=` multiplies"),
+            )
+            .at("of which scale?")
+            .label(symbol.span, "declared here")
+            .help(format!(
+                "write `{name} := {name}*({factor})`, which multiplies kelvin, or `{name} += ..` for a difference"
+            )),
+        );
     }
 
     pub(super) fn power(&mut self, id: ExprId, base: ExprId, exponent: ExprId, span: Span) -> (ExprId, Type) {
