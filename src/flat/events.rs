@@ -93,7 +93,17 @@ impl Builder<'_> {
         }
         let trigger = match &def.when {
             When::At(time) => {
-                let time = self.fixed_time(*time)?;
+                let expr = *time;
+                let time = self.fixed_time(expr)?;
+                if let Some(value) = self.value_of(time).filter(|value| *value < 0.0) {
+                    let title = format!("a simulation starts at time 0, and this event is at {value}");
+                    self.diagnostics.push(
+                        Diagnostic::new(Code("E0608"), self.model.expr(expr).span, title)
+                            .at("before the start")
+                            .help("let it happen at time 0 or later, or write what it does as start values"),
+                    );
+                    return None;
+                }
                 Some(Trigger::At { time_idx: triggers.time(time) })
             }
             When::Every { period, from, until } => {

@@ -1,6 +1,6 @@
 //! From a root text to all texts that it imports, the names each declares at file level, and the unit table.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::limits::MAX_IMPORTS;
@@ -11,7 +11,7 @@ use crate::units::Units;
 
 use super::Module;
 use super::models;
-use super::unknown::suggest;
+use super::unknown::{did_you_mean, nearest};
 
 /// The standard library, compiled in: name and text.
 pub(super) const STDLIB: &[(&str, &str)] = &[
@@ -49,6 +49,8 @@ pub(super) struct FileScope {
     pub uses: HashMap<String, (FileIdx, String)>,
     /// Texts all of whose names are imported.
     pub whole: Vec<FileIdx>,
+    /// The units that it declares. They are known everywhere once the text is read.
+    pub units: HashSet<String>,
     /// Names in statements that could not be read or are refused: that they are not declared is no further mistake.
     pub unread: HashSet<String>,
 }
@@ -144,7 +146,14 @@ impl Reader<'_> {
         let ast = crate::syntax::parse(id, &text, self.diagnostics);
         let mut unread: HashSet<String> = ast.unread.iter().map(|n| n.text.clone()).collect();
         later_names(&ast.statements, words::Context::File, &mut unread);
-        let mut scope = FileScope { ast, items: HashMap::new(), uses: HashMap::new(), whole: Vec::new(), unread };
+        let mut scope = FileScope {
+            ast,
+            items: HashMap::new(),
+            uses: HashMap::new(),
+            whole: Vec::new(),
+            units: HashSet::new(),
+            unread,
+        };
         let statements = std::mem::take(&mut scope.ast.statements);
         for statement in &statements {
             if let StatementKind::Directive(directive) = &statement.kind
@@ -156,6 +165,7 @@ impl Reader<'_> {
         for (idx, statement) in statements.iter().enumerate() {
             self.declare(idx, statement, &mut scope);
         }
+        self.units(&statements, &mut scope);
         scope.ast.statements = statements;
         self.open.pop();
         self.files.list.push(scope);
@@ -213,16 +223,15 @@ impl Reader<'_> {
                             .help("import it once"),
                     );
                 }
-            } else if !self.files.list[other].unread.contains(name) {
+            } else if !self.files.list[other].units.contains(name) && !self.files.list[other].unread.contains(name) {
                 let mut d = Diagnostic::new(
                     Code("E0203"),
                     subject.span,
                     format!("`{}` has no `{name}`", self.sources.slice(origin.span).trim_matches('"')),
                 )
                 .at("not declared there");
-                if let Some(near) = suggest(name, items.keys().map(String::as_str)) {
-                    d = d.help(format!("did you mean `{near}`?")).fix("use the near name", subject.span, near);
-                }
+                let near = nearest(name, items.keys().map(String::as_str));
+                d = did_you_mean(&d, &near, &[subject.span]).unwrap_or(d);
                 self.diagnostics.push(d);
             }
         }
@@ -236,10 +245,9 @@ impl Reader<'_> {
                 if found.is_none() {
                     let mut d = Diagnostic::new(Code("E0203"), origin.span, format!("there is no library `{name}`"))
                         .at("not part of the standard library");
-                    d = match suggest(&name, STDLIB.iter().map(|(n, _)| *n)) {
-                        Some(near) => {
-                            d.help(format!("did you mean `{near}`?")).fix("use the near name", origin.span, near)
-                        }
+                    let near = nearest(&name, STDLIB.iter().map(|(n, _)| *n));
+                    d = match did_you_mean(&d, &near, &[origin.span]) {
+                        Some(d) => d,
                         None => d.help("a file of your own is named in quotes: `use f from \"kinetics.twin\"`"),
                     };
                     self.diagnostics.push(d);
@@ -310,8 +318,7 @@ impl Reader<'_> {
         };
         let word = directive.word.text.as_str();
         match word {
-            "use" | "study" => {}
-            "unit" => self.unit(directive, statement.span),
+            "use" | "study" | "unit" => {}
             "const" => {
                 let entries = super::clauses::entries(directive, statement.span, self.diagnostics);
                 for (k, entry) in entries.iter().enumerate() {
@@ -355,6 +362,52 @@ impl Reader<'_> {
             return;
         }
         scope.items.insert(name.text.clone(), (item, name.span));
+    }
+
+    /// Defines the units of a text, which may stand in any order: one whose parts are not defined yet waits for them.
+    fn units(&mut self, statements: &[ast::Statement], scope: &mut FileScope) {
+        let mut all: Vec<(&ast::Directive, Span, &str)> = Vec::new();
+        for statement in statements {
+            if let StatementKind::Directive(directive) = &statement.kind
+                && directive.word.text == "unit"
+            {
+                let name = match directive.subjects.first().map(|subject| &subject.kind) {
+                    Some(ExprKind::Path(path)) => path.segments[0].text.as_str(),
+                    Some(_) | None => "",
+                };
+                scope.units.insert(name.to_string());
+                all.push((directive, statement.span, name));
+            }
+        }
+        let n_before = self.diagnostics.len();
+        let mut waiting: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut tried: HashSet<&str> = HashSet::new();
+        let mut next: VecDeque<usize> = (0..all.len()).collect();
+        while let Some(k) = next.pop_front() {
+            let (directive, span, name) = all[k];
+            let is_later = |part: &&str| {
+                scope.units.contains(*part) && !tried.contains(part) && !self.files.units.is_defined(part)
+            };
+            match unit_parts(directive).find(is_later) {
+                Some(part) => waiting.entry(part).or_default().push(k),
+                None => {
+                    self.unit(directive, span);
+                    tried.insert(name);
+                    next.extend(waiting.remove(name).unwrap_or_default());
+                }
+            }
+        }
+        let left = waiting.values().flatten().min().map(|k| all[*k]);
+        if let Some((directive, _, name)) = left.filter(|_| self.diagnostics.len() == n_before) {
+            let place = directive.subjects.first().map_or(directive.word.span, |subject| subject.span);
+            let parts: Vec<String> = waiting.keys().map(|part| format!("`{part}`")).collect();
+            self.diagnostics.push(
+                Diagnostic::new(Code("E0207"), place, format!("the unit `{name}` is defined by itself"))
+                    .at("this definition")
+                    .note(format!("these wait for each other: {}", parts.join(", ")))
+                    .help("give one of them in units that are known"),
+            );
+        }
     }
 
     /// `unit cell`, `unit OD = 1e9 [cell/L]`
@@ -409,6 +462,17 @@ impl Reader<'_> {
             self.diagnostics.push(Diagnostic::new(Code("E0202"), *name_span, error.message).at("declared here"));
         }
     }
+}
+
+/// The names in the definition of a unit.
+fn unit_parts(directive: &ast::Directive) -> impl Iterator<Item = &str> {
+    let text = directive.clauses.iter().find_map(|c| match &c.kind {
+        ClauseKind::Init(Value::Expr(ast::Expr { kind: ExprKind::Quantity { unit: Some(text), .. }, .. })) => {
+            Some(text.text.as_str())
+        }
+        _ => None,
+    });
+    text.into_iter().flat_map(|text| text.split(|c: char| !(c.is_alphabetic() || c == '_' || c == '%')))
 }
 
 /// The diagnostic of a unit text that cannot be read.
@@ -478,8 +542,8 @@ pub(super) fn unknown_word(context: words::Context, word: &ast::Name) -> Diagnos
                 let homes: Vec<&str> = homes.iter().map(|home| home.phrase()).collect();
                 return d.help(format!("it stands {}", homes.join(" or ")));
             }
-            match suggest(name, known) {
-                Some(near) => d.help(format!("did you mean `{near}`?")).fix("use the near word", word.span, near),
+            match did_you_mean(&d, &nearest(name, known), &[word.span]) {
+                Some(d) => d,
                 None => {
                     let list = words::in_context(context)
                         .filter(|w| w.supported)

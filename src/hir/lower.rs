@@ -469,6 +469,13 @@ impl Lower<'_> {
             "time" => self.time(directive, span),
             "reaction" => self.reaction_block(directive, span),
             "conserved" => {
+                if directive.subjects.is_empty() {
+                    self.report(
+                        Diagnostic::new(Code("E0101"), span, "`conserved` does not say what")
+                            .at("expected an expression")
+                            .help("write for example `conserved E + ES`"),
+                    );
+                }
                 for subject in &directive.subjects {
                     let expr = self.expr(subject);
                     let text = self.sources.slice(subject.span).to_string();

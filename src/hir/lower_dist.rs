@@ -63,10 +63,9 @@ impl Lower<'_> {
             let mut d = Diagnostic::new(Code("E0609"), function.span, format!("there is no distribution `{name}`"))
                 .at("not known");
             let names = KINDS.iter().map(|(n, _)| *n);
-            d = match super::unknown::suggest(&name, names.clone()) {
-                Some(near) => {
-                    d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), function.span, near)
-                }
+            let near = super::unknown::nearest(&name, names.clone());
+            d = match super::unknown::did_you_mean(&d, &near, &[function.span]) {
+                Some(d) => d,
                 None => d.help(format!("distributions are {}", names.collect::<Vec<_>>().join(", "))),
             };
             self.report(d);

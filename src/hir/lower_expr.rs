@@ -14,7 +14,7 @@ use super::expr::{ExprId, ExprKind, FUNCTIONS, Function, IndexId};
 use super::imports::{Item, unit_diagnostic};
 use super::lower::{Lower, Place};
 use super::model::{SymbolId, SymbolKind};
-use super::unknown::{self, suggest};
+use super::unknown;
 
 /// What a local name stands for.
 #[derive(Debug, Clone, Copy)]
@@ -334,9 +334,8 @@ impl Lower<'_> {
             let mut candidates: Vec<&str> = FUNCTIONS.iter().map(|f| f.name()).collect();
             candidates.extend(self.files.visible(self.file));
             candidates.sort_unstable();
-            if let Some(near) = suggest(&name, candidates.into_iter()) {
-                d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), function.span, near);
-            }
+            let near = unknown::nearest(&name, candidates.into_iter());
+            d = unknown::did_you_mean(&d, &near, &[function.span]).unwrap_or(d);
         }
         self.report(d);
         for arg in args {

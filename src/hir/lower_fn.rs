@@ -6,7 +6,7 @@ use crate::syntax::ast::{self, Value};
 use super::expr::{ExprId, ExprKind};
 use super::lower::Lower;
 use super::lower_expr::Local;
-use super::unknown::suggest;
+use super::unknown::{did_you_mean, nearest};
 
 /// `fn name(params) = body`
 struct Parts<'a> {
@@ -113,13 +113,8 @@ impl<'a> Lower<'a> {
                             format!("`{name}` has no argument `{}`", given.text),
                         )
                         .at("not known");
-                        if let Some(near) = suggest(&given.text, names.iter().copied()) {
-                            d = d.help(format!("did you mean `{near}`?")).fix(
-                                format!("use `{near}`"),
-                                given.span,
-                                near,
-                            );
-                        }
+                        let near = nearest(&given.text, names.iter().copied());
+                        d = did_you_mean(&d, &near, &[given.span]).unwrap_or(d);
                         self.report(d);
                         return None;
                     }

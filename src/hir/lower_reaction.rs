@@ -43,6 +43,15 @@ impl Lower<'_> {
         let reactants = self.side(&ast.reactants);
         let products = self.side(&ast.products);
         let law = clauses.word(ClauseWord::Rate);
+        if ast.reactants.is_empty() && ast.products.is_empty() {
+            self.report(
+                Diagnostic::new(Code("E0101"), span, "this reaction has no species on either side")
+                    .at("moves nothing")
+                    .help("name what is formed or used up, as in `0 -> A`, or remove it"),
+            );
+            self.unbind(n);
+            return;
+        }
         let (exprs, is_mass_action): (&[ast::Expr], bool) = match (clauses.rates, law) {
             (Some(rates), None) => (rates, true),
             (None, Some((laws, _))) => (laws, false),

@@ -262,8 +262,9 @@ impl Models<'_> {
             .filter(|n| matches!(self.files.find(file, n), Some((_, _, Item::Model(_)))))
             .collect();
         let d = Diagnostic::new(Code("E0201"), span, format!("there is no model `{name}`")).at("not known here");
-        match super::unknown::suggest(name, known.iter().copied()) {
-            Some(near) => d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), span, near),
+        let near = super::unknown::nearest(name, known.iter().copied());
+        match super::unknown::did_you_mean(&d, &near, &[span]) {
+            Some(d) => d,
             None => d.help("declare it in this file, or bring it in with `use`"),
         }
     }
@@ -284,9 +285,8 @@ impl Lower<'_> {
             let mut d = Diagnostic::new(Code("E0201"), name.span, format!("`{base}` has no `{}`", name.text))
                 .at("not known there");
             let names = self.model.symbols.iter().map(|s| s.name.as_str());
-            if let Some(near) = super::unknown::suggest(&name.text, names) {
-                d = d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), name.span, near);
-            }
+            let near = super::unknown::nearest(&name.text, names);
+            d = super::unknown::did_you_mean(&d, &near, &[name.span]).unwrap_or(d);
             self.report(d);
             return;
         };

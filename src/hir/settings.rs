@@ -1,6 +1,6 @@
 //! Settings of algorithms: spanned data here, checked against the table that the algorithm exports.
 
-use crate::diag::closest::closest;
+use super::unknown::{did_you_mean, nearest};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
 use crate::units::Unit;
@@ -172,10 +172,9 @@ impl Settings {
                     format!("`{what}` has no setting `{}`", setting.key),
                 )
                 .at("not known");
-                d = match closest(&setting.key, table.iter().map(|s| s.name).chain(beside.iter().copied())) {
-                    Some(near) => {
-                        d.help(format!("did you mean `{near}`?")).fix(format!("use `{near}`"), setting.key_span, near)
-                    }
+                let near = nearest(&setting.key, table.iter().map(|s| s.name).chain(beside.iter().copied()));
+                d = match did_you_mean(&d, &near, &[setting.key_span]) {
+                    Some(d) => d,
                     None => d.help(format!(
                         "its settings are {}",
                         beside.iter().copied().chain(table.iter().map(|s| s.name)).collect::<Vec<_>>().join(", ")

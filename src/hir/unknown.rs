@@ -66,9 +66,25 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
     list
 }
 
-/// The first of the [`nearest`] names.
-pub(super) fn suggest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
-    nearest(name, candidates).into_iter().next()
+/// Says which of `near` was probably meant; a machine may write it at `places` where there is only one. `None` where
+/// nothing is near.
+pub(super) fn did_you_mean(d: &Diagnostic, near: &[String], places: &[Span]) -> Option<Diagnostic> {
+    let d = d.clone();
+    let [only] = near else {
+        return Some(d.help(format!("did you mean {}?", one_of(near)?)));
+    };
+    let edits = places.iter().map(|span| Edit { span: *span, replacement: only.clone() }).collect();
+    let mut d = d.help(format!("did you mean `{only}`?"));
+    d.fix = Some(Fix { title: format!("use `{only}`"), edits });
+    Some(d)
+}
+
+/// `` `a`, `b` or `c` ``
+fn one_of(names: &[String]) -> Option<String> {
+    const MOST_SHOWN: usize = 4;
+    let shown: Vec<String> = names.iter().take(MOST_SHOWN).map(|name| format!("`{name}`")).collect();
+    let (last, others) = shown.split_last()?;
+    Some(if others.is_empty() { last.clone() } else { format!("{} or {last}", others.join(", ")) })
 }
 
 /// Reports the unknown names of `model` (E0201).
@@ -77,15 +93,16 @@ pub(super) fn report(model: &mut Model, unsettled: &mut Unsettled, sources: &Sou
     let is_small = model.exprs.len() <= LARGEST_TRIED;
     for (k, unknown) in list.iter().enumerate() {
         let is_tried = is_small && k < MOST_TRIALS && (2..=MOST_TRIED).contains(&unknown.near.len());
-        let near = if is_tried { fitting(model, unsettled, unknown, sources) } else { unknown.near.first().cloned() };
-        diagnostics.push(diagnostic(model, unknown, near, sources));
+        let near = if is_tried { fitting(model, unsettled, unknown, sources) } else { unknown.near.clone() };
+        diagnostics.push(diagnostic(model, unknown, &near, sources));
     }
 }
 
-/// The candidate that leaves the fewest disagreements of units; the first among equals.
-fn fitting(model: &Model, unsettled: &Unsettled, unknown: &Unknown, sources: &SourceMap) -> Option<String> {
+/// The candidates that leave the fewest disagreements of units.
+fn fitting(model: &Model, unsettled: &Unsettled, unknown: &Unknown, sources: &SourceMap) -> Vec<String> {
     let places: HashSet<Span> = unknown.spans.iter().copied().collect();
-    let mut best: Option<(usize, &String)> = None;
+    let mut least = usize::MAX;
+    let mut best: Vec<String> = Vec::new();
     for name in &unknown.near {
         let Some(symbol) = model.names.get(name).copied() else { continue };
         let mut trial = model.clone();
@@ -97,35 +114,37 @@ fn fitting(model: &Model, unsettled: &Unsettled, unknown: &Unknown, sources: &So
         let mut found = Diagnostics::default();
         let quiet = Unsettled { is_quiet: true, ..unsettled.clone() };
         check_units::check(&mut trial, &quiet, false, sources, &mut Vec::new(), &mut found);
-        if best.is_none_or(|(n, _)| found.len() < n) {
-            best = Some((found.len(), name));
+        if found.len() < least {
+            least = found.len();
+            best.clear();
+        }
+        if found.len() == least {
+            best.push(name.clone());
         }
     }
-    best.map(|(_, name)| name.clone()).or_else(|| unknown.near.first().cloned())
+    if best.is_empty() { unknown.near.clone() } else { best }
 }
 
-fn diagnostic(model: &Model, unknown: &Unknown, near: Option<String>, sources: &SourceMap) -> Diagnostic {
+fn diagnostic(model: &Model, unknown: &Unknown, near: &[String], sources: &SourceMap) -> Diagnostic {
     let name = &unknown.name;
     let mut d =
         Diagnostic::new(Code("E0201"), unknown.spans[0], format!("`{name}` is not declared")).at("not known here");
     for span in unknown.spans[1..].iter().take(3) {
         d = d.label(*span, "nor here");
     }
-    let Some(near) = near else {
+    let Some(mut d) = did_you_mean(&d, near, &unknown.spans) else {
         return d.help(format!("declare it, for example `param {name} [unit] = 1`"));
     };
-    let what = match model.names.get(&near).map(|id| model.symbol(*id)) {
+    let [only] = near else { return d };
+    let what = match model.names.get(only).map(|id| model.symbol(*id)) {
         Some(symbol) => {
             let line = sources.get(symbol.span.source).line_column(symbol.span.start).0;
             format!(" ({}, line {line})", symbol.kind.word())
         }
         None => String::new(),
     };
-    d.fix = Some(Fix {
-        title: format!("use `{near}`"),
-        edits: unknown.spans.iter().map(|span| Edit { span: *span, replacement: near.clone() }).collect(),
-    });
-    d.help(format!("did you mean `{near}`?{what}"))
+    d = d.help(format!("did you mean `{only}`?{what}"));
+    d
 }
 
 /// Adds an occurrence of an unknown name; `near` is asked for at its first one.

@@ -302,11 +302,8 @@ impl Convert<'_> {
         let value = self.number(digits, span);
         let letters_span = Span { start: span.start + at as u32, ..span };
         if self.names.contains(letters) || !unit_text::looks_like_unit(letters) {
-            self.diagnostics.push(
-                Diagnostic::new(Code("E0105"), span, format!("`{text}` is neither a number nor a name"))
-                    .help(format!("a product is written `{digits}*{letters}`"))
-                    .fix("write the product", span, format!("{digits}*{letters}")),
-            );
+            let found = Diagnostic::new(Code("E0105"), span, format!("`{text}` is neither a number nor a name"));
+            self.diagnostics.push(glued_help(found, digits, letters, span, self.names.contains(letters)));
             let part = |kind, span| Box::new(Expr { kind, span });
             let name = Name { text: letters.to_string(), span: letters_span };
             let left = part(ExprKind::Quantity { value, unit: None }, Span { end: letters_span.start, ..span });
@@ -332,6 +329,17 @@ impl Convert<'_> {
 
     pub(super) fn number(&mut self, text: &str, span: Span) -> f64 {
         match text.parse::<f64>() {
+            Ok(value) if value == 0.0 && is_written_nonzero(text) => {
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code("E0105"),
+                        span,
+                        format!("`{text}` is smaller than any number that can be kept"),
+                    )
+                    .help("the smallest is about 4.9e-324; write `0` for nothing, or choose another unit"),
+                );
+                0.0
+            }
             Ok(value) if value.is_finite() => value,
             _ => {
                 self.diagnostics.push(
@@ -346,6 +354,30 @@ impl Convert<'_> {
             }
         }
     }
+}
+
+/// True where a digit of the mantissa is not 0.
+fn is_written_nonzero(text: &str) -> bool {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+    mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
+}
+
+/// What `digits` with `letters` glued to it was meant to be; a machine may write it where that is one thing.
+fn glued_help(found: Diagnostic, digits: &str, letters: &str, span: Span, is_name: bool) -> Diagnostic {
+    let is_grouped = letters.starts_with('_') && letters.chars().all(|c| c == '_' || c.is_ascii_digit());
+    if is_grouped {
+        let plain = format!("{digits}{}", letters.replace('_', ""));
+        return found.help(format!("digits are not grouped: write `{plain}`")).fix("write the number", span, plain);
+    }
+    if digits == "0" && letters.len() > 1 && letters.starts_with(['x', 'X', 'b', 'B', 'o', 'O']) && !is_name {
+        return found.help("a number is written in decimal digits");
+    }
+    if matches!(letters, "e" | "E") && !is_name {
+        return found.help(format!("an exponent needs its digits, as in `{digits}e3`"));
+    }
+    let product = format!("{digits}*{letters}");
+    let found = found.help(format!("a product is written `{product}`"));
+    if is_name { found.fix("write the product", span, product) } else { found }
 }
 
 /// E0102 for `digits` followed by the unit `written`, together at `place`.

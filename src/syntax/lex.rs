@@ -245,11 +245,15 @@ impl Lexer<'_, '_> {
 
     fn slashes(&mut self, start: usize) {
         let end = self.line_end(start);
-        self.diagnostics.push(
-            Diagnostic::new(Code("E0101"), self.span(start, start + 2), "a comment starts with `#`, not `//`")
-                .help("write `#`")
-                .fix("write `#`", self.span(start, start + 2), "#"),
-        );
+        let place = self.span(start, start + 2);
+        let found = Diagnostic::new(Code("E0101"), place, "a comment starts with `#`, not `//`");
+        // Behind a value it may be a whole quotient of another language.
+        let is_alone = self.tokens.last().is_none_or(|t| matches!(t.kind, Kind::Newline | Kind::LBrace));
+        self.diagnostics.push(if is_alone {
+            found.help("write `#`").fix("write `#`", place, "#")
+        } else {
+            found.help("write `#` for a comment; a quotient is written `a/b`, and a whole one `floor(a/b)`")
+        });
         self.comment(start, end);
         if let Some(comment) = self.comments.last_mut() {
             comment.text.replace_range(0..2, "#");

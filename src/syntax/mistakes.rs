@@ -456,8 +456,11 @@ fn side_by_side(layout: &mut Layout<'_, '_>, form: Form, header: &[Token], idx: 
     }
     if matches!(before.kind, Kind::Number | Kind::OddNumber) && matches!(token.kind, Kind::Name | Kind::LParen) {
         let between = Span { start: before.end, end: token.start, ..place };
-        let shown = if token.kind == Kind::LParen { "(...)" } else { right };
-        return found.help(format!("a product is written `{left}*{shown}`")).fix("write the product", between, "*");
+        let is_call = token.kind == Kind::LParen;
+        let shown = if is_call { "(...)" } else { right };
+        let found = found.help(format!("a product is written `{left}*{shown}`"));
+        let is_sure = is_call || layout.names().contains(right);
+        return if is_sure { found.fix("write the product", between, "*") } else { found };
     }
     found.help("write an operator between them; a new statement starts on a new line or behind `;`")
 }

@@ -306,6 +306,11 @@ impl Units {
         }
     }
 
+    /// True where `name` is a unit as it stands, without a prefix.
+    pub fn is_defined(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
     /// All names without prefixes, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
@@ -358,7 +363,8 @@ impl Units {
         if let Some(only) = same_letters.next()
             && same_letters.next().is_none()
         {
-            return Some((only.clone(), true));
+            // One letter in the other case is another unit as often as a slip.
+            return Some((only.clone(), name.chars().count() > 1));
         }
         // Among names of one or two letters everything is close to everything.
         if name.chars().count() < 3 {
