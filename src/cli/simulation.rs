@@ -8,7 +8,7 @@ use crate::calibrate::bind;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::flat::{Distribution, FlatModel, Param};
 use crate::hir::settings::{SettingKind, SettingSpec};
-use crate::hir::study::{Hold, Simulate, Study, Sweep};
+use crate::hir::study::{Hold, Simulate, Study};
 use crate::hir::{Model, SymbolKind};
 use crate::integrate::{Forcing, Method, Options, Signal, Tolerance};
 use crate::random::{Rng, stream};
@@ -271,7 +271,6 @@ fn needs_step(simulate: &Simulate, method: Method, flat: &FlatModel) -> Failure 
 fn runs(study: &Study, flat: &FlatModel, base: Run, seed: u64) -> Result<Vec<Run>, Failure> {
     let mut runs = vec![base];
     for sweep in &study.sweeps {
-        stands_alone(sweep, flat)?;
         let mut next = Vec::with_capacity(runs.len().saturating_mul(sweep.values.len()));
         if runs.len().saturating_mul(sweep.values.len()) > MOST_RUNS {
             return Err(Failure::new("E0611", format!("the sweeps make more than {MOST_RUNS} runs")));
@@ -300,27 +299,6 @@ fn runs(study: &Study, flat: &FlatModel, base: Run, seed: u64) -> Result<Vec<Run
         return Err(Failure::new("E0611", format!("sweeps and draws make more than {MOST_RUNS} runs")));
     }
     Ok(runs.iter().flat_map(|run| (0..draws as usize).map(|k| drawn(run, flat, seed, k))).collect())
-}
-
-/// E0606 for the sweep of a start value through which the start of another state is written: that one would keep its
-/// own.
-fn stands_alone(sweep: &Sweep, flat: &FlatModel) -> Result<(), Failure> {
-    let name = &sweep.name;
-    if !flat.states.iter().any(|s| s.quantity.name == *name && s.is_start_read)
-        || flat.params.iter().any(|p| p.quantity.name == *name)
-    {
-        return Ok(());
-    }
-    let title = format!("the start of another state is written through that of `{name}`");
-    let mut list = Diagnostics::default();
-    list.push(
-        Diagnostic::new(Code("E0606"), sweep.span, title).at("a sweep of this start would leave that one behind").help(
-            format!(
-                "write both through a parameter: `param {name}_0 = ..` and `state {name} = {name}_0`, and sweep that one"
-            ),
-        ),
-    );
-    Err(Failure::from_diagnostics(list))
 }
 
 fn method(name: &str) -> Result<Method, Failure> {
