@@ -311,14 +311,13 @@ pub fn problem(status: Status, model: &FlatModel, run: &Run) -> Option<Diagnosti
             Diagnostic::new(Code("E0704"), event.span, title)
                 .help("let the event move the state away from its condition, or end the repetition there: `twinc explain E0704`")
         }
-        Status::EventConflict { t, state: k } => {
-            let quantity = &model.states.get(k)?.quantity;
-            Diagnostic::new(
-                Code("E0505"),
-                quantity.span,
-                format!("events at time {} set `{}` in conflicting ways", when(model, t), quantity.name),
-            )
-            .help("let one event set it, or let all of them add to it")
+        Status::EventConflict { t, state: k, events: [first, second] } => {
+            let name = &model.states.get(k)?.quantity.name;
+            let (first, second) = (model.events.get(first)?, model.events.get(second)?);
+            let title = format!("events at time {} set `{name}` in conflicting ways", when(model, t));
+            let d = Diagnostic::new(Code("E0505"), second.span, title).at("this event");
+            let d = if first.span == second.span { d } else { d.label(first.span, "happens at the same time") };
+            d.help("at one instant `+=` and `-=` add up and `*=` multiply: write one `:=`, or move one event")
         }
     };
     Some(with_labels(diagnostic, run))

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::simplify::{Proof, Residual, prove_zero};
 use crate::expr::{Dag, Leaf, Node, NodeId, diff};
-use crate::source::Span;
 use crate::syntax::ast::AssignOp;
 
 use super::lower::Flow;
@@ -18,8 +17,6 @@ const ROUNDING: f64 = 64.0 * f64::EPSILON;
 pub(super) struct Movers {
     /// What the reactions add to the derivatives.
     pub flows: Vec<Flow>,
-    /// The states that have an equation of their own, and where it is written.
-    pub equations: Vec<(u32, Span)>,
     /// Concentrations that a volume with an equation dilutes: the state, and that of the volume.
     pub diluted: Vec<(u32, u32)>,
 }
@@ -143,10 +140,10 @@ fn accuse(
         };
         diagnostic = diagnostic.label(reaction.span, text);
     }
-    for (state, span) in &movers.equations {
-        let Some(moved) = model.states.get(*state as usize) else { continue };
-        let diluted = movers.diluted.iter().find(|(species, volume)| volume == state && touched.contains_key(species));
-        let text = match (touched.contains_key(state), diluted) {
+    for (state, moved) in (0..).zip(&model.states) {
+        let Some(span) = moved.equation else { continue };
+        let diluted = movers.diluted.iter().find(|(species, volume)| *volume == state && touched.contains_key(species));
+        let text = match (touched.contains_key(&state), diluted) {
             (true, _) if moved.rhs != Dag::ZERO => format!("moves `{}`", moved.quantity.name),
             (false, Some((species, _))) => match model.states.get(*species as usize) {
                 Some(species) => format!("dilutes `{}`", species.quantity.name),
@@ -154,8 +151,8 @@ fn accuse(
             },
             (true, _) | (false, None) => continue,
         };
-        if diagnostic.labels.len() <= MOST_LABELS && diagnostic.labels.iter().all(|l| l.span != *span) {
-            diagnostic = diagnostic.label(*span, text);
+        if diagnostic.labels.len() <= MOST_LABELS && diagnostic.labels.iter().all(|l| l.span != span) {
+            diagnostic = diagnostic.label(span, text);
         }
     }
     diagnostic

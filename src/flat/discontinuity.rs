@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic};
+use crate::expr::diff::{Wrt, gradients};
 use crate::expr::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, Term, UnaryOp};
 use crate::hir::{ExprId, ExprKind, Function, Model, SymbolKind};
 use crate::system::{Event, Trigger};
@@ -235,6 +236,9 @@ impl Builder<'_> {
         if is_fixed(self.bits_of(a)) && is_fixed(self.bits_of(period)) {
             return Vec::new();
         }
+        if is_fixed(self.bits_of(period)) && self.is_flat(a) {
+            return Vec::new();
+        }
         match self.repeats(a, period, Dag::ZERO, triggers) {
             Some(trigger) => vec![trigger],
             None => {
@@ -242,6 +246,18 @@ impl Builder<'_> {
                 Vec::new()
             }
         }
+    }
+
+    /// True where `a` changes only where parts of it jump, such as `floor(time)`: those are breakpoints themselves, or
+    /// warned about themselves.
+    fn is_flat(&mut self, a: NodeId) -> bool {
+        if self.bits_of(a) & ON_FORCING != 0 {
+            return false;
+        }
+        [Wrt::Time, Wrt::States].into_iter().all(|wrt| {
+            let slopes = gradients(&mut self.dag, &[a], wrt).remove(0);
+            slopes.iter().all(|(_, slope)| *slope == Dag::ZERO)
+        })
     }
 
     fn jumps_unseen(&mut self, node: NodeId) {
@@ -311,9 +327,14 @@ fn moves(model: &Model, expr: ExprId) -> bool {
     let mut stack = vec![expr];
     while let Some(id) = stack.pop() {
         let kind = &model.expr(id).kind;
-        if let ExprKind::Symbol { symbol, .. } = kind
-            && !matches!(model.symbol(*symbol).kind, SymbolKind::Const | SymbolKind::Param)
-        {
+        let is_moving = match kind {
+            ExprKind::Time => true,
+            ExprKind::Symbol { symbol, .. } => {
+                !matches!(model.symbol(*symbol).kind, SymbolKind::Const | SymbolKind::Param)
+            }
+            _ => false,
+        };
+        if is_moving {
             return true;
         }
         kind.for_each_operand(|e| stack.push(e));

@@ -29,15 +29,8 @@ pub fn flatten(model: &Model, variation: &Variation<'_>, diagnostics: &mut Diagn
     let before = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     let mut builder = Builder::new(model, diagnostics);
     let flat = builder.flatten(variation);
-    let equations = builder.derivatives.iter().zip(0..).filter_map(|(source, state)| match source {
-        DerivativeSource::Ode(k, _) => Some((state, model.odes[*k].span)),
-        DerivativeSource::None | DerivativeSource::Pending | DerivativeSource::Network(_) => None,
-    });
-    let movers = conserve::Movers {
-        equations: equations.collect(),
-        flows: std::mem::take(&mut builder.flows),
-        diluted: std::mem::take(&mut builder.diluted),
-    };
+    let movers =
+        conserve::Movers { flows: std::mem::take(&mut builder.flows), diluted: std::mem::take(&mut builder.diluted) };
     let mut flat = flat?;
     conserve::prove(&mut flat, &movers, diagnostics);
     spread::check(&flat, diagnostics);

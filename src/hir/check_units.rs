@@ -285,7 +285,11 @@ impl<'a> Checker<'a> {
                 AssignOp::Add | AssignOp::Subtract => Target::Difference(self.form_of(assign.symbol)),
                 AssignOp::Multiply => pure(),
             };
-            let what = format!("`{}`", self.model.symbol(assign.symbol).name);
+            let name = &self.model.symbol(assign.symbol).name;
+            let what = match assign.op {
+                AssignOp::Set | AssignOp::Add | AssignOp::Subtract => format!("`{name}`"),
+                AssignOp::Multiply => format!("the factor of `{name}`"),
+            };
             assign.value = self.fill(assign.value, &target, &what);
         }
         event

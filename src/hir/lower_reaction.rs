@@ -134,6 +134,15 @@ impl Lower<'_> {
         let mut is_good = true;
         for term in terms {
             let indices: Vec<ExprId> = term.indices.iter().map(|e| self.expr(e)).collect();
+            if text(&term.species) == "reaction" && !self.model.names.contains_key("reaction") {
+                self.report(
+                    Diagnostic::new(Code("E0101"), term.span, "the left side of the reaction is missing")
+                        .at("nothing stands between this word and the arrow")
+                        .help("write `0` for nothing: `reaction 0 -> ..`"),
+                );
+                is_good = false;
+                continue;
+            }
             let Some(symbol) = self.symbol(&term.species) else {
                 is_good = false;
                 continue;

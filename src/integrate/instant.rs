@@ -228,7 +228,14 @@ impl Integrator<'_> {
             field.set_forcing(t);
             let at = At { t, x: &self.z[..n], u: &field.u, d: &field.d, p: &field.p };
             let result = field.system.reset(&self.resets, at, &mut field.work, x_new);
-            result.map_err(|state| Status::EventConflict { t, state })?;
+            if let Err(state) = result {
+                // All together name the state; two at a time name the events.
+                let all = &self.resets;
+                let mut pairs = (0..all.len()).flat_map(|k| all[..k].iter().map(move |a| [*a, all[k]]));
+                let events = pairs.find(|pair| field.system.reset(pair, at, &mut field.work, x_new).is_err());
+                let first = all.first().copied().unwrap_or_default();
+                return Err(Status::EventConflict { t, state, events: events.unwrap_or([first, first]) });
+            }
             if let Some(state) = x_new.iter().position(|v| !v.is_finite()) {
                 return Err(Status::NonFinite { t, state });
             }

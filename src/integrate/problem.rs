@@ -131,6 +131,8 @@ pub enum Status {
         t: f64,
         /// The state.
         state: usize,
+        /// Two of the events, indices into [`crate::system::System::events`].
+        events: [usize; 2],
     },
     /// [`super::Options::interrupt`] was raised.
     Interrupted {
@@ -158,7 +160,9 @@ impl std::fmt::Display for Status {
             }
             Status::NonFinite { t, state } => write!(f, "state {state} is not finite after time {t}"),
             Status::EventStorm { t, event } => write!(f, "event {event} repeats without end at time {t}"),
-            Status::EventConflict { t, state } => write!(f, "events at time {t} set state {state} in conflicting ways"),
+            Status::EventConflict { t, state, events: [a, b] } => {
+                write!(f, "events {a} and {b} at time {t} set state {state} in conflicting ways")
+            }
             Status::Interrupted { t } => write!(f, "interrupted at time {t}"),
         }
     }

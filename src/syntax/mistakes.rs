@@ -304,6 +304,15 @@ pub(super) fn explain(layout: &mut Layout<'_, '_>, form: Form, header: &[Token],
             Diagnostic::new(SYNTAX, span, "a second `=` in one statement")
                 .help("entries are separated by `;` or a new line, not by a comma")
         }
+        Kind::Equal
+            if form == Form::Directive && layout.slice(header[0]) == "model" && is_dotted(layout, header, idx) =>
+        {
+            let span = layout.span(header[idx - 3]).to(layout.span(header[idx - 1]));
+            let spread = layout.text.get(span.start as usize..span.end as usize).unwrap_or("");
+            Diagnostic::new(SYNTAX, span, "what a variant replaces has one name, without a dot").help(format!(
+                "give the spread a name, `param s = ..` and `Normal(sd = s)`, and replace that; a study may `start {spread} = ..`"
+            ))
+        }
         Kind::Equal if header[..idx].iter().any(|t| t.kind == Kind::Equal) => {
             Diagnostic::new(SYNTAX, span, "a second `=` in one statement")
                 .help("a comparison is written `==`; a new statement starts on a new line or behind `;`")
@@ -354,6 +363,13 @@ fn comma(layout: &Layout<'_, '_>, header: &[Token], idx: usize) -> Diagnostic {
         Some(Kind::Equal | Kind::LBracket | Kind::Prime) => found.fix("write `;`", span, ";"),
         _ => found,
     }
+}
+
+/// True where `header[idx]` stands behind `name.name`.
+fn is_dotted(layout: &Layout<'_, '_>, header: &[Token], idx: usize) -> bool {
+    let behind = |back: usize| idx.checked_sub(back).and_then(|k| header.get(k));
+    let is_name = |back| behind(back).is_some_and(|t| t.kind == Kind::Name && !lex::is_reserved(layout.slice(*t)));
+    is_name(1) && behind(2).is_some_and(|t| t.kind == Kind::Dot) && is_name(3)
 }
 
 fn is_if(layout: &Layout<'_, '_>, token: Token) -> bool {

@@ -196,7 +196,7 @@ fn a_conflict_of_simultaneous_events_names_the_state() {
         .event(reset_at(0))
         .reset(|which, _, _| if which.len() > 1 { Err(1) } else { Ok(()) });
     let (status, _, _) = logged(&system, tight(Method::Auto), 2.0, &[0.0, 0.0], &[], &[]);
-    assert_eq!(status, Status::EventConflict { t: 1.0, state: 1 });
+    assert_eq!(status, Status::EventConflict { t: 1.0, state: 1, events: [0, 1] });
 }
 
 #[test]

@@ -256,7 +256,7 @@ impl Experiment {
                 format!("step limit reached at time {t}: {} has the largest error", state(worst_state))
             }
             Status::NonFinite { t, state: idx } => format!("{} is not finite after time {t}", state(idx)),
-            Status::EventConflict { t, state: idx } => {
+            Status::EventConflict { t, state: idx, .. } => {
                 format!("events at time {t} set {} in conflicting ways", state(idx))
             }
             Status::Success | Status::EventStorm { .. } | Status::Interrupted { .. } => status.to_string(),

@@ -10,7 +10,10 @@ impl Checker<'_> {
         let mut d = Diagnostic::new(
             Code("E0301"),
             span,
-            format!("{what} is in {}, and this is in {}", named(wanted), named(found)),
+            match wanted.is_one() {
+                true => format!("{what} is a pure number, and this is in {found}"),
+                false => format!("{what} is in {wanted}, and this is {}", in_unit(found)),
+            },
         )
         .at(format!("[{found}]"));
         d.labels.extend(self.parts(expr));
@@ -119,6 +122,11 @@ impl Checker<'_> {
                 .help("write `if condition then a else b` for a number"),
         );
     }
+}
+
+/// What has a unit, in a sentence.
+fn in_unit(unit: &Unit) -> String {
+    if unit.is_one() { "a pure number".to_string() } else { format!("in {unit}") }
 }
 
 /// A unit in a sentence.
