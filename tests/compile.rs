@@ -1,5 +1,6 @@
 //! The front end as a whole: texts to checked and flat models, and what it says where they are wrong.
 
+mod corners;
 mod diagnostics;
 mod edges;
 mod manual;

@@ -4,20 +4,24 @@ use std::sync::Arc;
 
 use twinc::expr::{Env, Interpreter, Leaf, NodeId};
 use twinc::flat::FlatModel;
-use twinc::integrate::{Forcing, Integrator, Options, Problem, Sample, Start, Tolerance};
+use twinc::integrate::{Direction, Forcing, Integrator, Options, Problem, Sample, Start, Tolerance};
 use twinc::jit::{Kernels, Options as JitOptions};
 
 use super::read;
 
 /// A flat model with values that can be looked at.
-struct Point {
+pub(super) struct Point {
     flat: FlatModel,
     x: Vec<f64>,
     t: f64,
 }
 
-fn model(text: &str) -> Point {
-    let flat = read(text).flat();
+pub(super) fn model(text: &str) -> Point {
+    of(read(text).flat())
+}
+
+/// A flat model at its start.
+pub(super) fn of(flat: FlatModel) -> Point {
     let mut point = Point { x: vec![0.0; flat.states.len()], flat, t: 0.0 };
     let nodes: Vec<NodeId> = point.flat.states.iter().map(|s| s.initial).collect();
     point.x = point.values(&nodes);
@@ -38,12 +42,12 @@ impl Point {
     }
 
     /// The derivative of a state.
-    fn slope(&self, name: &str) -> f64 {
+    pub(super) fn slope(&self, name: &str) -> f64 {
         self.values(&[self.flat.states[self.state(name)].rhs])[0]
     }
 
     /// A state, `let` or output.
-    fn get(&self, name: &str) -> f64 {
+    pub(super) fn get(&self, name: &str) -> f64 {
         if let Some(k) = self.flat.states.iter().position(|s| s.quantity.name == name) {
             return self.x[k];
         }
@@ -58,6 +62,17 @@ impl Point {
 
     /// The states at some times, by the compiled model.
     fn run(&self, times: &[f64]) -> Vec<Vec<f64>> {
+        self.solve(times, &[]).into_iter().map(|(x, _)| x).collect()
+    }
+
+    /// The derivative of a state by a parameter at a time, by forward sensitivities.
+    pub(super) fn sensitivity(&self, state: &str, param: &str, t: f64) -> f64 {
+        let k = self.flat.params.iter().position(|p| p.quantity.name == param).expect("a parameter");
+        self.solve(&[t], &[Direction::parameter(k)])[0].1[self.state(state)]
+    }
+
+    /// States and their derivatives at some times, by the compiled model.
+    fn solve(&self, times: &[f64], directions: &[Direction]) -> Vec<(Vec<f64>, Vec<f64>)> {
         let kernels = Kernels::compile(Arc::new(self.flat.clone()), &JitOptions::default()).expect("compiles");
         let p: Vec<f64> = self.flat.params.iter().map(|p| p.value).collect();
         let u: Vec<f64> = self.flat.inputs.iter().map(|p| p.value).collect();
@@ -71,25 +86,26 @@ impl Point {
             start: Start::Model,
             p: &p,
             forcing: &forcing,
-            directions: &[],
+            directions,
             resumes: false,
         };
         let mut list = Vec::new();
-        let outcome =
-            integrator.solve(&problem, times, &mut |s: Sample<'_>| list.push(s.at.x.to_vec())).expect("valid");
+        let outcome = integrator
+            .solve(&problem, times, &mut |s: Sample<'_>| list.push((s.at.x.to_vec(), s.sensitivities.to_vec())))
+            .expect("valid");
         assert!(outcome.status.is_success(), "{}", outcome.status);
         list
     }
 
     /// One state at some times.
-    fn trace(&self, name: &str, times: &[f64]) -> Vec<f64> {
+    pub(super) fn trace(&self, name: &str, times: &[f64]) -> Vec<f64> {
         let k = self.state(name);
         self.run(times).iter().map(|x| x[k]).collect()
     }
 }
 
 #[track_caller]
-fn near(found: f64, expected: f64) {
+pub(super) fn near(found: f64, expected: f64) {
     assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1e-6), "{found} instead of {expected}");
 }
 
