@@ -140,16 +140,29 @@ fn accuse(
         };
         diagnostic = diagnostic.label(reaction.span, text);
     }
-    for (state, moved) in (0..).zip(&model.states) {
-        let Some(span) = moved.equation else { continue };
-        let diluted = movers.diluted.iter().find(|(species, volume)| *volume == state && touched.contains_key(species));
-        let text = match (touched.contains_key(&state), diluted) {
-            (true, _) if moved.rhs != Dag::ZERO => format!("moves `{}`", moved.quantity.name),
-            (false, Some((species, _))) => match model.states.get(*species as usize) {
-                Some(species) => format!("dilutes `{}`", species.quantity.name),
-                None => continue,
-            },
-            (true, _) | (false, None) => continue,
+    for state in 0..model.states.len() as u32 {
+        let (equation, rhs) = (model.states[state as usize].equation, model.states[state as usize].rhs);
+        let Some(span) = equation else { continue };
+        // What the equation alone does to the law, by what it moves and by what it dilutes.
+        let mut parts: Vec<(f64, NodeId)> =
+            touched.get(&state).map(|slope| (1.0, model.dag.mul(*slope, rhs))).into_iter().collect();
+        let mut diluted = None;
+        for (species, _) in movers.diluted.iter().filter(|(_, volume)| *volume == state) {
+            let Some(slope) = touched.get(species) else { continue };
+            let (c, v) = (model.dag.leaf(Leaf::State(*species)), model.dag.leaf(Leaf::State(state)));
+            let dilution = model.dag.mul(c, rhs);
+            let dilution = model.dag.div(dilution, v);
+            parts.push((-1.0, model.dag.mul(*slope, dilution)));
+            diluted = diluted.or(Some(*species));
+        }
+        let own = model.dag.sum(&parts);
+        if parts.is_empty() || prove_zero(&model.dag, own, &[rhs]) == Proof::Zero {
+            continue;
+        }
+        let name = |state: u32| model.states[state as usize].quantity.name.as_str();
+        let text = match diluted.filter(|_| !touched.contains_key(&state)) {
+            Some(species) => format!("dilutes `{}`", name(species)),
+            None => format!("moves `{}`", name(state)),
         };
         if diagnostic.labels.len() <= MOST_LABELS && diagnostic.labels.iter().all(|l| l.span != span) {
             diagnostic = diagnostic.label(span, text);

@@ -500,6 +500,7 @@ impl Builder<'_> {
     fn observables(&mut self, flat: &mut FlatModel) -> Option<()> {
         let members = self.members(|l| (l.home == Home::Observable).then_some(l.first));
         let mut spreads = Vec::new();
+        let mut is_good = true;
         for (_, id, offset) in members {
             let quantity = self.quantity(id, offset)?;
             let node = self.define(Definition::Algebra(id, offset as u32, Moment::Running))?;
@@ -508,7 +509,7 @@ impl Builder<'_> {
                 Some((_, spread)) => {
                     self.enter_member(id, offset as u32);
                     let node = self.settle(spread, Moment::Running)?;
-                    self.spread_fits(id, node, flat)?;
+                    is_good &= self.spread_fits(id, node, flat);
                     Some(node)
                 }
                 None => None,
@@ -529,17 +530,17 @@ impl Builder<'_> {
                 flat.outputs.push(node);
             }
         }
-        Some(())
+        is_good.then_some(())
     }
 
     /// E0609 where the spread of an observable's error is known before the run, from constants and the values of
-    /// parameters, and is none.
-    fn spread_fits(&mut self, id: SymbolId, node: NodeId, flat: &FlatModel) -> Option<()> {
+    /// parameters, and is none; false there.
+    fn spread_fits(&mut self, id: SymbolId, node: NodeId, flat: &FlatModel) -> bool {
         if !is_fixed(self.bits_of(node)) {
-            return Some(());
+            return true;
         }
         let symbol = self.model.symbol(id);
-        let Some(dist) = &symbol.dist else { return Some(()) };
+        let Some(dist) = &symbol.dist else { return true };
         let p: Vec<f64> = flat.params.iter().map(|param| param.value).collect();
         let env = Env { t: 0.0, x: &[], u: &[], d: &[], p: &p, dx: &[], dt: 0.0 };
         let spread = Interpreter::new(&self.dag, &[node]).values(&env)[0];
@@ -548,7 +549,7 @@ impl Builder<'_> {
             DistKind::Normal | DistKind::Laplace | DistKind::Uniform | DistKind::LogUniform => (0.0, "positive"),
         };
         if spread > least && spread.is_finite() {
-            return Some(());
+            return true;
         }
         let spread_name = dist.kind.arguments()[1];
         self.diagnostics.push(
@@ -559,7 +560,7 @@ impl Builder<'_> {
             )
             .at("the error of this observable"),
         );
-        None
+        false
     }
 
     fn assertions(&mut self, flat: &mut FlatModel) -> Option<()> {

@@ -303,7 +303,11 @@ impl Convert<'_> {
         let letters_span = Span { start: span.start + at as u32, ..span };
         if self.names.contains(letters) || !unit_text::looks_like_unit(letters) {
             let found = Diagnostic::new(Code("E0105"), span, format!("`{text}` is neither a number nor a name"));
-            self.diagnostics.push(glued_help(found, digits, letters, span, self.names.contains(letters)));
+            let is_name = self.names.contains(letters);
+            self.diagnostics.push(glued_help(found, digits, letters, span, is_name));
+            if !is_name && !may_be_name(letters) {
+                return Some(ExprKind::Quantity { value, unit });
+            }
             let part = |kind, span| Box::new(Expr { kind, span });
             let name = Name { text: letters.to_string(), span: letters_span };
             let left = part(ExprKind::Quantity { value, unit: None }, Span { end: letters_span.start, ..span });
@@ -360,6 +364,13 @@ impl Convert<'_> {
 fn is_written_nonzero(text: &str) -> bool {
     let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
+}
+
+/// True where `letters` behind digits may be a name: not an exponent, nor digits of another notation.
+fn may_be_name(letters: &str) -> bool {
+    let is_exponent = matches!(letters, "e" | "E");
+    let has_digit = letters.bytes().any(|byte| byte.is_ascii_digit());
+    !is_exponent && !(has_digit && letters.starts_with(['_', 'x', 'X', 'b', 'B', 'o', 'O']))
 }
 
 /// What `digits` with `letters` glued to it was meant to be; a machine may write it where that is one thing.

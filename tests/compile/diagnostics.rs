@@ -44,6 +44,27 @@ shows! { the_twelve_mistakes:
     "mass action with a full law" => "model M {\n  time [s]\n  param kcat [1/s] = 0.3\n  species { ES [uM] = 1; P [uM] = 0 }\n  cat: ES -> P  @ kcat*ES\n}",
 }
 
+shows! { corners:
+    "doubled degrees" => "model M {\n  time [h]\n  state T [degC] = 20\n  T' = 0\n  at 1 [h] { T *= 2 }\n}",
+    "which temperature is meant" => "model M {\n  time [h]\n  state T [degC] = 20\n  T' = 0\n  let a = 20 [degC] - T\n  let b = T + 5 [degC]\n}",
+    "a power that is no fraction" => &model("  let a = S^2.7183"),
+    "a factor with a unit" => &model("  at 5 [s] { S *= 50 [uM] }"),
+    "a constant with a species" => "model M {\n  time [s]\n  species { A [1] = 3; B [1] = 0 }\n  param k [1/s] = 1\n  let q = k*A\n  A -> B @ k*A\n  A -> B @ q\n  A + B -> 0 @ k*(1 + A)\n}",
+    "an order that is no fraction" => "model M {\n  time [s]\n  species { A [uM] = 3; B [uM] = 0 }\n  param k [1/s] = 1\n  0.12345678 A -> B @ k\n}",
+    "ties" => &model("  let a = sinn(1)\n  let b = S/Sa\n  let Sb [uM] = S\n  let Sc [uM] = S"),
+    "no spread" => &model("  observe y [uM] = S ~ Normal(sd = 0)\n  observe z [uM] = S ~ LogNormal(gsd = 0.5)"),
+    "an equation breaks a law" => "model M {\n  time [s]\n  compartment V [L] = 1 { A [uM] = 1; B [uM] = 0 }\n  A -> B @ 1 [1/s]\n  V' = 0.1 [L/s]\n  state x [uM] = 1\n  x' = -0.1 [uM/s]\n  conserved A + B\n  conserved V*(A + B) + x*1 [L]\n}",
+    "species of many compartments" => "model M {\n  time [s]\n  compartment V(i) [L] = 1 for i in 1..2 { A [uM] = 1 }\n  A' = 0\n}",
+    "a rate between members" => "model M {\n  time [s]\n  compartment V(i) [L] = 1 for i in 1..2 { A(i) [uM] = 1 for i in 1..2 }\n  A(1) -> A(2) rate 0.1 [1/s]*A(1)\n}",
+    "nothing, and too small" => &model("  conserved\n  reaction 0 -> 0 @ 3 [uM/s]\n  let a = 1e-400"),
+    "before the start" => &model("  at -1 [s] { S := 1 }"),
+    "no left side" => "model M {\n  time [s]\n  species A [uM] = 1\n  reaction -> A @ 3 [uM/s]\n}",
+    "glued" => &model("  let a = 1_000\n  let b = 0x10\n  let c = 1e\n  let d = 3z\n  let e = 3k\n  let f = 3 // 2"),
+    "units in a circle" => "unit a = 3 [b]\nunit b = 2 [a]\nmodel M {\n  time [s]\n  state x [s] = 2\n  x' = 0\n}",
+    "an event in a file" => "at 3 { x := 1 }\nmodel M {\n  time [s]\n  state x [s] = 2\n  x' = 0\n}",
+    "a spread of a variant" => &format!("{}model C = M(y.sd = 3)", model("  observe y [uM] = S ~ Normal(sd = 1)")),
+}
+
 shows! { names:
     "twice" => &model("  param S [uM] = 2"),
     "a name without any like it" => &model("  let a = S*frobnicate + frobnicate"),

@@ -316,7 +316,10 @@ impl Checker<'_> {
         if self.is_inferring || assign.op != AssignOp::Multiply || offset == 0.0 {
             return;
         }
-        let (name, factor) = (&symbol.name, self.sources.slice(self.model.expr(assign.value).span));
+        let name = &symbol.name;
+        let factor = self.sources.slice(self.model.expr(assign.value).span);
+        let is_number = matches!(self.model.expr(assign.value).kind, ExprKind::Number { .. });
+        let factor = if is_number { factor.to_string() } else { format!("({factor})") };
         self.diagnostics.push(
             Diagnostic::new(
                 Code("E0306"),
@@ -326,7 +329,7 @@ impl Checker<'_> {
             .at("of which scale?")
             .label(symbol.span, "declared here")
             .help(format!(
-                "write `{name} := {name}*({factor})`, which multiplies kelvin, or `{name} += ..` for a difference"
+                "write `{name} := {name}*{factor}`, which multiplies kelvin, or `{name} += ..` for a difference"
             )),
         );
     }
