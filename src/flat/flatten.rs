@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::{Dag, Env, Interpreter, NodeId};
+use crate::expr::Dag;
 use crate::hir::model::{Dist, DistKind, EventDef};
 use crate::hir::study::{Experiment, Start};
 use crate::hir::{ExprId, Model, Module, Symbol, SymbolId, SymbolKind};
 
-use super::discontinuity::{dependencies, is_fixed, is_timeless};
+use super::discontinuity::{dependencies, is_timeless};
 use super::layout::{Home, Layout, lay_out, member_name, tuples};
 use super::lower::{Builder, Definition, DerivativeSource, Margin, Moment};
 use super::{
@@ -500,7 +500,6 @@ impl Builder<'_> {
     fn observables(&mut self, flat: &mut FlatModel) -> Option<()> {
         let members = self.members(|l| (l.home == Home::Observable).then_some(l.first));
         let mut spreads = Vec::new();
-        let mut is_good = true;
         for (_, id, offset) in members {
             let quantity = self.quantity(id, offset)?;
             let node = self.define(Definition::Algebra(id, offset as u32, Moment::Running))?;
@@ -508,9 +507,7 @@ impl Builder<'_> {
             let spread = match noise {
                 Some((_, spread)) => {
                     self.enter_member(id, offset as u32);
-                    let node = self.settle(spread, Moment::Running)?;
-                    is_good &= self.spread_fits(id, node, flat);
-                    Some(node)
+                    Some(self.settle(spread, Moment::Running)?)
                 }
                 None => None,
             };
@@ -530,37 +527,7 @@ impl Builder<'_> {
                 flat.outputs.push(node);
             }
         }
-        is_good.then_some(())
-    }
-
-    /// E0609 where the spread of an observable's error is known before the run, from constants and the values of
-    /// parameters, and is none; false there.
-    fn spread_fits(&mut self, id: SymbolId, node: NodeId, flat: &FlatModel) -> bool {
-        if !is_fixed(self.bits_of(node)) {
-            return true;
-        }
-        let symbol = self.model.symbol(id);
-        let Some(dist) = &symbol.dist else { return true };
-        let p: Vec<f64> = flat.params.iter().map(|param| param.value).collect();
-        let env = Env { t: 0.0, x: &[], u: &[], d: &[], p: &p, dx: &[], dt: 0.0 };
-        let spread = Interpreter::new(&self.dag, &[node]).values(&env)[0];
-        let (least, rule) = match dist.kind {
-            DistKind::LogNormal => (1.0, "above 1"),
-            DistKind::Normal | DistKind::Laplace | DistKind::Uniform | DistKind::LogUniform => (0.0, "positive"),
-        };
-        if spread > least && spread.is_finite() {
-            return true;
-        }
-        let spread_name = dist.kind.arguments()[1];
-        self.diagnostics.push(
-            Diagnostic::new(
-                Code("E0609"),
-                dist.span,
-                format!("the `{spread_name}` of `{}` must be {rule}, and it is {spread}", symbol.name),
-            )
-            .at("the error of this observable"),
-        );
-        false
+        Some(())
     }
 
     fn assertions(&mut self, flat: &mut FlatModel) -> Option<()> {

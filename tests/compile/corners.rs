@@ -112,12 +112,10 @@ fn laws_with_fractional_coefficients_are_proved() {
 }
 
 #[test]
-fn spreads_of_observables_are_positive() {
+fn spreads_of_observables_are_not_negative() {
     let with =
         |dist: &str, rest: &str| codes(&format!("state x [mM] = 1; x' = 0\n {rest}\n observe y [mM] = x ~ {dist}"));
-    for bad in
-        ["Normal(sd = -1)", "Normal(sd = 0)", "LogNormal(gsd = 0.5)", "LogNormal(gsd = 1)", "Laplace(scale = -1)"]
-    {
+    for bad in ["Normal(sd = -1)", "LogNormal(gsd = 0.5)", "Laplace(scale = -1)"] {
         assert_eq!(with(bad, ""), ["E0609"], "{bad}");
     }
     assert_eq!(with("Normal(sd = -2*s)", "param s [mM] = 1"), ["E0609"]);

@@ -52,7 +52,7 @@ shows! { corners:
     "a constant with a species" => "model M {\n  time [s]\n  species { A [1] = 3; B [1] = 0 }\n  param k [1/s] = 1\n  let q = k*A\n  A -> B @ k*A\n  A -> B @ q\n  A + B -> 0 @ k*(1 + A)\n}",
     "an order that is no fraction" => "model M {\n  time [s]\n  species { A [uM] = 3; B [uM] = 0 }\n  param k [1/s] = 1\n  0.12345678 A -> B @ k\n}",
     "ties" => &model("  let a = sinn(1)\n  let b = S/Sa\n  let Sb [uM] = S\n  let Sc [uM] = S"),
-    "no spread" => &model("  observe y [uM] = S ~ Normal(sd = 0)\n  observe z [uM] = S ~ LogNormal(gsd = 0.5)"),
+    "no spread" => &model("  observe y [uM] = S ~ Normal(sd = -1)\n  observe z [uM] = S ~ LogNormal(gsd = 0.5)"),
     "an equation breaks a law" => "model M {\n  time [s]\n  compartment V [L] = 1 { A [uM] = 1; B [uM] = 0 }\n  A -> B @ 1 [1/s]\n  V' = 0.1 [L/s]\n  state x [uM] = 1\n  x' = -0.1 [uM/s]\n  conserved A + B\n  conserved V*(A + B) + x*1 [L]\n}",
     "species of many compartments" => "model M {\n  time [s]\n  compartment V(i) [L] = 1 for i in 1..2 { A [uM] = 1 }\n  A' = 0\n}",
     "a rate between members" => "model M {\n  time [s]\n  compartment V(i) [L] = 1 for i in 1..2 { A(i) [uM] = 1 for i in 1..2 }\n  A(1) -> A(2) rate 0.1 [1/s]*A(1)\n}",
