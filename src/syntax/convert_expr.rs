@@ -370,7 +370,8 @@ fn is_written_nonzero(text: &str) -> bool {
 fn may_be_name(letters: &str) -> bool {
     let is_exponent = matches!(letters, "e" | "E");
     let has_digit = letters.bytes().any(|byte| byte.is_ascii_digit());
-    !is_exponent && !(has_digit && letters.starts_with(['_', 'x', 'X', 'b', 'B', 'o', 'O']))
+    let is_notation = has_digit && letters.starts_with(['_', 'x', 'X', 'b', 'B', 'o', 'O']);
+    !(is_exponent || is_notation)
 }
 
 /// What `digits` with `letters` glued to it was meant to be; a machine may write it where that is one thing.
