@@ -307,9 +307,8 @@ def chain(n):
     entries = ", ".join(f"({coo.row[k]},{coo.col[k]}): {number(coo.data[k])}" for k in order)
     diffsl = f"A_ij {{ {entries} }}\nu_i {{ (0): y = 1.0, (1:{n}): z = 0.0 }}\nF_i {{ A_ij * u_j }}\n"
     text = model_text("linear_chain")
-    if n != 100:
-        text += f"\nmodel LinearChain_{n} = LinearChain(N = {n})\n"
-        text = "\n".join(line for line in text.splitlines() if not line.startswith("  expect"))
+    text += f"\nmodel LinearChain_{n} = LinearChain(N = {n})\n"
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("  expect"))
     return Problem(
         f"chain_{n}", f"Linear chain, {n}", 10.0, states, [1.0] + [0.0] * (n - 1), rhs, text, family("S", range(n)),
         lets=lets, reactions=reactions, reference=("expm",), bands=(1, 1), vector=vector,
@@ -330,7 +329,18 @@ def e5():
     # Values at the end are 9e-23, so that the tolerance of the other problems would see nothing.
     return Problem(
         "e5", "E5 to 1e13 (atol 1e-26)", 1e13, states, [1.76e-3, 0, 0, 0], rhs, model_text("e5"), states, lets=lets,
-        reactions=reactions, atol=1e-26, reference=("file", "e5"), invariant=lambda y: abs(y[1] - y[2] - y[3]),
+        reactions=reactions, model="E5", atol=1e-26, reference=("file", "e5"),
+        invariant=lambda y: abs(y[1] - y[2] - y[3]),
+    )
+
+
+def e5_reduced():
+    states = ["y1", "y2", "y4"]
+    lets = [("a", "7.89e-10*y1"), ("b", "1.1e7*y1*(y2 - y4)")]
+    return Problem(
+        "e5_reduced", "E5 to 1e13, y3 = y2 - y4", 1e13, states, [1.76e-3, 0, 0],
+        ["-a - b", "a - 1.13e9*y2*(y2 - y4)", "b - 1.13e3*y4"], model_text("e5"), states, model="E5Reduced", lets=lets,
+        atol=1e-26, reference=("file", "e5", (0, 1, 3)),
     )
 
 
@@ -508,6 +518,7 @@ PROBLEMS = {
     "chain_1000": lambda: chain(1000),
     "chain_5000": lambda: chain(5000),
     "e5": e5,
+    "e5_reduced": e5_reduced,
     "ring_modulator": ring_modulator,
     "vdpol": vdpol,
     "pleiades": pleiades,

@@ -1,9 +1,9 @@
 //! diffsol as a peer: reads one JSON request a line, answers one a line, as `benches/peers.rs` of the main package does.
 //!
 //! `{"do": "load", "text", "matrix", "repeats"}` compiles a model in DiffSL by the Cranelift back end; `matrix` is
-//! `dense` (nalgebra), `faer` (dense) or `sparse` (faer). `{"do": "solve", "method", "rtol", "atol", "segments",
+//! `dense` (nalgebra) or `sparse` (faer). `{"do": "solve", "method", "rtol", "atol", "segments",
 //! "seconds"}` solves it over and over: `segments` is a list of `[end, [parameter values]]`, and the solver starts anew
-//! at each with the state reached. Only the state at the end is looked at.
+//! at each with the state reached. Only the state at the end is looked at. `{"do": "call"}` times single calls.
 
 #[path = "../../../clock.rs"]
 mod clock;
@@ -13,8 +13,9 @@ use std::io::{BufRead, Write};
 
 use clock::Stopwatch;
 use diffsol::{
-    CraneliftJitModule, DiffSl, FaerLU, FaerMat, FaerSparseLU, FaerSparseMat, MatrixCommon, NalgebraLU, NalgebraMat,
-    NonLinearOp, OdeBuilder, OdeEquations, OdeSolverMethod, OdeSolverProblem, OdeSolverState, OdeSolverStopReason, Vector,
+    CraneliftJitModule, DiffSl, FaerSparseLU, FaerSparseMat, MatrixCommon, NalgebraLU, NalgebraMat, NonLinearOp,
+    NonLinearOpJacobian, OdeBuilder, OdeEquations, OdeSolverMethod, OdeSolverProblem, OdeSolverState,
+    OdeSolverStopReason, Vector,
 };
 use serde_json::{Value, json};
 
@@ -36,6 +37,26 @@ struct Solution {
 trait Model {
     fn set_tolerances(&mut self, rtol: f64, atol: f64);
     fn solve(&mut self, method: &str, segments: &Segments) -> Result<Solution, String>;
+    /// Nanoseconds of the right-hand side and of the Jacobian.
+    fn call(&self) -> Result<(f64, f64), String>;
+}
+
+/// The median time of a call, ns.
+fn nanoseconds(mut call: impl FnMut()) -> f64 {
+    let mut times: Vec<f64> = Vec::new();
+    for _ in 0..9 {
+        let begin = Stopwatch::start();
+        let mut n_calls = 0_u32;
+        while n_calls == 0 || begin.seconds() < SHORTEST {
+            for _ in 0..100 {
+                call();
+            }
+            n_calls += 100;
+        }
+        times.push(begin.seconds() * 1e9 / f64::from(n_calls));
+    }
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
 /// Steps to the end of a segment and leaves the statistics in `total`.
@@ -120,12 +141,21 @@ macro_rules! compiled {
                 }
                 Ok(total)
             }
+
+            fn call(&self) -> Result<(f64, f64), String> {
+                let problem = &self.0;
+                let state = problem.bdf_state::<$solver>().map_err(|e| e.to_string())?;
+                let (y, rhs) = (state.as_ref().y.clone(), problem.eqn.rhs());
+                let mut dy = y.clone();
+                let mut jacobian = rhs.jacobian(&y, 0.0);
+                let value = nanoseconds(|| rhs.call_inplace(black_box(&y), 0.0, &mut dy));
+                Ok((value, nanoseconds(|| rhs.jacobian_inplace(black_box(&y), 0.0, &mut jacobian))))
+            }
         }
     };
 }
 
 compiled!(Dense, NalgebraMat<f64>, NalgebraLU<f64>);
-compiled!(Faer, FaerMat<f64>, FaerLU<f64>);
 compiled!(Sparse, FaerSparseMat<f64>, FaerSparseLU<f64>);
 
 fn load(request: &Value) -> Result<(Box<dyn Model>, Value), String> {
@@ -137,7 +167,6 @@ fn load(request: &Value) -> Result<(Box<dyn Model>, Value), String> {
         let begin = Stopwatch::start();
         let compiled = match request["matrix"].as_str().unwrap_or("dense") {
             "dense" => Dense::compile(text, n_params)?,
-            "faer" => Faer::compile(text, n_params)?,
             "sparse" => Sparse::compile(text, n_params)?,
             other => return Err(format!("no matrix `{other}`")),
         };
@@ -182,6 +211,10 @@ fn answer(request: &Value, model: &mut Option<Box<dyn Model>>) -> Result<Value, 
             let (loaded, answer) = load(request)?;
             *model = Some(loaded);
             Ok(answer)
+        }
+        Some("call") => {
+            let (rhs, jacobian) = model.as_ref().ok_or("nothing is loaded")?.call()?;
+            Ok(json!({ "rhs_ns": rhs, "jacobian_ns": jacobian }))
         }
         Some("solve") => solve(model.as_mut().ok_or("nothing is loaded")?.as_mut(), request),
         Some(_) | None => Err("cannot do this".to_owned()),
