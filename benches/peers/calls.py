@@ -1,12 +1,14 @@
 """Single calls of compiled functions: a C compiler and CasADi beside twinc and diffsol, and the load time of AMICI.
 
-Pollution's right-hand side and Jacobian; the right-hand side of the Brusselator with 2000 cells as a loop in C. C code is
-called from a loop in C, so that no call of Python is counted; each number is the median of nine measurements.
+Pollution's right-hand side and Jacobian; the right-hand side of the Brusselator with 2000 cells, in C as a loop. C code
+is called from a loop in C, so that no call of Python is counted; twinc and diffsol are called as their solvers call
+them. The functions are measured in turn.
 """
 
 import os
 import pathlib
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,11 @@ from problems import PROBLEMS
 LOOP = """
 #include <time.h>
 %s
-static double now(void) { struct timespec t; clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); return t.tv_sec*1e9 + t.tv_nsec; }
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return t.tv_sec*1e9 + t.tv_nsec;
+}
 double one_call(const double *y, double *out, long n_calls) {
   double begin = now();
   for (long k = 0; k < n_calls; k++) {
@@ -30,23 +36,20 @@ double one_call(const double *y, double *out, long n_calls) {
 
 
 def compiled(source, call, start, n_out, flags, folder, n_calls):
-    """Nanoseconds of one call of C code."""
+    """A function that measures C code: nanoseconds of one call."""
     import ctypes
-    import statistics
 
     import numpy as np
 
     path = pathlib.Path(folder) / f"code{len(os.listdir(folder))}"
     path.with_suffix(".c").write_text(LOOP % (source, call))
-    subprocess.run(["gcc", "-O3", *flags, "-shared", "-fPIC", "-o", path.with_suffix(".so"), path.with_suffix(".c"), "-lm"],
-                   check=True)
+    command = ["gcc", "-O3", *flags, "-shared", "-fPIC", "-o", path.with_suffix(".so"), path.with_suffix(".c"), "-lm"]
+    subprocess.run(command, check=True)
     function = ctypes.CDLL(str(path.with_suffix(".so"))).one_call
     function.restype = ctypes.c_double
     y, out = np.array(start, dtype=float), np.zeros(n_out)
     pointer = lambda a: a.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
-    run = lambda: function(pointer(y), pointer(out), ctypes.c_long(n_calls))
-    run()
-    return statistics.median(run() for _ in range(9))
+    return lambda: function(pointer(y), pointer(out), ctypes.c_long(n_calls))
 
 
 def casadi_source(problem):
@@ -64,7 +67,7 @@ def casadi_source(problem):
         here = os.getcwd()
         os.chdir(folder)
         try:
-            for name, result in (("rhs", rhs), ("jac", jacobian)):
+            for name, result in (("values", rhs), ("slopes", jacobian)):
                 casadi.Function(name, [x], [result]).generate(f"{name}.c")
                 sources.append(pathlib.Path(f"{name}.c").read_text())
         finally:
@@ -93,52 +96,11 @@ def amici_load():
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure(options):
-    """Rows of label and nanoseconds, or of label and what was in the way."""
-    from run import HERE, Failure, Worker
-
-    rows = []
-
-    def add(label, call):
-        try:
-            rows.append((label, call()))
-        except (Failure, ImportError, OSError, subprocess.SubprocessError) as e:
-            rows.append((label, f"missing: {e}"))
-
-    pollution, brusselator = PROBLEMS["pollution"](), PROBLEMS["brusselator_2000"]()
-    peer = HERE / "diffsol/target/release/peer-diffsol"
-    for title, problem in (("Pollution", pollution), ("Brusselator, 2000 cells", brusselator)):
-        def ours(key):
-            worker = Worker([str(options.twinc), "--serve"], options.limit)
-            worker.ask(do="load", text=problem.twin, states=problem.twin_states, model=problem.model, repeats=1)
-            answer = worker.ask(do="call")
-            worker.close()
-            return answer[key]
-
-        def theirs(key):
-            worker = Worker([str(peer)], options.limit)
-            text = problem.diffsl[0][1] if problem.diffsl else emit.diffsl(problem)
-            worker.ask(do="load", text=text, matrix="sparse", n_params=0, repeats=1)
-            answer = worker.ask(do="call")
-            worker.close()
-            return answer[key]
-
-        for what, key in (("right-hand side", "rhs_ns"), ("Jacobian", "jacobian_ns")):
-            add(f"{title}: {what}, twinc", lambda: ours(key))
-            add(f"{title}: {what}, diffsol", lambda: theirs(key))
-
-    with tempfile.TemporaryDirectory() as folder:
-        start, n = pollution.start, pollution.n
-        for flags in ([], ["-march=native"]):
-            label = " ".join(["gcc -O3", *flags])
-            call = "rhs(0.0, y, out)"
-            # A copy that is not inlined, as a kernel is not.
-            source = emit.c_source(pollution).replace("void rhs", "__attribute__((noinline)) void rhs")
-            add(f"Pollution: right-hand side, {label}",
-                lambda: compiled(source, call, start, n, flags, folder, 200_000))
-            loop = f"""
+def brusselator_source(n):
+    """The Brusselator's right-hand side as one would write it in C."""
+    return f"""
 __attribute__((noinline)) void rhs(double t, const double *restrict y, double *restrict dy) {{
-  const long n = 2000; const double d = 0.02*2001.0*2001.0;
+  const long n = {n}; const double d = 0.02*{n + 1}.0*{n + 1}.0;
   for (long i = 1; i < n - 1; i++) {{
     const double u = y[2*i], v = y[2*i + 1], w = u*u*v;
     dy[2*i] = 1 + w - 4*u + d*(y[2*i - 2] - 2*u + y[2*i + 2]);
@@ -152,22 +114,86 @@ __attribute__((noinline)) void rhs(double t, const double *restrict y, double *r
   dy[e + 1] = 3*y[e] - w1 + d*(y[e - 1] - 2*y[e + 1] + 3);
 }}
 """
-            add(f"Brusselator, 2000 cells: right-hand side, {label}, a loop",
-                lambda: compiled(loop, call, brusselator.start, 4000, flags, folder, 5_000))
 
-        def casadi_calls(which):
+
+class Calls:
+    """What is measured: a label and a function that gives nanoseconds, each asked once a round."""
+
+    def __init__(self, options):
+        self.options, self.rows, self.workers = options, [], []
+
+    def add(self, label, prepare):
+        """`prepare` loads or compiles and returns the function; where it cannot, the row says why."""
+        from run import Failure
+
+        try:
+            self.rows.append((label, prepare(), []))
+        except (Failure, ImportError, OSError, subprocess.SubprocessError) as e:
+            self.rows.append((label, None, [str(e)]))
+
+    def worker(self, command, key, **load):
+        from run import Worker
+
+        worker = Worker(command, self.options.limit)
+        self.workers.append(worker)
+        worker.ask(do="load", repeats=1, **load)
+        return lambda: worker.ask(do="call")[key]
+
+    def measured(self, n_rounds):
+        """Label and median, or label and what was missing."""
+        for _ in range(n_rounds):
+            for _, call, values in self.rows:
+                if call is not None:
+                    values.append(call())
+        for worker in self.workers:
+            worker.close()
+        value = lambda call, values: statistics.median(values) if call else f"missing: {values[0]}"
+        return [(label, value(call, values)) for label, call, values in self.rows]
+
+
+def measure(options):
+    """Rows of label and nanoseconds, or of label and what was in the way."""
+    from run import HERE, Failure
+
+    pollution, brusselator = PROBLEMS["pollution"](), PROBLEMS["brusselator_2000"]()
+    ours, peer = [str(options.twinc), "--serve"], [str(HERE / "diffsol/target/release/peer-diffsol")]
+    calls, call = Calls(options), "rhs(0.0, y, out)"
+
+    def tools(title, problem, what, key):
+        calls.add(f"{title}: {what}, twinc", lambda: calls.worker(
+            ours, key, text=problem.twin, states=problem.twin_states, model=problem.model))
+        text = problem.diffsl[0][1] if problem.diffsl else emit.diffsl(problem)
+        calls.add(f"{title}: {what}, diffsol", lambda: calls.worker(peer, key, text=text, matrix="sparse", n_params=0))
+
+    with tempfile.TemporaryDirectory() as folder:
+
+        def in_c(title, source, problem, n_calls):
+            for flags in ([], ["-march=native"]):
+                calls.add(f"{title}: right-hand side, {' '.join(['gcc -O3', *flags])}", lambda flags=flags: compiled(
+                    source, call, problem.start, problem.n, flags, folder, n_calls))
+
+        def by_casadi(which):
             sources, n_nonzeros = casadi_source(pollution)
-            name, n_out = [("rhs", n), ("jac", n_nonzeros)][which]
+            name, n_out = [("values", pollution.n), ("slopes", n_nonzeros)][which]
             call = f"const double *arg[1] = {{ y }}; double *res[1] = {{ out }}; {name}(arg, res, 0, 0, 0)"
-            return compiled(sources[which], call, start, n_out, [], folder, 200_000)
+            return compiled(sources[which], call, pollution.start, n_out, [], folder, 100_000)
 
-        add("Pollution: right-hand side, CasADi C, gcc -O3", lambda: casadi_calls(0))
-        add("Pollution: Jacobian, CasADi C, gcc -O3", lambda: casadi_calls(1))
-    found = {"calls": rows}
+        tools("Pollution", pollution, "right-hand side", "rhs_ns")
+        # A function that is not inlined, as a kernel is not.
+        source = emit.c_source(pollution).replace("void rhs", "__attribute__((noinline)) void rhs")
+        in_c("Pollution", source, pollution, 100_000)
+        calls.add("Pollution: right-hand side, CasADi's C, gcc -O3", lambda: by_casadi(0))
+        tools("Pollution", pollution, "Jacobian", "jacobian_ns")
+        calls.add("Pollution: Jacobian, CasADi's C, gcc -O3", lambda: by_casadi(1))
+        tools("Brusselator, 2000 cells", brusselator, "right-hand side", "rhs_ns")
+        in_c("Brusselator, 2000 cells", brusselator_source(2000), brusselator, 2_000)
+        tools("Brusselator, 2000 cells", brusselator, "Jacobian", "jacobian_ns")
+        found = {"calls": calls.measured(options.rounds)}
     if options.amici:
+        label = "STAT5 from SBML to a loaded model, AMICI"
         try:
             found["amici_s"] = amici_load()
-            rows.append(("STAT5 from SBML to a loaded model, AMICI", f"{found['amici_s']:.1f} s"))
+            found["calls"].append((label, f"{found['amici_s']:.1f} s"))
         except Failure as e:
-            rows.append(("STAT5 from SBML to a loaded model, AMICI", f"missing: {e}"))
+            found["calls"].append((label, f"missing: {e}"))
     return found

@@ -66,7 +66,8 @@ def diffsl(problem):
     printer = Printer(products, "t")
     lines = []
     if problem.parameters:
-        lines.append("in_i { " + ", ".join(f"{p} = {number(v)}" for p, v in problem.parameters.items()) + " }")
+        inputs = ", ".join(f"{p} = {number(v)}" for p, v in problem.parameters.items())
+        lines.append(f"in_i {{ {inputs} }}")
     lines.append("u_i {\n" + ",\n".join(f"{s} = {number(v)}" for s, v in zip(problem.states, problem.start)) + "\n}")
     names = {name for name, _ in problem.lets}
     free = all(not names & {n.id for n in ast.walk(ast.parse(e.strip())) if isinstance(n, ast.Name)}
@@ -85,7 +86,8 @@ def antimony(problem):
     lines = ["model m"]
     if problem.reactions is not None:
         lines.append("compartment cell = 1;")
-        lines += [f"substanceOnly species {s} in cell; {s} = {number(v)};" for s, v in zip(problem.states, problem.start)]
+        for s, v in zip(problem.states, problem.start):
+            lines.append(f"substanceOnly species {s} in cell; {s} = {number(v)};")
         for k, (left, right, rate) in enumerate(problem.reactions):
             side = lambda counts: " + ".join(f"{n if n > 1 else ''} {s}".strip() for s, n in counts.items())
             lines.append(f"r{k}: {side(left)} => {side(right)}; {printer.text(rate)};")

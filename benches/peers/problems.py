@@ -1,8 +1,9 @@
 """The problems of the comparison, each stated once.
 
-A problem is written in expressions of Python over the names of its states; `emit.py` turns them into the language of each
-peer. What twinc reads is not made from here: it is the shipped model in `models/`, or for the networks a text of its own.
-Statements of the classical problems follow the reference files (see `references.py`); the sources stand in the models.
+A problem is written in expressions of Python over the names of its states; `emit.py` turns them into the language of
+each peer. What twinc reads is not made from these: it is the shipped model in `models/`, or for the networks a text of
+its own. Statements of the classical problems follow the reference files (see `references.py`); the sources stand in the
+models.
 """
 
 import math
@@ -126,8 +127,8 @@ def orego():
 
 def pollution():
     names = "NO2 NO O3P O3 HO2 OH HCHO CO ALD MEO2 C2O3 CO2 PAN CH3O HNO3 O1D SO2 SO4 NO3 N2O5".split()
-    k = [0.35, 26.6, 1.23e4, 8.6e-4, 8.2e-4, 1.5e4, 1.3e-4, 2.4e4, 1.65e4, 9e3, 0.022, 1.2e4, 1.88, 1.63e4, 4.8e6, 3.5e-4,
-         0.0175, 1e8, 4.44e11, 1240, 2.1, 5.78, 0.0474, 1780, 3.12]
+    k = [0.35, 26.6, 1.23e4, 8.6e-4, 8.2e-4, 1.5e4, 1.3e-4, 2.4e4, 1.65e4, 9e3, 0.022, 1.2e4, 1.88, 1.63e4, 4.8e6,
+         3.5e-4, 0.0175, 1e8, 4.44e11, 1240, 2.1, 5.78, 0.0474, 1780, 3.12]
     table = (
         "1>2+3 2+4>1 5+2>1+6 7>2*5+8 7>8 7+6>5+8 9>10+5+8 9+6>11 11+2>1+10+12 11+1>13 13>11+1 10+2>14+1 14>7+5 1+6>15 "
         "3>4 4>16 4>3 16>2*6 16>3 17+6>18+5 19>2 19>1+3 1+4>19 19+1>20 20>19+1"
@@ -208,9 +209,10 @@ F_i {{ m_i + phi * e_i - b_i, -b_i }}
     order = [k for j in range(n) for k in (j, n + j)]
     twin_states = [f"{s}({j})" for j in range(1, n + 1) for s in "uv"]
     return Problem(
-        "medical_akzo", "Medical Akzo (400)", 20.0, states, [0, 1] * n, rhs, model_text("medical_akzo"), twin_states,
+        "medical_akzo", "Medical Akzo", 20.0, states, [0, 1] * n, rhs, model_text("medical_akzo"), twin_states,
         lets=lets, parameters={"phi": 2.0}, segments=[(5.0, {"phi": 2.0}), (20.0, {"phi": 0.0})],
-        reference=("file", "medakzo"), bands=(2, 2), vector=vector, jacobian=jacobian, diffsl=[("tensor", diffsl, order)],
+        reference=("file", "medakzo"), bands=(2, 2), vector=vector, jacobian=jacobian,
+        diffsl=[("tensor", diffsl, order)],
     )
 
 

@@ -72,14 +72,14 @@ def tight(problem, rtol=None):
         space = {}
         exec(emit.python(problem), space)
         rhs = lambda t, y: space["f"](t, y, *problem.parameters.values())
+    settings = dict(method="DOP853", rtol=3e-14, atol=1e-15)
     if problem.is_stiff:
-        further = {}
+        settings = dict(method="Radau", rtol=1e-10, atol=1e-13)
         if problem.jacobian is not None:
-            further["jac"] = lambda t, y: problem.jacobian(t, y, problem.parameters)
-        s = solve_ivp(rhs, (0.0, problem.end), problem.start, "Radau", t_eval=[problem.end], rtol=rtol or 1e-10, atol=1e-13,
-                      **further)
-    else:
-        s = solve_ivp(rhs, (0.0, problem.end), problem.start, "DOP853", t_eval=[problem.end], rtol=rtol or 3e-14, atol=1e-15)
+            settings["jac"] = lambda t, y: problem.jacobian(t, y, problem.parameters)
+    if rtol is not None:
+        settings["rtol"] = rtol
+    s = solve_ivp(rhs, (0.0, problem.end), problem.start, t_eval=[problem.end], **settings)
     if s.status != 0:
         raise Missing(f"the tight solution failed: {s.message}")
     return s.y[:, -1]

@@ -2,6 +2,14 @@
 
 import statistics
 
+# The part of a peer's time that twinc may take.
+BAR = 0.5
+
+HEAD = """Milliseconds of processor time (error). `plain`: twinc auto over the fastest peer, at the same tolerances.
+`auto`, `any`: the largest over the peers of twinc's time, at tolerances that make its error no larger than that peer's, over
+that peer's time; by the automatic choice, and by the best method.
+"""
+
 
 def digits(value):
     """Three significant digits, without an exponent where it can be done without."""
@@ -30,14 +38,25 @@ def fair(matched, peer, only=None):
     return min(found, key=lambda a: a["ratio"]) if found else None
 
 
+def largest(record, peers, only=None):
+    """The largest ratio over the peers that answered; None where one could not be made."""
+    results = record.get("results", [])
+    ratios = [fair(record["matched"], p, only) for p in peers if best(results, p)]
+    return max((a["ratio"] for a in ratios), default=None) if all(ratios) else None
+
+
+def is_met(record, peers):
+    """Whether the automatic choice takes at most half of the time of every peer, at no larger error."""
+    ratio = largest(record, peers, "auto")
+    return ratio is not None and ratio <= BAR
+
+
 def print_table(records, peers, with_head=True):
     """Milliseconds and errors; the last columns are the ratios of the bar."""
     if with_head:
-        print("Milliseconds of processor time (error). `plain`: twinc auto / the fastest peer at the same tolerances. `auto`, `any`: the "
-              "largest over the peers of twinc's time at tolerances that make its error no larger than that peer's, over "
-              "that peer's time; by the automatic choice, and by the best method.\n")
-        print("| problem (states) | " + " | ".join(peers) + " | twinc auto | twinc best | plain | auto | any | bar 0.5 |", flush=True)
-        print("|---" * (len(peers) + 7) + "|")
+        print(HEAD)
+        titles = ["problem (states)", *peers, "twinc auto", "twinc best", "plain", "auto", "any", f"bar {BAR}"]
+        print("| " + " | ".join(titles) + " |\n" + "|---" * len(titles) + "|", flush=True)
     for record in records:
         results = record.get("results")
         if not results:
@@ -48,11 +67,8 @@ def print_table(records, peers, with_head=True):
         ours = best(results, "twinc")
         fastest = min((r["ms"] for r in found.values() if r), default=None)
         plain = auto["ms"] / fastest if auto and fastest else None
-        worst = {}
-        for kind, only in (("auto", "auto"), ("any", None)):
-            ratios = [fair(record["matched"], p, only) for p in peers if found[p]]
-            worst[kind] = max((a["ratio"] for a in ratios), default=None) if all(ratios) else None
-        verdict = "-" if worst["auto"] is None else "met" if worst["auto"] <= 0.5 else "missed"
+        worst = {kind: largest(record, peers, only) for kind, only in (("auto", "auto"), ("any", None))}
+        verdict = "-" if worst["auto"] is None else "met" if is_met(record, peers) else "missed"
         cells = [cell(found[p]) for p in peers] + [cell(auto), f"{cell(ours)} {ours['variant']}" if ours else "-"]
         cells += [digits(plain), digits(worst["auto"]), digits(worst["any"]), verdict]
         print(f"| {record['title']} ({record['n_states']}) | " + " | ".join(cells) + " |", flush=True)
@@ -60,14 +76,14 @@ def print_table(records, peers, with_head=True):
 
 def print_loads(records, peers):
     """From source text to something that can be solved."""
-    print("From source to kernels, milliseconds of processor time (median; libRoadRunner from SBML, without Antimony):\n")
-    print("| problem (states) | " + " | ".join(p for p in peers if p != "scipy") + " | twinc |")
-    print("|---" * (len([p for p in peers if p != "scipy"]) + 2) + "|")
+    print("From source to kernels, milliseconds of processor time (median; libRoadRunner from SBML):\n")
+    tools = [p for p in peers if p != "scipy"] + ["twinc"]
+    print("| problem (states) | " + " | ".join(tools) + " |\n" + "|---" * (len(tools) + 1) + "|")
     for record in records:
         if not record.get("results"):
             continue
         cells = []
-        for tool in [p for p in peers if p != "scipy"] + ["twinc"]:
+        for tool in tools:
             result = best(record["results"], tool)
             cells.append(digits(statistics.median(result["load_ms"])) if result else "-")
         print(f"| {record['title']} ({record['n_states']}) | " + " | ".join(cells) + " |")

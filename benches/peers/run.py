@@ -2,12 +2,12 @@
 """Runs twinc and other tools on exactly the same problems, in turn, and prints how they compare.
 
     pip install -r benches/peers/requirements.txt
-    TWINC_REFERENCE_DIR=... python3 benches/peers/run.py [--problems a,b] [--peers roadrunner,diffsol,scipy] [--json FILE]
+    TWINC_REFERENCE_DIR=... python3 benches/peers/run.py [--problems a,b] [--peers diffsol,scipy] [--json FILE]
 
-Every tool is a process of its own that loads the problem and solves it on request, so that the measurements of one round
-follow each other on the same machine. Time is processor time of one thread, the median over the rounds of each round's
-median; loading and compiling are measured apart; there is no output but the end. Of a peer's methods and matrices the
-fastest on the problem is taken. An error is the largest of |y - reference| / (atol + rtol |reference|).
+Every tool is a process of its own that loads the problem and solves it on request, so that the measurements of one
+round follow each other on the same machine. Time is processor time of one thread, the median over the rounds of each
+round's median; loading and compiling are measured apart; there is no output but the end. Of a peer's methods and
+matrices the fastest on the problem is taken. An error is the largest of |y - reference| / (atol + rtol |reference|).
 
 A peer that is missing, fails, or takes longer than `--limit` seconds is named below the table.
 """
@@ -30,8 +30,10 @@ import emit  # noqa: E402
 import references  # noqa: E402
 from problems import PROBLEMS  # noqa: E402
 
-# The form with an equation a state takes diffsl time that grows with the square of their number.
-LARGEST_SCALAR = 1100
+# Above this many states libRoadRunner and diffsol's form with an equation a state load for minutes.
+LARGEST = 1100
+# Up to this many states a model is loaded several times.
+SMALL = 200
 TIGHTER = 10 ** -0.25
 
 
@@ -104,6 +106,11 @@ class Variant:
         return found
 
 
+def n_loads(problem, options):
+    """How often a peer loads the problem."""
+    return options.loads if problem.n <= SMALL else 1
+
+
 def segments(problem):
     return [[end, list(values.values())] for end, values in problem.segments]
 
@@ -113,9 +120,11 @@ def twinc(problem, options):
     worker = Worker([str(options.twinc), "--serve"], options.limit)
     options.workers.append(worker)
     methods = worker.ask(do="methods")["methods"]
-    load = worker.ask(do="load", text=problem.twin, model=problem.model, states=problem.twin_states, repeats=options.loads)
+    load = worker.ask(do="load", text=problem.twin, model=problem.model, states=problem.twin_states,
+                      repeats=options.loads)
     for method in methods:
-        if problem.is_stiff and method == "tsit5" and problem.n > 5:
+        if problem.is_stiff and method == "tsit5":
+            # Where stability allows it, `auto` takes it.
             continue
         solve = lambda method=method, **k: worker.ask(do="solve", method=method, end=problem.end, **k)
         variant = Variant("twinc", method, problem, solve)
@@ -127,7 +136,7 @@ def diffsol(problem, options):
     binary = HERE / "diffsol/target/release/peer-diffsol"
     if not binary.exists():
         raise Failure("not built: cargo build --release --manifest-path benches/peers/diffsol/Cargo.toml")
-    forms = [("scalar", emit.diffsl(problem), None)] if problem.n <= LARGEST_SCALAR or options.thorough else []
+    forms = [("scalar", emit.diffsl(problem), None)] if problem.n <= LARGEST or options.thorough else []
     forms += problem.diffsl
     if not forms:
         raise Failure("no form of the problem that it compiles in reasonable time")
@@ -135,7 +144,8 @@ def diffsol(problem, options):
         for matrix in ["dense", "sparse"] if problem.n <= 100 else ["sparse"]:
             worker = Worker([str(binary)], options.limit)
             options.workers.append(worker)
-            load = worker.ask(do="load", text=text, matrix=matrix, n_params=len(problem.parameters), repeats=options.loads)
+            load = worker.ask(do="load", text=text, matrix=matrix, n_params=len(problem.parameters),
+                              repeats=n_loads(problem, options))
             for method in ["bdf"] if problem.is_stiff else ["bdf", "tsit45"]:
                 solve = lambda worker=worker, method=method, **k: worker.ask(
                     do="solve", method=method, segments=segments(problem), **k
@@ -147,9 +157,11 @@ def diffsol(problem, options):
 
 def python_peer(tool, script, methods):
     def variants(problem, options):
+        if tool == "roadrunner" and problem.n > LARGEST and not options.thorough:
+            raise Failure("loads for minutes at this size, only with --thorough")
         worker = Worker([sys.executable, str(HERE / "workers" / script)], options.limit)
         options.workers.append(worker)
-        load = worker.ask(do="load", problem=problem.name, repeats=options.loads)
+        load = worker.ask(do="load", problem=problem.name, repeats=n_loads(problem, options))
         for method in methods(problem):
             solve = lambda method=method, **k: worker.ask(do="solve", method=method, **k)
             variant = Variant(tool, method, problem, solve)
@@ -157,6 +169,10 @@ def python_peer(tool, script, methods):
             yield variant
 
     return variants
+
+
+def roadrunner_methods(problem):
+    return ["stiff"] if problem.is_stiff else ["stiff", "nonstiff"]
 
 
 def scipy_methods(problem):
@@ -167,7 +183,7 @@ def scipy_methods(problem):
 
 
 PEERS = {
-    "roadrunner": python_peer("roadrunner", "roadrunner_worker.py", lambda p: ["stiff"] if p.is_stiff else ["stiff", "nonstiff"]),
+    "roadrunner": python_peer("roadrunner", "roadrunner_worker.py", roadrunner_methods),
     "diffsol": diffsol,
     "scipy": python_peer("scipy", "scipy_worker.py", scipy_methods),
 }
@@ -213,8 +229,8 @@ def compare(name, options):
     """Everything about one problem."""
     problem = PROBLEMS[name]()
     notes, options.workers = [], []
-    record = {"problem": name, "title": problem.title, "n_states": problem.n, "rtol": problem.rtol, "atol": problem.atol,
-              "notes": notes}
+    record = {"problem": name, "title": problem.title, "n_states": problem.n, "notes": notes}
+    record.update(rtol=problem.rtol, atol=problem.atol)
     try:
         reference = references.reference(problem)
     except references.Missing as e:
@@ -265,7 +281,7 @@ def built():
 
 
 def main():
-    from report import print_calls, print_loads, print_table
+    from report import is_met, print_calls, print_loads, print_table
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", default=",".join(PROBLEMS), help="names, separated by commas")
@@ -277,6 +293,7 @@ def main():
     parser.add_argument("--thorough", action="store_true", help="also forms and sizes that take a peer minutes to load")
     parser.add_argument("--calls", action="store_true", help="time single calls of Pollution's kernels, too")
     parser.add_argument("--amici", action="store_true", help="compile a model by AMICI, too (needs a C++ compiler)")
+    parser.add_argument("--check", action="store_true", help="fail where a ratio of twinc auto is above 0.5 or missing")
     parser.add_argument("--twinc", type=pathlib.Path, help="our side as a built program; default: build it")
     parser.add_argument("--json", type=pathlib.Path, help="file for all results")
     options = parser.parse_args()
@@ -286,13 +303,20 @@ def main():
     for n in names + options.peers:
         if n not in PROBLEMS and n not in PEERS:
             parser.error(f"no `{n}`; problems: {', '.join(PROBLEMS)}; peers: {', '.join(PEERS)}")
-    records = []
+    records, calls = [], None
+
+    def keep():
+        machine = {"machine": platform.processor() or platform.machine(), "system": platform.platform()}
+        out = {"date": datetime.date.today().isoformat(), **machine, "problems": records, "calls": calls}
+        if options.json:
+            options.json.write_text(json.dumps(out, indent=1))
+
     for name in names:
         records.append(compare(name, options))
         print_table(records[-1:], options.peers, with_head=len(records) == 1)
+        keep()
     print()
     print_loads(records, options.peers)
-    calls = None
     if options.calls or options.amici:
         import calls as single
 
@@ -304,10 +328,10 @@ def main():
         print("\nMissing:")
         for title, note in notes:
             print(f"- {title}: {note}")
-    if options.json:
-        machine = {"machine": platform.processor() or platform.machine(), "system": platform.platform()}
-        out = {"date": datetime.date.today().isoformat(), **machine, "problems": records, "calls": calls}
-        options.json.write_text(json.dumps(out, indent=1))
+    keep()
+    missed = [r["title"] for r in records if not is_met(r, options.peers)]
+    if options.check and missed:
+        sys.exit(f"above half of a peer's time at no larger error: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

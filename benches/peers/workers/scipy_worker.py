@@ -34,12 +34,13 @@ class SciPy:
             further = dict(lband=problem.bands[0], uband=problem.bands[1])
 
         def once():
-            y, t, n_steps, n_rhs = self.start, 0.0, 0, 0
+            y, t, n_rhs = self.start, 0.0, 0
             for end, values in problem.segments:
                 if method in ("BDF", "Radau") and problem.jacobian is not None:
                     further["jac"] = lambda t, y, values=values: problem.jacobian(t, y, values)
                 rhs = lambda t, y, values=values: self.rhs(t, y, values)
-                s = solve_ivp(rhs, (t, end), y, method, t_eval=[end], rtol=request["rtol"], atol=request["atol"], **further)
+                tolerances = dict(rtol=request["rtol"], atol=request["atol"])
+                s = solve_ivp(rhs, (t, end), y, method, t_eval=[end], **tolerances, **further)
                 if s.status != 0:
                     raise ArithmeticError(s.message)
                 y, t, n_rhs = s.y[:, -1], end, n_rhs + s.nfev
