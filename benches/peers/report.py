@@ -6,8 +6,8 @@ import statistics
 BAR = 0.5
 
 HEAD = """Milliseconds of processor time (error). `plain`: twinc auto over the fastest peer, at the same tolerances.
-`auto`, `any`: the largest over the peers of twinc's time, at tolerances that make its error no larger than that peer's, over
-that peer's time; by the automatic choice, and by the best method.
+`auto`, `any`: the largest over the peers of twinc's time, at tolerances that make its error no larger than that
+peer's, over that peer's time; by the automatic choice, and by the best method.
 """
 
 
