@@ -20,7 +20,7 @@ use twinc::flat::{Variation, flatten};
 use twinc::hir;
 use twinc::integrate::{Forcing, Integrator, Method, Options, Problem, Sample, Start, Tolerance};
 use twinc::jit::{self, Kernels, Needs};
-use twinc::source::{LoadError, Loader, SourceFile, SourceMap};
+use twinc::source::{NoLoader, SourceFile, SourceMap};
 use twinc::system::{At, System};
 
 /// Shorter measurements are repeated inside of one reading of the clock, seconds.
@@ -28,15 +28,6 @@ const SHORTEST: f64 = 2e-3;
 
 /// No solve may take more steps.
 const MOST_STEPS: u64 = 20_000_000;
-
-/// The models import only the standard library.
-struct NoFiles;
-
-impl Loader for NoFiles {
-    fn load(&self, _from: &str, _path: &str) -> Result<SourceFile, LoadError> {
-        Err(LoadError { reason: "no file is expected".to_owned() })
-    }
-}
 
 /// A compiled model and where the states that are asked for stand in it.
 struct Loaded {
@@ -49,7 +40,7 @@ fn compile(text: &str, name: Option<&str>) -> Result<Kernels, String> {
     let mut sources = SourceMap::default();
     let mut diagnostics = Diagnostics::default();
     let root = sources.add(SourceFile::new("model", text));
-    let module = hir::load(&mut sources, root, None, &NoFiles, false, &mut diagnostics);
+    let module = hir::load(&mut sources, root, None, &NoLoader, false, &mut diagnostics);
     let model = match name {
         Some(name) => module.models.iter().find(|m| m.name == name),
         None => module.models.last(),
