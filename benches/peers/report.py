@@ -47,7 +47,7 @@ def largest(record, peers, only=None):
 
 
 def loosened(record, peers):
-    """The largest ratio where the automatic choice may use looser tolerances, too, as long as its error is no larger."""
+    """The largest ratio where the automatic choice may use looser tolerances, too, with an error no larger."""
     if largest(record, peers, "auto") is None:
         return None
     answers = [fair(record["matched"], p, "auto") for p in peers if best(record["results"], p)]
@@ -64,7 +64,8 @@ def print_table(records, peers, with_head=True):
     """Milliseconds and errors; the last columns are the ratios of the bar."""
     if with_head:
         print(HEAD)
-        titles = ["problem (states)", *peers, "twinc auto", "twinc best", "plain", "auto", "any", f"bar {BAR}", "equal error"]
+        titles = ["problem (states)", *peers, "twinc auto", "twinc best", "plain", "auto", "any"]
+        titles += [f"bar {BAR}", "equal error"]
         print("| " + " | ".join(titles) + " |\n" + "|---" * len(titles) + "|", flush=True)
     for record in records:
         results = record.get("results")

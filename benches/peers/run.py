@@ -237,7 +237,7 @@ def match(variant, target, reference, seconds):
 
 
 def loosen(variant, target, reference, seconds):
-    """Our variant at the loosest tolerances that can be reached from the common ones without an error above `target`."""
+    """Our variant at the loosest tolerances reached from the common ones without an error above `target`."""
     factor = 1.0
     while factor < 1e3:
         try:
