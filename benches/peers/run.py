@@ -236,18 +236,19 @@ def match(variant, target, reference, seconds):
     }
 
 
-def loosen(variant, target, reference, seconds):
+def loosen(variant, matched, target, reference, seconds):
     """The fastest of our variant's solves at looser and looser tolerances while the error is not above `target`."""
-    factor, fastest = 1.0, None
+    fastest = 1.0, matched["ms"], matched["error"]
+    factor = 1 / TIGHTER
     while factor < 1e3:
         try:
             answer = variant.solve(0.0, factor)
         except Failure:
             break
         error = references.error(variant.problem, answer["y"], reference)
-        if error > target and fastest is not None:
+        if error > target:
             break
-        if fastest is None or answer["ms"] < fastest[1]:
+        if answer["ms"] < fastest[1]:
             fastest = factor, answer["ms"], error
         factor /= TIGHTER
     factor, _, error = fastest
@@ -294,7 +295,7 @@ def compare(name, options):
                 answer["ratio"] = answer["ms"] / peer["ms"]
                 if label == "auto" and answer["factor"] == 1.0:
                     variant = next(v for v in ours if v.label == label)
-                    answer["loosened"] = loosen(variant, peer["error"], reference, options.seconds)
+                    answer["loosened"] = loosen(variant, answer, peer["error"], reference, options.seconds)
                     answer["loosened"]["ratio"] = answer["loosened"]["ms"] / peer["ms"]
             matched[peer["tool"]] = answers
     finally:
