@@ -37,6 +37,8 @@ LARGEST = 1100
 # Up to this many states a model is loaded several times.
 SMALL = 200
 TIGHTER = 10 ** -0.25
+# Of a peer's variants those within this factor of the fastest first solve are measured, and the fastest of them kept.
+CLOSE = 1.6
 
 
 class Failure(Exception):
@@ -109,7 +111,7 @@ class Variant:
         p, a = self.problem, self.answer
         found = {k: v for k, v in a.items() if k not in ("y", "ms")}
         found.update(
-            tool=self.tool, variant=self.label, ms=statistics.median(self.rounds), rounds=self.rounds,
+            tool=self.tool, variant=self.label, ms=median(self), rounds=self.rounds,
             error=references.error(p, a["y"], reference), load_ms=self.load_ms,
         )
         if p.invariant is not None:
@@ -200,6 +202,11 @@ PEERS = {
 }
 
 
+def median(variant):
+    """Milliseconds of a measured variant."""
+    return statistics.median(variant.rounds)
+
+
 def scout(tool, make, problem, options, notes):
     """The variants of a tool that answer, each with one solve."""
     found = []
@@ -271,8 +278,8 @@ def compare(name, options):
         chosen = list(ours)
         for tool in options.peers:
             found = scout(tool, PEERS[tool], problem, options, notes)
-            if found:
-                chosen.append(min(found, key=lambda v: v.scouted))
+            fastest = min((v.scouted for v in found), default=0.0)
+            chosen += [v for v in found if v.scouted <= CLOSE * fastest]
         for k in range(options.rounds):
             for variant in list(chosen):
                 # A method that needs ten times the time of its tool's best is not measured any longer.
@@ -284,6 +291,8 @@ def compare(name, options):
                 except Failure as e:
                     notes.append(f"{variant.tool} ({variant.label}): {e}")
                     chosen.remove(variant)
+        fastest = {tool: min((v for v in chosen if v.tool == tool), key=median, default=None) for tool in options.peers}
+        chosen = [v for v in chosen if v.tool == "twinc" or v is fastest[v.tool]]
         record["results"] = [v.result(reference) for v in chosen]
         ours = [v for v in ours if v in chosen]
         matched = record["matched"] = {}
