@@ -1,12 +1,11 @@
-//! Speed of the linear solvers and work-precision of the integrators.
+//! Work-precision of the integrators.
 //!
-//! `cargo bench --bench solvers` prints two tables: factorisation and solve, dense against sparse, by order and fill (the
-//! choice in `linalg::ShiftedLu` rests on it); and for classical problems the error at the end against tolerance, steps
-//! and time. Times are the best of several runs.
+//! `cargo bench --bench solvers` prints for classical problems the error at the end against tolerance, steps and time.
+//! Times are the best of several runs. The linear solvers have their own bench, `linear`.
 
 use std::time::Instant;
 use twinc::integrate::{Direction, Forcing, Integrator, Method, Options, Problem, Sample, Start, Tolerance};
-use twinc::linalg::{CscPattern, LinearSolver, ShiftedLu};
+use twinc::linalg::CscPattern;
 use twinc::system::System;
 use twinc::system::closure::ClosureSystem;
 
@@ -23,52 +22,6 @@ fn best(mut call: impl FnMut()) -> f64 {
         best = best.min(start.elapsed().as_secs_f64() / f64::from(count));
     }
     best * 1e6
-}
-
-/// A pattern with a diagonal, `per_column - 1` further entries in each column at deterministic scattered rows.
-fn scattered(n: usize, per_column: usize) -> (CscPattern, Vec<f64>) {
-    let mut state = 12345_u64;
-    let mut draw = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) as usize
-    };
-    let mut entries: Vec<(usize, usize)> = (0..n).map(|i| (i, i)).collect();
-    for col in 0..n {
-        entries.extend((1..per_column).map(|_| (draw() % n, col)));
-    }
-    let pattern = CscPattern::from_entries(n, n, entries);
-    let values = (0..pattern.nnz()).map(|_| (draw() % 2001) as f64 / 1000.0 - 1.0).collect();
-    (pattern, values)
-}
-
-fn linear_solvers() {
-    println!("{:>6} {:>10} {:>8} {:>12} {:>12} {:>8}", "order", "per column", "fill", "dense us", "sparse us", "work");
-    for n in [8, 12, 16, 24, 32, 48, 64, 96, 128, 256] {
-        for per_column in [2, 3, 6] {
-            let (pattern, values) = scattered(n, per_column);
-            let time = |mut lu: ShiftedLu| {
-                let mut b = vec![1.0; n];
-                best(|| {
-                    lu.factorize(10.0, &values).expect("regular");
-                    for _ in 0..8 {
-                        lu.solve(&mut b);
-                        b.iter_mut().for_each(|v| *v = v.clamp(-1.0, 1.0));
-                    }
-                })
-            };
-            let dense = time(ShiftedLu::dense(&pattern));
-            let lu = ShiftedLu::sparse(&pattern).expect("memory");
-            let share = match lu.solver() {
-                LinearSolver::Sparse(lu) => {
-                    (lu.operations() + 8 * lu.fill()) as f64 / (n * n * n / 3 + 8 * n * n) as f64
-                }
-                LinearSolver::Dense(_) => f64::NAN,
-            };
-            let sparse = time(lu);
-            let fill = pattern.nnz() as f64 / (n * n) as f64;
-            println!("{n:>6} {per_column:>10} {fill:>8.3} {dense:>12.2} {sparse:>12.2} {share:>8.3}");
-        }
-    }
 }
 
 /// Robertson's kinetics; p = (k1, k2, k3).
@@ -230,9 +183,8 @@ fn work_precision(case: &Case<'_>) {
 }
 
 fn main() {
-    linear_solvers();
     println!(
-        "\n{:<28} {:<8} {:>8} {:>10} {:>7} {:>5} {:>11}",
+        "{:<28} {:<8} {:>8} {:>10} {:>7} {:>5} {:>11}",
         "problem", "method", "rtol", "error", "steps", "rej", "us"
     );
     let robertson = robertson();

@@ -29,6 +29,7 @@ pub mod emit;
 mod events;
 pub mod kernel;
 pub mod kernels;
+pub mod linear;
 pub mod math;
 pub mod parts;
 pub mod plan;

@@ -5,7 +5,9 @@
 
 pub mod closure;
 
-use crate::linalg::CscPattern;
+use std::sync::Arc;
+
+use crate::linalg::{CscPattern, LuCode};
 
 /// Sizes of a system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,6 +95,12 @@ pub trait System: Send + Sync {
 
     /// `values` = ∂f/∂x in the order of [`System::jacobian_pattern`].
     fn jacobian(&self, at: At<'_>, work: &mut Work, values: &mut [f64]);
+
+    /// Code that factorises `shift I - J` of [`System::jacobian_pattern`] faster than an algorithm for any pattern, if
+    /// there is any.
+    fn lu_code(&self) -> Option<Arc<dyn LuCode>> {
+        None
+    }
 
     /// True where f does not depend on t explicitly (inputs and disturbances held).
     fn is_autonomous(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod events;
 mod life;
+mod linear;
 mod math;
 mod models;
 mod plans;

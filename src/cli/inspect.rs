@@ -72,6 +72,9 @@ pub fn run(args: &InspectArgs, console: &mut Console, sources: &mut SourceMap) -
                 timing.n_chunks
             ));
         }
+        if let Some(time) = kernels.elimination_time() {
+            console.say(format!("  factors of the jacobian: {:.3} ms", time.as_secs_f64() * 1e3));
+        }
     }
     Ok(Exit::Fine)
 }

@@ -145,7 +145,7 @@ impl Rodas5p {
         let pattern = field.system.jacobian_pattern();
         let (n, nnz, nnz_par) = (field.n, pattern.nnz(), field.system.parameter_pattern().nnz());
         Rodas5p {
-            lu: ShiftedLu::new(pattern),
+            lu: ShiftedLu::with_code(pattern, field.system.lu_code()),
             len: 0,
             u: Vec::new(),
             dense: Vec::new(),

@@ -92,6 +92,24 @@ pub fn compile_chunk(
     let Buffers { context, builder } = buffers;
     context.clear();
     build(plan, chunk, imports, isa, &mut context.func, builder);
+    finish(context, isa)
+}
+
+/// Compiles a function that is written already and calls no import.
+///
+/// # Errors
+/// As [`compile_chunk`].
+pub fn compile_function(
+    function: Function,
+    isa: &dyn TargetIsa,
+    buffers: &mut Buffers,
+) -> Result<Compiled, CompileError> {
+    buffers.context.clear();
+    buffers.context.func = function;
+    finish(&mut buffers.context, isa)
+}
+
+fn finish(context: &mut Context, isa: &dyn TargetIsa) -> Result<Compiled, CompileError> {
     let compiled = context.compile(isa, &mut ControlPlane::default());
     compiled.map_err(|e| CompileError::Backend(format!("{:?}", e.inner)))?;
     let Some(compiled) = context.compiled_code() else {

@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
-use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::ir::Signature;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError, default_libcall_names};
 
 use super::CompileError;
 use super::emit::{self, Buffers, Compiled, Import};
+use super::linear::{self, StreamCode};
 use super::math::Symbol;
 use super::plan::{Chunk, Plan, Reads};
 use crate::system::{At, Work};
@@ -33,6 +35,9 @@ type Entry = unsafe extern "C" fn(
     *mut f64,
 );
 
+/// See [`linear::signature`].
+type StreamEntry = unsafe extern "C" fn(f64, *const f64, *mut f64) -> u8;
+
 /// Executable memory; freed when dropped.
 struct Code {
     /// `None` only while dropping.
@@ -50,6 +55,7 @@ impl Drop for Code {
 }
 
 /// Makes kernels for this machine.
+#[derive(Clone)]
 pub struct Compiler {
     isa: OwnedTargetIsa,
 }
@@ -60,12 +66,25 @@ impl Compiler {
     /// # Errors
     /// Where Cranelift has no back end for it.
     pub fn new() -> Result<Self, CompileError> {
+        // Against "none", a third more compile time and a fifth less run time (benches/kernels.rs): it merges loads and
+        // moves operations to their use.
+        Self::with_level("speed")
+    }
+
+    /// For straight-line code that is written as it should run: two thirds of the compile time, and no slower
+    /// (benches/linear.rs).
+    ///
+    /// # Errors
+    /// As [`Compiler::new`].
+    pub(super) fn plain() -> Result<Self, CompileError> {
+        Self::with_level("none")
+    }
+
+    fn with_level(level: &str) -> Result<Self, CompileError> {
         let backend = |e: &dyn std::fmt::Display| CompileError::Backend(e.to_string());
         let mut flags = settings::builder();
         for (name, value) in [
-            // Against "none", a third more compile time and a fifth less run time (benches/kernels.rs): it merges
-            // loads and moves operations to their use.
-            ("opt_level", "speed"),
+            ("opt_level", level),
             ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
             ("is_pic", "false"),
             ("use_colocated_libcalls", "false"),
@@ -125,26 +144,7 @@ impl Compiler {
             Ok(compiled)
         })?;
 
-        // One definition for all: the module gives every definition its own pages.
-        let mut bytes = Vec::new();
-        let mut relocations = Vec::new();
-        let mut offsets = Vec::with_capacity(compiled.len());
-        let alignment = compiled.iter().map(|c| c.alignment).fold(64, u64::max);
-        for function in compiled {
-            bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
-            let offset = bytes.len();
-            offsets.push(offset);
-            bytes.extend_from_slice(&function.bytes);
-            relocations.extend(function.relocations.into_iter().map(|mut r| {
-                r.offset += offset as u32;
-                r
-            }));
-        }
-        let id =
-            module.declare_function("kernels", Linkage::Export, &emit::chunk_signature(isa)).map_err(module_error)?;
-        module.define_function_bytes(id, alignment, &bytes, &relocations).map_err(module_error)?;
-        module.finalize_definitions().map_err(module_error)?;
-        let base = module.get_finalized_function(id);
+        let (base, offsets) = link(module, compiled, &emit::chunk_signature(isa))?;
 
         let code = Arc::new(code);
         let mut entries = offsets.into_iter().map(|offset| {
@@ -168,6 +168,47 @@ impl Compiler {
         Ok(plans.iter().map_while(kernel).collect())
     }
 
+    /// The machine that code is made for.
+    pub(super) fn isa(&self) -> &dyn TargetIsa {
+        &*self.isa
+    }
+
+    /// Code over two slices, in one block of memory.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`].
+    pub(super) fn compile_streams(&self, streams: Vec<StreamCode>) -> Result<Vec<Stream>, CompileError> {
+        if streams.iter().any(|s| s.n_read.max(s.n_written) > i32::MAX as usize / 8) {
+            return Err(CompileError::TooLarge);
+        }
+        let mut code =
+            Code { module: Some(JITModule::new(JITBuilder::with_isa(self.isa.clone(), default_libcall_names()))) };
+        let Some(module) = code.module.as_mut() else { return Ok(Vec::new()) };
+        let mut buffers = Buffers::default();
+        let mut sizes = Vec::with_capacity(streams.len());
+        let mut compiled = Vec::new();
+        for stream in streams {
+            sizes.push((stream.functions.len(), stream.n_read, stream.n_written));
+            for function in stream.functions {
+                compiled.push(emit::compile_function(function, &*self.isa, &mut buffers)?);
+            }
+        }
+        let (base, offsets) = link(module, compiled, &linear::signature(&*self.isa))?;
+        let code = Arc::new(code);
+        let mut entries = offsets.into_iter().map(|offset| {
+            // SAFETY: `base + offset` is inside the block just defined, at the first byte of a function that was
+            // compiled with `linear::signature`, whose parameters and result are those of `StreamEntry`.
+            unsafe { std::mem::transmute::<*const u8, StreamEntry>(base.add(offset)) }
+        });
+        let stream = |(count, n_read, n_written)| Stream {
+            entries: entries.by_ref().take(count).collect(),
+            n_read,
+            n_written,
+            _code: code.clone(),
+        };
+        Ok(sizes.into_iter().map(stream).collect())
+    }
+
     /// The Cranelift IR of a plan, for people.
     ///
     /// # Errors
@@ -178,6 +219,33 @@ impl Compiler {
         let imports = declare(&mut module, &Symbol::table())?;
         Ok(plan.chunks.iter().map(|chunk| emit::chunk_text(plan, chunk, &imports, &*self.isa)).collect())
     }
+}
+
+/// Defines functions in one block of memory. Returns its start and where each function stands.
+fn link(
+    module: &mut JITModule,
+    compiled: Vec<Compiled>,
+    signature: &Signature,
+) -> Result<(*const u8, Vec<usize>), CompileError> {
+    // One definition for all: the module gives every definition its own pages.
+    let mut bytes = Vec::new();
+    let mut relocations = Vec::new();
+    let mut offsets = Vec::with_capacity(compiled.len());
+    let alignment = compiled.iter().map(|c| c.alignment).fold(64, u64::max);
+    for function in compiled {
+        bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
+        let offset = bytes.len();
+        offsets.push(offset);
+        bytes.extend_from_slice(&function.bytes);
+        relocations.extend(function.relocations.into_iter().map(|mut r| {
+            r.offset += offset as u32;
+            r
+        }));
+    }
+    let id = module.declare_function("kernels", Linkage::Export, signature).map_err(module_error)?;
+    module.define_function_bytes(id, alignment, &bytes, &relocations).map_err(module_error)?;
+    module.finalize_definitions().map_err(module_error)?;
+    Ok((module.get_finalized_function(id), offsets))
 }
 
 fn declare(module: &mut JITModule, symbols: &[Symbol]) -> Result<Vec<Import>, CompileError> {
@@ -311,6 +379,37 @@ impl Kernel {
         for &entry in &self.rest {
             run(entry, scratch);
         }
+    }
+}
+
+/// Compiled code over two slices.
+pub struct Stream {
+    /// Called one after the other.
+    entries: Box<[StreamEntry]>,
+    n_read: usize,
+    n_written: usize,
+    /// Keeps the entries' memory.
+    _code: Arc<Code>,
+}
+
+impl Stream {
+    /// Runs the code with a number; `read: n_read`, `written: n_written`. Returns what the functions agree on.
+    ///
+    /// # Panics
+    /// Where a slice is shorter than what the code reads or writes.
+    #[inline]
+    pub fn call(&self, number: f64, read: &[f64], written: &mut [f64]) -> bool {
+        assert!(
+            (read.len() >= self.n_read) & (written.len() >= self.n_written),
+            "a slice is shorter than what the code reads or writes"
+        );
+        let mut all = 1;
+        for &entry in &self.entries {
+            // SAFETY: `self._code` keeps the entry's memory. The code reads at most `n_read` elements of the first slice
+            // and reads and writes at most `n_written` of the second, both at least that long as just checked.
+            all &= unsafe { entry(number, read.as_ptr(), written.as_mut_ptr()) };
+        }
+        all & 1 == 1
     }
 }
 

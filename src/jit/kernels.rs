@@ -6,10 +6,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::CompileError;
 use super::kernel::{Compiler, Kernel};
+use super::linear::Code;
 use super::parts::{Needs, Part, Timing};
 use super::plan::{OpCounts, Plan, PlanOptions};
 use crate::expr::sparsity;
@@ -69,6 +70,8 @@ pub struct Kernels {
     timings: Mutex<Vec<Timing>>,
     /// Scratch that any part compiled so far needs.
     n_scratch: AtomicUsize,
+    elimination: OnceLock<Result<Option<Arc<Code>>, CompileError>>,
+    elimination_time: OnceLock<Duration>,
     jacobian: OnceLock<Derivative>,
     parameter: OnceLock<Derivative>,
     input: OnceLock<Derivative>,
@@ -116,6 +119,8 @@ impl Kernels {
             cells: Default::default(),
             timings: Mutex::default(),
             n_scratch: AtomicUsize::new(0),
+            elimination: OnceLock::new(),
+            elimination_time: OnceLock::new(),
             jacobian: OnceLock::new(),
             parameter: OnceLock::new(),
             input: OnceLock::new(),
@@ -153,12 +158,27 @@ impl Kernels {
         for part in Part::ALL.into_iter().filter(|part| needs.contains(*part)) {
             self.compiled(part).as_ref().map_err(CompileError::clone)?;
         }
+        // Who calls the Jacobian factorises it; who differentiates in parameters solves for several sides at once.
+        if needs.contains(Part::Jacobian) {
+            let code = self.elimination().as_ref().map_err(CompileError::clone)?;
+            if let Some(code) = code
+                && needs.contains(Part::ParameterJacobian)
+            {
+                code.lanes();
+            }
+        }
         Ok(())
     }
 
     /// What was compiled so far and how long it took, in the order it was done.
     pub fn timings(&self) -> Vec<Timing> {
         self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long it took to order the Jacobian's pattern and to make code that factorises it, or to see that it is too
+    /// large for that. `None` where nobody asked for it yet.
+    pub fn elimination_time(&self) -> Option<Duration> {
+        self.elimination_time.get().copied()
     }
 
     /// Compiles a kernel for any nodes of the model's graph: `out[i]` is the value of `nodes[i]`.
@@ -253,6 +273,17 @@ impl Kernels {
         self.cells[part as usize].get_or_init(|| {
             let mut kernels = self.compile_together(&[part])?;
             kernels.pop().ok_or_else(|| CompileError::Backend("no kernel came out".to_owned()))
+        })
+    }
+
+    /// The code that factorises `shift I - J`, compiled if it is not yet; `None` where the system is too large for that.
+    pub(super) fn elimination(&self) -> &Result<Option<Arc<Code>>, CompileError> {
+        self.elimination.get_or_init(|| {
+            let pattern = &self.jacobian_derivative().pattern;
+            let begin = Instant::now();
+            let code = Code::new(pattern, self.options.strict_math)?;
+            self.elimination_time.get_or_init(|| begin.elapsed());
+            Ok(code.map(Arc::new))
         })
     }
 

@@ -1,9 +1,11 @@
 //! [`Kernels`] as a [`System`].
 
+use std::sync::Arc;
+
 use super::kernel::{Direction, Kernel};
 use super::kernels::Kernels;
 use super::parts::Part;
-use crate::linalg::CscPattern;
+use crate::linalg::{CscPattern, LuCode};
 use crate::system::{At, Dims, Event, System, Work};
 
 impl Kernels {
@@ -78,6 +80,11 @@ impl System for Kernels {
 
     fn jacobian(&self, at: At<'_>, work: &mut Work, values: &mut [f64]) {
         self.run(Part::Jacobian, at, work, values);
+    }
+
+    fn lu_code(&self) -> Option<Arc<dyn LuCode>> {
+        let code = self.elimination().as_ref().ok()?.clone()?;
+        Some(code)
     }
 
     fn is_autonomous(&self) -> bool {

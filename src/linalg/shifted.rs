@@ -1,73 +1,115 @@
-//! `shift I - J` for implicit methods: built from the Jacobian's sparse values, factorised, and solved with.
+//! `shift I - J` for implicit methods: factorised straight from the Jacobian's sparse values, and solved with.
 
-use super::{CscPattern, DenseLu, Singular, SparseLu};
+use std::sync::Arc;
 
-/// Up to this order the factorisation is dense without further thought.
-const DENSE_ORDER: usize = 16;
-/// Above it the sparse one is used where its multiplications, for a factorisation and the eight solves of a step, are
-/// less than this share of the dense one's, which run several times faster (measured on orders 24 to 128, see
-/// benches/solvers.rs: both take the same time at shares of 0.04 to 0.06).
-const SPARSE_SHARE: f64 = 0.05;
+use super::compiled::{CompiledLu, LuCode};
+use super::pivoted::{DenseShifted, PivotedLu};
+use super::symbolic::Symbolic;
+use super::{BandedLu, CscPattern, Singular, SparseLu};
+
+/// Sparse elimination is used where its multiplications, for a factorisation and the eight solves of a step, are less
+/// than this share of the dense one's (measured on orders 4 to 256, see benches/linear.rs).
+const SPARSE_SHARE: f64 = 0.8;
+/// Bands of at least this order are taken for what they are without a look at the fill of sparse elimination.
+const LARGE_ORDER: usize = 256;
 
 /// The factorisation in use.
 pub enum LinearSolver {
-    /// Column-major dense LU; holds the position of each Jacobian entry.
-    Dense(DenseLu),
-    /// Sparse LU.
+    /// Column-major dense LU with partial pivoting.
+    Dense(DenseShifted),
+    /// Banded LU, pivots on the diagonal.
+    Banded(Box<BandedLu>),
+    /// Sparse LU, pivots on the diagonal.
     Sparse(Box<SparseLu>),
+    /// Sparse LU by code made for the pattern, pivots on the diagonal.
+    Compiled(CompiledLu),
+}
+
+impl LinearSolver {
+    /// As logs and benches name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            LinearSolver::Dense(_) => "dense",
+            LinearSolver::Banded(_) => "banded",
+            LinearSolver::Sparse(_) => "sparse",
+            LinearSolver::Compiled(_) => "compiled",
+        }
+    }
+}
+
+/// Nanoseconds of a factorisation and eight solves in a band, fitted to benches/linear.rs: it waits for one pivot after
+/// the other, whatever the width.
+fn banded_time(n: usize, band: &BandedLu) -> f64 {
+    200.0 + (16 + 3 * band.half_bandwidth()) as f64 * n as f64
+}
+
+/// The same of sparse elimination.
+fn sparse_time(symbolic: &Symbolic) -> f64 {
+    (10 * symbolic.n() + 9 * symbolic.fill()) as f64
 }
 
 /// Solves `(shift I - J) x = b`.
+///
+/// Pivots stand on the diagonal where that is sound ([`super::GROWTH`]); where it is not, rows are exchanged, for that
+/// matrix.
 pub struct ShiftedLu {
     solver: LinearSolver,
-    /// Where each entry of the Jacobian goes in the solver's values.
-    entries: Vec<usize>,
-    /// Where the diagonal stands in the solver's values.
-    diagonal: Vec<usize>,
+    pattern: CscPattern,
+    /// Partial pivoting; present once it was needed.
+    pivoted: Option<PivotedLu>,
+    /// True where the last factors are those of partial pivoting.
+    is_pivoted: bool,
 }
 
 impl ShiftedLu {
     /// Prepares for the Jacobians of one square pattern, choosing the factorisation by the work it takes.
     pub fn new(pattern: &CscPattern) -> Self {
         let n = pattern.n_cols();
-        if n <= DENSE_ORDER {
-            return Self::dense(pattern);
+        let band = BandedLu::new(pattern);
+        if n >= LARGE_ORDER
+            && let Some(band) = band
+        {
+            return Self::of(LinearSolver::Banded(Box::new(band)), pattern);
         }
+        let Some(symbolic) = Symbolic::new(pattern) else { return Self::dense(pattern) };
+        let work = (symbolic.operations() + 8 * symbolic.fill()) as f64;
         let dense_work = (n as f64).powi(3) / 3.0 + 8.0 * (n as f64).powi(2);
-        match Self::sparse(pattern) {
-            Some(shifted) if shifted.sparse_work() < SPARSE_SHARE * dense_work => shifted,
-            Some(_) | None => Self::dense(pattern),
-        }
+        let solver = match band {
+            Some(band) if banded_time(n, &band) < sparse_time(&symbolic) => LinearSolver::Banded(Box::new(band)),
+            Some(_) | None if work < SPARSE_SHARE * dense_work => {
+                LinearSolver::Sparse(Box::new(SparseLu::new(symbolic)))
+            }
+            Some(_) | None => LinearSolver::Dense(DenseShifted::new(pattern)),
+        };
+        Self::of(solver, pattern)
     }
 
-    /// Multiplications of a sparse factorisation with eight solves; infinite for a dense one.
-    fn sparse_work(&self) -> f64 {
-        match &self.solver {
-            LinearSolver::Sparse(lu) => (lu.operations() + 8 * lu.fill()) as f64,
-            LinearSolver::Dense(_) => f64::INFINITY,
+    /// [`ShiftedLu::new`] with code for the pattern, if there is any.
+    pub fn with_code(pattern: &CscPattern, code: Option<Arc<dyn LuCode>>) -> Self {
+        match code {
+            Some(code) => Self::of(LinearSolver::Compiled(CompiledLu::new(code, pattern.n_cols())), pattern),
+            None => Self::new(pattern),
         }
     }
 
     /// The dense factorisation.
     pub fn dense(pattern: &CscPattern) -> Self {
-        let n = pattern.n_cols();
-        let entries = (0..n).flat_map(|c| pattern.column(c).map(move |(r, _)| c * n + r)).collect();
-        let diagonal = (0..n).map(|i| i * n + i).collect();
-        ShiftedLu { solver: LinearSolver::Dense(DenseLu::new(n)), entries, diagonal }
+        Self::of(LinearSolver::Dense(DenseShifted::new(pattern)), pattern)
+    }
+
+    /// The banded factorisation; `None` where the pattern has no order of half bandwidth 4 or less.
+    pub fn banded(pattern: &CscPattern) -> Option<Self> {
+        Some(Self::of(LinearSolver::Banded(Box::new(BandedLu::new(pattern)?)), pattern))
     }
 
     /// The sparse factorisation; `None` where its memory cannot be had.
     pub fn sparse(pattern: &CscPattern) -> Option<Self> {
-        let n = pattern.n_cols();
-        let entries = (0..n).flat_map(|c| pattern.column(c).map(move |(r, _)| (r, c)));
-        let full = CscPattern::from_entries(n, n, entries.chain((0..n).map(|i| (i, i))));
-        let entries = (0..n)
-            .flat_map(|c| pattern.column(c).map(move |(r, _)| (r, c)))
-            .map(|(r, c)| full.position(r, c))
-            .collect::<Option<Vec<_>>>()?;
-        let diagonal = (0..n).map(|i| full.position(i, i)).collect::<Option<Vec<_>>>()?;
-        let solver = LinearSolver::Sparse(Box::new(SparseLu::new(full)?));
-        Some(ShiftedLu { solver, entries, diagonal })
+        let symbolic = Symbolic::new(pattern)?;
+        Some(Self::of(LinearSolver::Sparse(Box::new(SparseLu::new(symbolic))), pattern))
+    }
+
+    fn of(solver: LinearSolver, pattern: &CscPattern) -> Self {
+        ShiftedLu { solver, pattern: pattern.clone(), pivoted: None, is_pivoted: false }
     }
 
     /// Which factorisation is in use.
@@ -80,91 +122,57 @@ impl ShiftedLu {
     /// # Errors
     /// [`Singular`] where it cannot be factorised.
     pub fn factorize(&mut self, shift: f64, jacobian: &[f64]) -> Result<(), Singular> {
-        let values = match &mut self.solver {
-            LinearSolver::Dense(lu) => lu.values_mut(),
-            LinearSolver::Sparse(lu) => lu.values_mut(),
+        self.is_pivoted = false;
+        let is_sound = match &mut self.solver {
+            LinearSolver::Dense(lu) => return lu.factorize(shift, jacobian),
+            LinearSolver::Banded(lu) => lu.factorize(shift, jacobian),
+            LinearSolver::Sparse(lu) => lu.factorize(shift, jacobian),
+            LinearSolver::Compiled(lu) => lu.factorize(shift, jacobian),
         };
-        values.fill(0.0);
-        for (&entry, value) in self.entries.iter().zip(jacobian) {
-            values[entry] = -value;
+        if is_sound {
+            return Ok(());
         }
-        for &entry in &self.diagonal {
-            values[entry] += shift;
+        self.is_pivoted = true;
+        if self.pivoted.is_none() {
+            self.pivoted = PivotedLu::new(&self.pattern);
         }
-        match &mut self.solver {
-            LinearSolver::Dense(lu) => lu.factorize(),
-            LinearSolver::Sparse(lu) => lu.factorize(),
+        match &mut self.pivoted {
+            Some(lu) => lu.factorize(shift, jacobian),
+            None => Err(Singular { column: 0 }),
         }
     }
 
     /// `b: n × m`, row major, becomes the solution for m right-hand sides at once.
     pub fn solve_rows(&mut self, b: &mut [f64], m: usize) {
+        if let Some(lu) = &mut self.pivoted
+            && self.is_pivoted
+        {
+            return lu.solve_rows(b, m);
+        }
         match &mut self.solver {
             LinearSolver::Dense(lu) => lu.solve_rows(b, m),
+            LinearSolver::Banded(lu) => lu.solve_rows(b, m),
             LinearSolver::Sparse(lu) => lu.solve_rows(b, m),
+            LinearSolver::Compiled(lu) => lu.solve_rows(b, m),
         }
     }
 
     /// `b: n` becomes the solution.
+    #[inline]
     pub fn solve(&mut self, b: &mut [f64]) {
+        if let Some(lu) = &mut self.pivoted
+            && self.is_pivoted
+        {
+            return lu.solve_rows(b, 1);
+        }
         match &mut self.solver {
             LinearSolver::Dense(lu) => lu.solve(b),
+            LinearSolver::Banded(lu) => lu.solve(b),
             LinearSolver::Sparse(lu) => lu.solve(b),
+            LinearSolver::Compiled(lu) => lu.solve(b),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A pattern with an off-diagonal band, a full last row and no stored diagonal in column 0.
-    fn example(n: usize) -> (CscPattern, Vec<f64>) {
-        let entries = (0..n).flat_map(|c| [(c, c), ((c + 1) % n, c), (n - 1, c)]).filter(|&e| e != (0, 0));
-        let pattern = CscPattern::from_entries(n, n, entries);
-        let values = (0..pattern.nnz()).map(|k| ((k * 7919 + 13) % 101) as f64 / 17.0 - 3.0).collect();
-        (pattern, values)
-    }
-
-    #[test]
-    fn dense_and_sparse_solve_the_same_system() {
-        for n in [1, 2, 5, 60] {
-            let (pattern, jacobian) = example(n);
-            let exact: Vec<f64> = (0..n).map(|i| 1.0 + i as f64).collect();
-            let shift = 0.37;
-            let mut b: Vec<f64> = exact.iter().map(|x| shift * x).collect();
-            let negated: Vec<f64> = jacobian.iter().map(|v| -v).collect();
-            pattern.mul_add(&negated, &exact, &mut b);
-            for mut lu in [ShiftedLu::dense(&pattern), ShiftedLu::sparse(&pattern).expect("memory")] {
-                for _ in 0..2 {
-                    lu.factorize(shift, &jacobian).expect("regular");
-                    let mut x = b.clone();
-                    lu.solve(&mut x);
-                    let mut rows: Vec<f64> = b.iter().flat_map(|v| [*v, 2.0 * v, -v]).collect();
-                    lu.solve_rows(&mut rows, 3);
-                    for (row, value) in rows.chunks_exact(3).zip(&x) {
-                        assert!((row[0] - value).abs() < 1e-12 * (1.0 + value.abs()));
-                        assert_eq!([row[1], row[2]], [2.0 * row[0], -row[0]]);
-                    }
-                    for (value, truth) in x.iter().zip(&exact) {
-                        assert!((value - truth).abs() < 1e-9 * truth, "n = {n}: {value} against {truth}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_jacobian_that_is_not_finite_is_refused() {
-        let (pattern, mut jacobian) = example(5);
-        jacobian[3] = f64::NAN;
-        assert!(ShiftedLu::sparse(&pattern).expect("memory").factorize(1.0, &jacobian).is_err());
-        assert!(ShiftedLu::dense(&pattern).factorize(1.0, &jacobian).is_err());
-    }
-
-    #[test]
-    fn small_systems_are_dense_and_large_thin_ones_sparse() {
-        assert!(matches!(ShiftedLu::new(&example(8).0).solver(), LinearSolver::Dense(_)));
-        assert!(matches!(ShiftedLu::new(&example(200).0).solver(), LinearSolver::Sparse(_)));
-    }
-}
+mod tests;
