@@ -1,7 +1,12 @@
 //! Work-precision of the integrators.
 //!
 //! `cargo bench --bench solvers` prints for classical problems the error at the end against tolerance, steps and time.
-//! Times are the best of several runs. The linear solvers have their own bench, `linear`.
+//! Times are the best of several runs. The linear solvers have their own bench, `linear`. `cargo bench --bench solvers --
+//! stiff [PROBLEM [METHODS [EXPONENTS]]]` prints the table of `stiff` instead, where `TWINC_REFERENCE_DIR` names the folder
+//! of the reference values.
+
+mod clock;
+mod stiff;
 
 use std::time::Instant;
 use twinc::integrate::{Direction, Forcing, Integrator, Method, Options, Problem, Sample, Start, Tolerance};
@@ -182,7 +187,19 @@ fn work_precision(case: &Case<'_>) {
     }
 }
 
+/// The words after `stiff`: part of a problem's name, methods and exponents of rtol, each separated by commas.
+fn stiff_table(words: &[String]) {
+    let word = |k: usize, default: &str| words.get(k).map_or(default.to_owned(), Clone::clone);
+    let methods: Vec<Method> = word(1, "bdf,rodas5p").split(',').filter_map(Method::from_name).collect();
+    let exponents: Vec<i32> = word(2, "6").split(',').filter_map(|e| e.parse().ok()).collect();
+    stiff::table(&word(0, ""), &methods, &exponents);
+}
+
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    if let Some(("stiff", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return stiff_table(rest);
+    }
     println!(
         "{:<28} {:<8} {:>8} {:>10} {:>7} {:>5} {:>11}",
         "problem", "method", "rtol", "error", "steps", "rej", "us"

@@ -24,6 +24,7 @@
 //! assert!(outcome.status.is_success() && (seen[1] - (-1.0_f64).exp()).abs() < 1e-7);
 //! ```
 
+mod bdf;
 mod controller;
 mod explicit;
 mod field;

@@ -13,6 +13,8 @@ pub enum Method {
     Tsit5,
     /// Rosenbrock method of order 5(4), for stiff problems.
     Rodas5p,
+    /// Multistep method of variable order 1 to 5, for large stiff problems.
+    Bdf,
     /// Explicit Euler on the grid `t0 + k step`.
     Euler,
     /// The classical Runge–Kutta method of order 4 on the grid `t0 + k step`.
@@ -25,7 +27,7 @@ impl Method {
     pub fn is_grid(self) -> bool {
         match self {
             Method::Euler | Method::Rk4 => true,
-            Method::Auto | Method::Tsit5 | Method::Rodas5p => false,
+            Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Bdf => false,
         }
     }
 
@@ -35,13 +37,15 @@ impl Method {
             Method::Auto => "auto",
             Method::Tsit5 => "tsit5",
             Method::Rodas5p => "rodas5p",
+            Method::Bdf => "bdf",
             Method::Euler => "euler",
             Method::Rk4 => "rk4",
         }
     }
 
     /// All methods, in the order in which they are listed to a user.
-    pub const ALL: [Method; 5] = [Method::Auto, Method::Tsit5, Method::Rodas5p, Method::Euler, Method::Rk4];
+    pub const ALL: [Method; 6] =
+        [Method::Auto, Method::Tsit5, Method::Rodas5p, Method::Bdf, Method::Euler, Method::Rk4];
 
     /// The method of a name.
     pub fn from_name(name: &str) -> Option<Method> {

@@ -1,6 +1,6 @@
 //! The loop: from breakpoint to breakpoint by steps of the chosen formula, with the solution handed out on the way.
 
-use super::controller::{Controller, Norm, first_step};
+use super::controller::{Norm, first_step};
 use super::field::Field;
 use super::formula::Formula;
 use super::options::{Options, Tolerance};
@@ -34,7 +34,6 @@ pub struct Integrator<'s> {
     error: Vec<f64>,
     /// Three states.
     pub(super) scratch: [Vec<f64>; 3],
-    controller: Controller,
     /// The length proposed for the next step; `None` asks for a first step.
     h_next: Option<f64>,
     /// For fixed steps: the instant they are counted from, and how many were made.
@@ -96,7 +95,6 @@ impl<'s> Integrator<'s> {
             z_between: Vec::new(),
             error: Vec::new(),
             scratch: [vec![0.0; n], vec![0.0; n], vec![0.0; n]],
-            controller: Controller::new(),
             h_next: None,
             grid: (0.0, 0),
             which: Vec::new(),
@@ -157,7 +155,7 @@ impl<'s> Integrator<'s> {
             buffer.resize(len, 0.0);
         }
         self.columns.resize(len - self.field.n, 0.0);
-        self.formula.start(len);
+        self.formula.start(&self.norm, &self.field);
         let events = self.field.system.events();
         self.jump.resize(&self.field, events.iter().any(|e| e.has_reset));
         self.start_values(problem);
@@ -213,9 +211,8 @@ impl<'s> Integrator<'s> {
 
     /// Forgets what formula and controller remember; `with_step` also the length of the next step.
     pub(super) fn restart(&mut self, with_step: bool) {
-        self.formula.restart();
-        self.controller = Controller::new();
-        if with_step {
+        let keeps_step = self.formula.restart();
+        if with_step || !keeps_step {
             self.h_next = None;
         }
         if !self.options.method.is_grid() {
@@ -283,7 +280,7 @@ impl<'s> Integrator<'s> {
                 return Err(Status::NonFinite { t: self.t, state });
             }
             self.field.statistics.steps += 1;
-            let factor = self.controller.accept(norm);
+            let factor = self.formula.factor(norm);
             self.h_next = Some(if factor >= 1.0 { (h * factor).max(wanted) } else { h * factor });
             match self.find_root(t_new, h) {
                 Some(located) => {
@@ -320,7 +317,8 @@ impl<'s> Integrator<'s> {
                 let longest = (stop - self.t).min(self.options.max_step);
                 let [a, b, c] = &mut self.scratch;
                 let x = &self.z[..self.field.n];
-                first_step(&mut self.field, &self.norm, self.t, x, longest, [a, b, c])
+                let order = self.formula.first_order();
+                first_step(&mut self.field, &self.norm, order, (self.t, x), longest, [a, b, c])
             }
         };
         // Linear dynamics let a step grow without bound, and root functions are looked at a few times a step only.
@@ -355,13 +353,9 @@ impl<'s> Integrator<'s> {
     /// Makes a step into `z_new` and returns the scaled norm of its error: infinite where there is none, zero for
     /// fixed steps.
     fn attempt(&mut self, h: f64) -> Result<f64, Status> {
-        let (z, z_new, error) = (&self.z, &mut self.z_new, &mut self.error);
-        if !self.formula.attempt(&mut self.field, self.t, h, z, z_new, error)? {
-            z_new.fill(f64::NAN);
-            return Ok(f64::INFINITY);
-        }
         let is_controlled = self.options.fixed_step.is_none();
-        Ok(if is_controlled { self.norm.of(error, z, z_new, &self.field.directions.scales) } else { 0.0 })
+        let (z, z_new, error) = (&self.z, &mut self.z_new, &mut self.error);
+        self.formula.attempt(&mut self.field, &self.norm, is_controlled, (self.t, h), z, z_new, error)
     }
 
     /// Makes the step of length `h` once more to find the state whose value or derivative is the first that is not
@@ -377,7 +371,7 @@ impl<'s> Integrator<'s> {
 
     fn reject(&mut self, h: f64, norm: f64) -> Result<(), Status> {
         self.field.statistics.rejected += 1;
-        let h_new = h * self.controller.reject(norm);
+        let h_new = h * self.formula.reject(norm);
         self.h_next = Some(h_new);
         if self.t + 0.1 * h_new != self.t && h_new > f64::MIN_POSITIVE {
             return Ok(());

@@ -1,0 +1,302 @@
+//! BDF of variable order 1 to 5 and variable step, for stiff problems of any size; see the files below it.
+//!
+//! The fixed-leading-coefficient formula in Nordsieck form with the strategies of Hindmarsh, Brown, Grant, Lee, Serban,
+//! Shumaker and Woodward 2005, SUNDIALS: suite of nonlinear and differential/algebraic equation solvers, ACM Trans.
+//! Math. Softw. 31, 363–396: `coefficients` of the formula, `history` of the solution, `corrector` for the implicit
+//! equation, `staggered` for the sensitivities, `select` for order and step, `vectors` for the loops between.
+
+mod coefficients;
+mod corrector;
+mod history;
+mod select;
+mod staggered;
+mod vectors;
+
+use super::controller::Norm;
+use super::field::Field;
+use super::problem::Status;
+use coefficients::{MAX_ORDER, coefficients, lower, raise};
+use corrector::{Convergence, Corrector, Step};
+use history::{History, Lanes, WIDTH, n_groups};
+use select::{Choice, Estimates, Selector};
+use staggered::Staggered;
+
+/// The method with its history.
+pub(super) struct Bdf {
+    corrector: Corrector,
+    n: usize,
+    history: History,
+    y: Vec<Lanes>,
+    slope: Vec<Lanes>,
+    delta: Vec<Lanes>,
+    delta_before: Vec<Lanes>,
+    weights: Vec<Lanes>,
+    atol: Vec<Lanes>,
+    residual: Vec<Lanes>,
+    staggered: Staggered,
+    has_history: bool,
+    /// The step by which the history is scaled.
+    h: f64,
+    /// The lengths of the last steps, the latest first.
+    past: [f64; MAX_ORDER + 1],
+    order: usize,
+    /// The order of the next step, and how much longer it is.
+    next: Choice,
+    selector: Selector,
+    /// [`coefficients::Coefficients::difference`] of the step before.
+    difference: f64,
+}
+
+impl Bdf {
+    pub fn new(field: &Field<'_>) -> Self {
+        let n = field.n;
+        let vector = || vec![[0.0; WIDTH]; n_groups(n)];
+        let mut history = History::default();
+        history.resize(n);
+        Bdf {
+            corrector: Corrector::new(field),
+            n,
+            history,
+            y: vector(),
+            slope: vector(),
+            delta: vector(),
+            delta_before: vector(),
+            weights: vector(),
+            atol: vector(),
+            residual: vector(),
+            staggered: Staggered::default(),
+            has_history: false,
+            h: 0.0,
+            past: [0.0; MAX_ORDER + 1],
+            order: 1,
+            next: Choice { order: 1, factor: 1.0 },
+            selector: Selector::default(),
+            difference: 1.0,
+        }
+    }
+
+    /// Sizes the buffers for `m` directions and takes note of the tolerances.
+    pub fn start(&mut self, norm: &Norm, m: usize) {
+        let atol = self.atol.as_flattened_mut();
+        atol.fill(1.0);
+        atol[..self.n].copy_from_slice(&norm.atol);
+        self.staggered.resize(self.n, m);
+        self.restart();
+    }
+
+    /// Forgets the history: the field or the state has jumped.
+    pub fn restart(&mut self) {
+        self.has_history = false;
+        self.corrector.restart();
+    }
+
+    /// Begins at order 1.
+    fn begin(&mut self, field: &mut Field<'_>, t: f64, h: f64, z: &[f64]) -> Result<(), Status> {
+        field.rhs(t, z, self.residual.as_flattened_mut());
+        let slopes = self.residual.as_flattened();
+        if let Some(state) = slopes[..self.n].iter().position(|v| !v.is_finite()) {
+            return Err(Status::NonFinite { t, state });
+        }
+        self.history.start(&z[..self.n], &self.residual, h);
+        if field.m > 0 {
+            field.jacobians(t, z, &mut self.corrector.jac, &mut self.corrector.par);
+            self.staggered.start(field, &self.corrector, &z[self.n..], h);
+        }
+        self.h = h;
+        self.past = [h; MAX_ORDER + 1];
+        self.order = 1;
+        self.next = Choice { order: 1, factor: 1.0 };
+        self.selector = Selector::default();
+        self.has_history = true;
+        Ok(())
+    }
+
+    /// Computes `z_new` at `t + h` and returns the error in units of the tolerance; infinite where there is no such step.
+    /// The history advances where that is at most one, or where the step is not controlled.
+    ///
+    /// # Errors
+    /// [`Status::NonFinite`] where the derivative at a first step's start is not finite.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of every formula and the tolerances")]
+    pub fn attempt(
+        &mut self,
+        field: &mut Field<'_>,
+        norm: &Norm,
+        is_controlled: bool,
+        t: f64,
+        h: f64,
+        z: &[f64],
+        z_new: &mut [f64],
+        error: &mut [f64],
+    ) -> Result<f64, Status> {
+        if !self.has_history {
+            self.begin(field, t, h, z)?;
+        }
+        self.change_order();
+        let order = self.order;
+        let ratio = h / self.h;
+        let c = coefficients(order, h, &self.past);
+        let shift = c.l[1] / h;
+        let t_new = t + h;
+        let sizes = match self.solve(field, norm, t_new, ratio, shift, c.error) {
+            Some(sizes) => sizes,
+            None => {
+                self.next = self.selector.fail_corrector(order);
+                self.tell_failure(z_new, error);
+                return Ok(f64::INFINITY);
+            }
+        };
+        let (size, size_sensitivities) = sizes;
+        let size = size.max(size_sensitivities);
+        let scaled = c.error * size;
+        if is_controlled && !(scaled <= 1.0) {
+            self.next = self.selector.fail_error(order, scaled);
+            // At order 1 there is nothing to mistrust but the slope, which is evaluated anew.
+            self.has_history = self.next.order < order || self.next.factor > select::LAST_SHARE;
+            z_new[..self.n].copy_from_slice(&self.y.as_flattened()[..self.n]);
+            error[..self.n].copy_from_slice(&self.delta.as_flattened()[..self.n]);
+            return Ok(if scaled.is_finite() { scaled } else { f64::INFINITY });
+        }
+        self.history.advance(order, ratio, &c.l, &self.delta, &self.y);
+        z_new[..self.n].copy_from_slice(&self.y.as_flattened()[..self.n]);
+        if field.m > 0 {
+            self.staggered.advance(order, ratio, &c.l);
+            z_new[self.n..].copy_from_slice(&self.staggered.y.as_flattened()[..self.n * field.m]);
+        }
+        self.corrector.accept();
+        self.past.rotate_right(1);
+        self.past[0] = h;
+        self.h = h;
+        self.select(norm, &c, scaled);
+        std::mem::swap(&mut self.delta, &mut self.delta_before);
+        self.staggered.keep_correction();
+        self.difference = c.difference;
+        Ok(if is_controlled { scaled } else { 0.0 })
+    }
+
+    /// Solves for state and sensitivities; returns the norms of their corrections.
+    fn solve(
+        &mut self,
+        field: &mut Field<'_>,
+        norm: &Norm,
+        t_new: f64,
+        ratio: f64,
+        shift: f64,
+        error: f64,
+    ) -> Option<(f64, f64)> {
+        self.history.predict(self.order, ratio, self.h, &mut self.y, &mut self.slope);
+        vectors::weigh(norm.rtol, &self.atol, &self.y, &mut self.weights);
+        if self.corrector.is_stale(shift) && !self.corrector.refresh(field, t_new, self.y.as_flattened(), shift) {
+            return None;
+        }
+        let size = loop {
+            let step = Step {
+                t: t_new,
+                error,
+                shift,
+                slope: &self.slope,
+                weights: &self.weights,
+                y: &mut self.y,
+                delta: &mut self.delta,
+                residual: &mut self.residual,
+            };
+            match self.corrector.solve(field, step) {
+                Convergence::Reached(size) => break size,
+                Convergence::Failed => return None,
+                Convergence::Stale => {
+                    self.history.predict(self.order, ratio, self.h, &mut self.y, &mut self.slope);
+                    if !self.corrector.refresh(field, t_new, self.y.as_flattened(), shift) {
+                        return None;
+                    }
+                }
+            }
+        };
+        if field.m == 0 || error * size > 1.0 {
+            return Some((size, 0.0));
+        }
+        let corrector = &mut self.corrector;
+        field.jacobians(t_new, self.y.as_flattened(), &mut corrector.jac, &mut corrector.par);
+        loop {
+            let times = (ratio, self.h);
+            match self.staggered.solve(field, corrector, norm, self.order, times, shift, error) {
+                Convergence::Reached(other) => {
+                    return Some((size, if norm.with_sensitivities { other } else { 0.0 }));
+                }
+                Convergence::Failed => return None,
+                Convergence::Stale => {
+                    if !corrector.factorize(field, shift) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Chooses the order and the length of the next step.
+    fn select(&mut self, norm: &Norm, c: &coefficients::Coefficients, error: f64) {
+        let order = self.order;
+        let scale = 1.0 / self.n.max(1) as f64;
+        let with_sensitivities = norm.with_sensitivities;
+        let share = c.difference / self.difference * (self.past[0] / self.past[1]).powi(order as i32 + 1);
+        let (history, weights) = (&self.history, &self.weights);
+        let (delta, before) = (&self.delta, &self.delta_before);
+        let staggered = &mut self.staggered;
+        let estimates = Estimates {
+            order,
+            error,
+            lower: &mut |staggered: &mut Staggered| {
+                let sum = vectors::sum_of_squares(weights, |k| history.last(order, k));
+                let own = (sum * scale).sqrt();
+                c.lower * if with_sensitivities { own.max(staggered.norm_of_last(order)) } else { own }
+            },
+            higher: &mut |staggered: &mut Staggered| {
+                let change = |k: usize| {
+                    let (a, b): (&Lanes, &Lanes) = (&delta[k], &before[k]);
+                    std::array::from_fn(|i| a[i] - share * b[i])
+                };
+                let own = (vectors::sum_of_squares(weights, change) * scale).sqrt();
+                c.higher * if with_sensitivities { own.max(staggered.norm_of_change(share)) } else { own }
+            },
+        };
+        self.next = self.selector.accept(estimates, staggered);
+    }
+
+    /// Brings the history to the order of the next step.
+    fn change_order(&mut self) {
+        let order = self.order;
+        if self.next.order > order {
+            let change = raise(order, &self.past);
+            self.history.raise(&change, &self.delta_before);
+            self.staggered.history.raise(&change, &self.staggered.delta_before);
+        } else if self.next.order < order {
+            let change = lower(order, &self.past);
+            self.history.lower(order, &change);
+            self.staggered.history.lower(order, &change);
+        }
+        self.order = self.next.order;
+    }
+
+    /// Tells which state stands behind a corrector that does not converge: `z_new` is not finite there, or `error`
+    /// is largest.
+    fn tell_failure(&self, z_new: &mut [f64], error: &mut [f64]) {
+        let (y, delta) = (self.y.as_flattened(), self.delta.as_flattened());
+        let residual = self.residual.as_flattened();
+        for i in 0..self.n {
+            z_new[i] = if residual[i].is_finite() { y[i] } else { f64::NAN };
+            error[i] = delta[i];
+        }
+    }
+
+    /// The factor to the length of the next step.
+    pub fn factor(&self) -> f64 {
+        self.next.factor
+    }
+
+    /// `out` = the first `out.len()` components at `t + theta h` in the step of length h just made.
+    pub fn interpolate(&self, theta: f64, out: &mut [f64]) {
+        let s = theta - 1.0;
+        let n = self.n.min(out.len());
+        let (state, sensitivities) = out.split_at_mut(n);
+        self.history.interpolate(self.order, s, state);
+        self.staggered.history.interpolate(self.order, s, sensitivities);
+    }
+}

@@ -1,0 +1,174 @@
+//! The Nordsieck history of a multistep method: for each component the polynomial through its recent past.
+//!
+//! `z_j = h^j y^(j)/j!` at the last point, so that `y(t + s h) = Σ z_j s^j` (Nordsieck 1962, On numerical integration of
+//! ordinary differential equations, Math. Comp. 16, 22–49). Components are held in groups of four whose six
+//! coefficients stand together: one stream of memory, and loops of constant length that the compiler turns into vector
+//! instructions. The history stays at the last accepted point until a step is accepted; a prediction only reads it, so
+//! that a rejected step leaves no rounding behind.
+
+use super::coefficients::MAX_ORDER;
+
+/// Components in a group.
+pub(super) const WIDTH: usize = 4;
+/// One number for each component of a group.
+pub(super) type Lanes = [f64; WIDTH];
+/// The coefficients of a group, by power.
+type Group = [Lanes; MAX_ORDER + 1];
+
+/// Number of groups that hold `len` components; those beyond `len` stay zero.
+pub(super) fn n_groups(len: usize) -> usize {
+    len.div_ceil(WIDTH)
+}
+
+/// Calls a function that has the order as a constant.
+macro_rules! by_order {
+    ($order:expr, $call:ident ( $($argument:expr),* )) => {
+        match $order {
+            0 | 1 => $call::<1>($($argument),*),
+            2 => $call::<2>($($argument),*),
+            3 => $call::<3>($($argument),*),
+            4 => $call::<4>($($argument),*),
+            _ => $call::<5>($($argument),*),
+        }
+    };
+}
+
+/// The polynomials of all components.
+#[derive(Debug, Clone, Default)]
+pub(super) struct History {
+    groups: Vec<Group>,
+    len: usize,
+}
+
+impl History {
+    /// Sizes the history for `len` components.
+    pub fn resize(&mut self, len: usize) {
+        self.groups.clear();
+        self.groups.resize(n_groups(len), [[0.0; WIDTH]; MAX_ORDER + 1]);
+        self.len = len;
+    }
+
+    /// Begins with a value and its scaled first derivative `h slope`.
+    pub fn start(&mut self, values: &[f64], slopes: &[Lanes], h: f64) {
+        for ((group, values), slopes) in self.groups.iter_mut().zip(values.chunks(WIDTH)).zip(slopes) {
+            *group = [[0.0; WIDTH]; MAX_ORDER + 1];
+            group[0][..values.len()].copy_from_slice(values);
+            group[1].iter_mut().zip(slopes).for_each(|(out, slope)| *out = h * slope);
+        }
+    }
+
+    /// `y` = the prediction one step of `ratio` times the scale `h` ahead, `slope` = its derivative.
+    pub fn predict(&self, order: usize, ratio: f64, h: f64, y: &mut [Lanes], slope: &mut [Lanes]) {
+        let powers = powers(ratio);
+        let mut slopes = [0.0; MAX_ORDER + 1];
+        for (j, weight) in slopes.iter_mut().enumerate() {
+            *weight = j as f64 * powers[j] / (ratio * h);
+        }
+        by_order!(order, predict(&self.groups, &powers, &slopes, y, slope));
+    }
+
+    /// Goes on to the step's end, by the correction `delta` along `l`, to the values `y`; afterwards the history is scaled by the step.
+    pub fn advance(&mut self, order: usize, ratio: f64, l: &[f64; MAX_ORDER + 1], delta: &[Lanes], y: &[Lanes]) {
+        let powers = powers(ratio);
+        by_order!(order, advance(&mut self.groups, &powers, l, delta, y));
+    }
+
+    /// Adds `change[j]` times `delta` to each coefficient.
+    pub fn raise(&mut self, change: &[f64; MAX_ORDER + 1], delta: &[Lanes]) {
+        for (group, delta) in self.groups.iter_mut().zip(delta) {
+            for (lanes, weight) in group.iter_mut().zip(change) {
+                for i in 0..WIDTH {
+                    lanes[i] += weight * delta[i];
+                }
+            }
+        }
+    }
+
+    /// Subtracts `change[j]` times the last coefficient from each one below it.
+    pub fn lower(&mut self, order: usize, change: &[f64; MAX_ORDER + 1]) {
+        for group in &mut self.groups {
+            let last = group[order];
+            for (lanes, weight) in group[..order].iter_mut().zip(change) {
+                for i in 0..WIDTH {
+                    lanes[i] -= weight * last[i];
+                }
+            }
+            group[order] = [0.0; WIDTH];
+        }
+    }
+
+    /// The last coefficient of a group.
+    pub fn last(&self, order: usize, k: usize) -> Lanes {
+        self.groups[k][order]
+    }
+
+    /// `out` = the first components at `s` steps from the last point.
+    pub fn interpolate(&self, order: usize, s: f64, out: &mut [f64]) {
+        for (out, group) in out.chunks_mut(WIDTH).zip(&self.groups) {
+            for (i, value) in out.iter_mut().enumerate() {
+                *value = group[..=order].iter().rev().fold(0.0, |sum, lanes| sum * s + lanes[i]);
+            }
+        }
+    }
+}
+
+fn powers(ratio: f64) -> [f64; MAX_ORDER + 1] {
+    let mut powers = [1.0; MAX_ORDER + 1];
+    for j in 1..=MAX_ORDER {
+        powers[j] = powers[j - 1] * ratio;
+    }
+    powers
+}
+
+fn predict<const Q: usize>(
+    groups: &[Group],
+    powers: &[f64; MAX_ORDER + 1],
+    slopes: &[f64; MAX_ORDER + 1],
+    y: &mut [Lanes],
+    slope: &mut [Lanes],
+) {
+    for ((group, y), slope) in groups.iter().zip(y).zip(slope) {
+        let mut value = group[0];
+        let mut rate = [0.0; WIDTH];
+        for j in 1..=Q {
+            for i in 0..WIDTH {
+                value[i] += powers[j] * group[j][i];
+                rate[i] += slopes[j] * group[j][i];
+            }
+        }
+        *y = value;
+        *slope = rate;
+    }
+}
+
+fn advance<const Q: usize>(
+    groups: &mut [Group],
+    powers: &[f64; MAX_ORDER + 1],
+    l: &[f64; MAX_ORDER + 1],
+    delta: &[Lanes],
+    y: &[Lanes],
+) {
+    for ((group, delta), y) in groups.iter_mut().zip(delta).zip(y) {
+        let mut z = *group;
+        for j in 1..=Q {
+            for i in 0..WIDTH {
+                z[j][i] *= powers[j];
+            }
+        }
+        // The triangle of Pascal by additions only, without its first row: the values are known.
+        for pass in 1..=Q {
+            for j in (pass.max(2)..=Q).rev() {
+                for i in 0..WIDTH {
+                    z[j - 1][i] += z[j][i];
+                }
+            }
+        }
+        for j in 1..=Q {
+            for i in 0..WIDTH {
+                z[j][i] += l[j] * delta[i];
+            }
+        }
+        z[0] = *y;
+        *group = z;
+    }
+}
