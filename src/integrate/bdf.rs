@@ -14,12 +14,15 @@ mod vectors;
 
 use super::controller::Norm;
 use super::field::Field;
-use super::problem::Status;
-use coefficients::{MAX_ORDER, coefficients, lower, raise};
+use crate::linalg::ShiftedLu;
+use coefficients::{Coefficients, MAX_ORDER, coefficients, lower, raise};
 use corrector::{Convergence, Corrector, Step};
 use history::{History, Lanes, WIDTH, n_groups};
 use select::{Choice, Estimates, Selector};
 use staggered::Staggered;
+
+/// The order of the first steps: one below that of the polynomial they start from.
+const FIRST_ORDER: usize = 4;
 
 /// The method with its history.
 pub(super) struct Bdf {
@@ -39,6 +42,10 @@ pub(super) struct Bdf {
     h: f64,
     /// The lengths of the last steps, the latest first.
     past: [f64; MAX_ORDER + 1],
+    /// How many of them at least have the same length.
+    n_equal: usize,
+    /// The coefficients on equal steps, by order.
+    equal: [Coefficients; MAX_ORDER + 1],
     order: usize,
     /// The order of the next step, and how much longer it is.
     next: Choice,
@@ -68,6 +75,8 @@ impl Bdf {
             has_history: false,
             h: 0.0,
             past: [0.0; MAX_ORDER + 1],
+            n_equal: 0,
+            equal: std::array::from_fn(|order| coefficients(order.max(1), 1.0, &[1.0; MAX_ORDER + 1], true)),
             order: 1,
             next: Choice { order: 1, factor: 1.0 },
             selector: Selector::default(),
@@ -90,59 +99,72 @@ impl Bdf {
         self.corrector.restart();
     }
 
-    /// Begins at order 1.
-    fn begin(&mut self, field: &mut Field<'_>, t: f64, h: f64, z: &[f64]) -> Result<(), Status> {
-        field.rhs(t, z, self.residual.as_flattened_mut());
-        let slopes = self.residual.as_flattened();
-        if let Some(state) = slopes[..self.n].iter().position(|v| !v.is_finite()) {
-            return Err(Status::NonFinite { t, state });
-        }
-        self.history.start(&z[..self.n], &self.residual, h);
-        if field.m > 0 {
-            field.jacobians(t, z, &mut self.corrector.jac, &mut self.corrector.par);
-            self.staggered.start(field, &self.corrector, &z[self.n..], h);
-        }
+    /// True where a step may be attempted; false before [`Bdf::start_from`].
+    pub fn has_history(&self) -> bool {
+        self.has_history
+    }
+
+    /// Begins behind a step of length `h` of another formula to `z_new`, near which the solution is a polynomial with the
+    /// scaled derivatives `derivatives(i)` of component i. A one-step formula so takes the place of many short steps of
+    /// low order.
+    pub fn start_from(
+        &mut self,
+        norm: &Norm,
+        scales: &[f64],
+        h: f64,
+        z_new: &[f64],
+        derivatives: impl Fn(usize) -> [f64; 4],
+    ) {
+        let (state, sensitivities) = z_new.split_at(self.n);
+        self.history.start(state, &derivatives);
+        self.staggered.start(sensitivities, |i| derivatives(self.n + i));
         self.h = h;
         self.past = [h; MAX_ORDER + 1];
-        self.order = 1;
-        self.next = Choice { order: 1, factor: 1.0 };
-        self.selector = Selector::default();
+        self.n_equal = MAX_ORDER;
+        self.order = FIRST_ORDER;
         self.has_history = true;
-        Ok(())
+        self.history.values(&mut self.y);
+        vectors::weigh(norm.rtol, &self.atol, &self.y, &mut self.weights);
+        self.staggered.weigh_start(norm, scales);
+        let sum = vectors::sum_of_squares(&self.weights, |k| self.history.last(FIRST_ORDER, k));
+        let size = (sum / self.n.max(1) as f64).sqrt();
+        let size = if norm.with_sensitivities { size.max(self.staggered.norm_of_last(FIRST_ORDER)) } else { size };
+        self.next = self.selector.start(FIRST_ORDER, self.equal[FIRST_ORDER].lower * size);
     }
 
     /// Computes `z_new` at `t + h` and returns the error in units of the tolerance; infinite where there is no such step.
     /// The history advances where that is at most one, or where the step is not controlled.
     ///
-    /// # Errors
-    /// [`Status::NonFinite`] where the derivative at a first step's start is not finite.
     #[expect(clippy::too_many_arguments, reason = "the arguments of every formula and the tolerances")]
     pub fn attempt(
         &mut self,
+        lu: &mut ShiftedLu,
         field: &mut Field<'_>,
         norm: &Norm,
         is_controlled: bool,
-        t: f64,
-        h: f64,
-        z: &[f64],
+        (t, h): (f64, f64),
         z_new: &mut [f64],
         error: &mut [f64],
-    ) -> Result<f64, Status> {
-        if !self.has_history {
-            self.begin(field, t, h, z)?;
-        }
+    ) -> f64 {
         self.change_order();
         let order = self.order;
-        let ratio = h / self.h;
-        let c = coefficients(order, h, &self.past);
-        let shift = c.l[1] / h;
         let t_new = t + h;
-        let sizes = match self.solve(field, norm, t_new, ratio, shift, c.error) {
+        // A step that differs from the last one by the rounding of time is the same step.
+        let is_same = (h - self.h).abs() <= (4.0 * f64::EPSILON * t_new.abs()).min(1e-6 * h);
+        let h = if is_same { self.h } else { h };
+        let ratio = h / self.h;
+        let c = if is_same && self.n_equal >= order {
+            self.equal[order]
+        } else {
+            coefficients(order, h, &self.past, self.selector.needs_neighbors())
+        };
+        let shift = c.l[1] / h;
+        let sizes = match self.solve(lu, field, norm, is_controlled, t_new, ratio, shift, c.error) {
             Some(sizes) => sizes,
             None => {
                 self.next = self.selector.fail_corrector(order);
                 self.tell_failure(z_new, error);
-                return Ok(f64::INFINITY);
+                return f64::INFINITY;
             }
         };
         let (size, size_sensitivities) = sizes;
@@ -150,11 +172,10 @@ impl Bdf {
         let scaled = c.error * size;
         if is_controlled && !(scaled <= 1.0) {
             self.next = self.selector.fail_error(order, scaled);
-            // At order 1 there is nothing to mistrust but the slope, which is evaluated anew.
-            self.has_history = self.next.order < order || self.next.factor > select::LAST_SHARE;
+            self.has_history = self.selector.trusts_history();
             z_new[..self.n].copy_from_slice(&self.y.as_flattened()[..self.n]);
             error[..self.n].copy_from_slice(&self.delta.as_flattened()[..self.n]);
-            return Ok(if scaled.is_finite() { scaled } else { f64::INFINITY });
+            return if scaled.is_finite() { scaled } else { f64::INFINITY };
         }
         self.history.advance(order, ratio, &c.l, &self.delta, &self.y);
         z_new[..self.n].copy_from_slice(&self.y.as_flattened()[..self.n]);
@@ -163,6 +184,7 @@ impl Bdf {
             z_new[self.n..].copy_from_slice(&self.staggered.y.as_flattened()[..self.n * field.m]);
         }
         self.corrector.accept();
+        self.n_equal = if is_same { self.n_equal + 1 } else { 1 };
         self.past.rotate_right(1);
         self.past[0] = h;
         self.h = h;
@@ -170,14 +192,17 @@ impl Bdf {
         std::mem::swap(&mut self.delta, &mut self.delta_before);
         self.staggered.keep_correction();
         self.difference = c.difference;
-        Ok(if is_controlled { scaled } else { 0.0 })
+        if is_controlled { scaled } else { 0.0 }
     }
 
     /// Solves for state and sensitivities; returns the norms of their corrections.
+    #[expect(clippy::too_many_arguments, reason = "the constants of one step, used here only")]
     fn solve(
         &mut self,
+        lu: &mut ShiftedLu,
         field: &mut Field<'_>,
         norm: &Norm,
+        is_controlled: bool,
         t_new: f64,
         ratio: f64,
         shift: f64,
@@ -185,7 +210,7 @@ impl Bdf {
     ) -> Option<(f64, f64)> {
         self.history.predict(self.order, ratio, self.h, &mut self.y, &mut self.slope);
         vectors::weigh(norm.rtol, &self.atol, &self.y, &mut self.weights);
-        if self.corrector.is_stale(shift) && !self.corrector.refresh(field, t_new, self.y.as_flattened(), shift) {
+        if self.corrector.is_stale(shift) && !self.corrector.refresh(lu, field, t_new, self.y.as_flattened(), shift) {
             return None;
         }
         let size = loop {
@@ -199,31 +224,31 @@ impl Bdf {
                 delta: &mut self.delta,
                 residual: &mut self.residual,
             };
-            match self.corrector.solve(field, step) {
+            match self.corrector.solve(lu, field, step) {
                 Convergence::Reached(size) => break size,
                 Convergence::Failed => return None,
                 Convergence::Stale => {
                     self.history.predict(self.order, ratio, self.h, &mut self.y, &mut self.slope);
-                    if !self.corrector.refresh(field, t_new, self.y.as_flattened(), shift) {
+                    if !self.corrector.refresh(lu, field, t_new, self.y.as_flattened(), shift) {
                         return None;
                     }
                 }
             }
         };
-        if field.m == 0 || error * size > 1.0 {
+        if field.m == 0 || (is_controlled && error * size > 1.0) {
             return Some((size, 0.0));
         }
         let corrector = &mut self.corrector;
         field.jacobians(t_new, self.y.as_flattened(), &mut corrector.jac, &mut corrector.par);
         loop {
             let times = (ratio, self.h);
-            match self.staggered.solve(field, corrector, norm, self.order, times, shift, error) {
+            match self.staggered.solve(lu, field, corrector, norm, self.order, times, shift, error) {
                 Convergence::Reached(other) => {
                     return Some((size, if norm.with_sensitivities { other } else { 0.0 }));
                 }
                 Convergence::Failed => return None,
                 Convergence::Stale => {
-                    if !corrector.factorize(field, shift) {
+                    if !corrector.factorize(lu, field, shift) {
                         return None;
                     }
                 }
@@ -232,7 +257,7 @@ impl Bdf {
     }
 
     /// Chooses the order and the length of the next step.
-    fn select(&mut self, norm: &Norm, c: &coefficients::Coefficients, error: f64) {
+    fn select(&mut self, norm: &Norm, c: &Coefficients, error: f64) {
         let order = self.order;
         let scale = 1.0 / self.n.max(1) as f64;
         let with_sensitivities = norm.with_sensitivities;

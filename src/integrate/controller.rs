@@ -93,12 +93,12 @@ impl Controller {
     }
 }
 
-/// The length of a first step from `(t, x)` by a formula of this order, at most `longest`; `f0`, `x1` and `f1` are scratch of `n_states`.
+/// The length of a first step from `(t, x)`, at most `longest`; `f0`, `x1` and `f1` are scratch of `n_states`.
 pub(super) fn first_step(
     field: &mut Field<'_>,
     norm: &Norm,
-    order: i32,
-    (t, x): (f64, &[f64]),
+    t: f64,
+    x: &[f64],
     longest: f64,
     [f0, x1, f1]: [&mut [f64]; 3],
 ) -> f64 {
@@ -118,7 +118,7 @@ pub(super) fn first_step(
     } else if d1.max(d2) <= 1e-15 {
         (1e-3 * probe).max(1e-3 * longest)
     } else {
-        (0.01 / d1.max(d2)).powf(1.0 / f64::from(order))
+        (0.01 / d1.max(d2)).powf(EXPONENT)
     };
     step.min(100.0 * probe).min(longest)
 }

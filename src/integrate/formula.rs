@@ -9,34 +9,36 @@ use super::options::Method;
 use super::problem::Status;
 use super::rodas5p::{Failure, Rodas5p};
 use super::tsit5::{STABILITY_LIMIT, TSIT5};
+use crate::linalg::ShiftedLu;
 
 /// Accepted steps at the stability limit after which [`Method::Auto`] calls a problem stiff ...
 const STIFF_STEPS: u32 = 10;
 /// ... and steps off the limit in a row that make it forget the ones before.
 const NONSTIFF_STEPS: u32 = 6;
 
-/// What makes implicit steps.
-enum Implicit {
-    Rosenbrock(Box<Rodas5p>),
-    Multistep(Box<Bdf>),
+/// Which formula is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Explicit,
+    Rosenbrock,
+    /// The steps until there is a history are Rosenbrock's.
+    Multistep,
 }
 
-impl Implicit {
-    fn restart(&mut self) {
-        match self {
-            Implicit::Rosenbrock(formula) => formula.restart(),
-            Implicit::Multistep(formula) => formula.restart(),
-        }
-    }
+/// The implicit formulas on one factorisation.
+struct Implicit {
+    lu: ShiftedLu,
+    rosenbrock: Rodas5p,
+    multistep: Option<Box<Bdf>>,
 }
 
 /// What makes the steps.
 pub(super) struct Formula {
     method: Method,
+    kind: Kind,
     explicit: Explicit,
     /// Present for the methods that may need it.
-    implicit: Option<Implicit>,
-    is_implicit: bool,
+    implicit: Option<Box<Implicit>>,
     stiff_steps: u32,
     nonstiff_steps: u32,
     controller: Controller,
@@ -49,16 +51,23 @@ impl Formula {
             Method::Rk4 => RK4,
             Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Bdf => TSIT5,
         };
-        let implicit = match method {
-            Method::Auto | Method::Rodas5p => Some(Implicit::Rosenbrock(Box::new(Rodas5p::new(field)))),
-            Method::Bdf => Some(Implicit::Multistep(Box::new(Bdf::new(field)))),
-            Method::Tsit5 | Method::Euler | Method::Rk4 => None,
+        let (is_implicit, is_multistep) = match method {
+            Method::Auto | Method::Rodas5p => (true, false),
+            Method::Bdf => (true, true),
+            Method::Tsit5 | Method::Euler | Method::Rk4 => (false, false),
         };
+        let implicit = is_implicit.then(|| {
+            Box::new(Implicit {
+                lu: ShiftedLu::with_code(field.system.jacobian_pattern(), field.system.lu_code()),
+                rosenbrock: Rodas5p::new(field),
+                multistep: is_multistep.then(|| Box::new(Bdf::new(field))),
+            })
+        });
         Formula {
             method,
+            kind: Kind::Explicit,
             explicit: Explicit::new(table),
             implicit,
-            is_implicit: false,
             stiff_steps: 0,
             nonstiff_steps: 0,
             controller: Controller::new(),
@@ -68,14 +77,16 @@ impl Formula {
     /// Begins a solve.
     pub fn start(&mut self, norm: &Norm, field: &Field<'_>) {
         self.explicit.resize(field.len());
-        match &mut self.implicit {
-            Some(Implicit::Rosenbrock(formula)) => formula.resize(field.len()),
-            Some(Implicit::Multistep(formula)) => formula.start(norm, field.m),
-            None => {}
+        if let Some(implicit) = &mut self.implicit {
+            implicit.rosenbrock.resize(field.len());
+            if let Some(multistep) = &mut implicit.multistep {
+                multistep.start(norm, field.m);
+            }
         }
-        self.is_implicit = match self.method {
-            Method::Rodas5p | Method::Bdf => true,
-            Method::Auto | Method::Tsit5 | Method::Euler | Method::Rk4 => false,
+        self.kind = match self.method {
+            Method::Rodas5p => Kind::Rosenbrock,
+            Method::Bdf => Kind::Multistep,
+            Method::Auto | Method::Tsit5 | Method::Euler | Method::Rk4 => Kind::Explicit,
         };
         self.stiff_steps = 0;
         self.nonstiff_steps = 0;
@@ -87,22 +98,18 @@ impl Formula {
         self.controller = Controller::new();
         self.explicit.restart();
         if let Some(implicit) = &mut self.implicit {
-            implicit.restart();
+            implicit.rosenbrock.restart();
+            if let Some(multistep) = &mut implicit.multistep {
+                multistep.restart();
+            }
         }
-        self.multistep().is_none()
+        self.kind != Kind::Multistep
     }
 
-    /// The multistep formula where it is in use.
-    fn multistep(&self) -> Option<&Bdf> {
-        match &self.implicit {
-            Some(Implicit::Multistep(formula)) if self.is_implicit => Some(formula),
-            Some(Implicit::Rosenbrock(_) | Implicit::Multistep(_)) | None => None,
-        }
-    }
-
-    /// With which power of a first step its error grows.
-    pub fn first_order(&self) -> i32 {
-        if self.multistep().is_some() { 2 } else { 5 }
+    /// The multistep formula where it makes the steps.
+    fn multistep(&mut self) -> Option<&mut Bdf> {
+        let multistep = self.implicit.as_mut()?.multistep.as_mut()?;
+        (self.kind == Kind::Multistep && multistep.has_history()).then_some(multistep)
     }
 
     /// Computes `z_new` at `t + h` and the estimate of its error, and returns the scaled norm of that: infinite where no
@@ -122,20 +129,22 @@ impl Formula {
         error: &mut [f64],
     ) -> Result<f64, Status> {
         match &mut self.implicit {
-            Some(implicit) if self.is_implicit => {
+            Some(implicit) if self.kind != Kind::Explicit => {
                 field.statistics.implicit_steps += 1;
-                match implicit {
-                    Implicit::Rosenbrock(formula) => match formula.attempt(field, t, h, z, z_new, error) {
-                        Ok(()) => {}
-                        Err(Failure::Singular) => {
-                            z_new.fill(f64::NAN);
-                            return Ok(f64::INFINITY);
-                        }
-                        Err(Failure::Final(status)) => return Err(status),
-                    },
-                    Implicit::Multistep(formula) => {
-                        return formula.attempt(field, norm, is_controlled, t, h, z, z_new, error);
+                let Implicit { lu, rosenbrock, multistep } = &mut **implicit;
+                match multistep {
+                    Some(formula) if self.kind == Kind::Multistep && formula.has_history() => {
+                        return Ok(formula.attempt(lu, field, norm, is_controlled, (t, h), z_new, error));
                     }
+                    Some(_) | None => {}
+                }
+                match rosenbrock.attempt(lu, field, (t, h), z, z_new, error) {
+                    Ok(()) => {}
+                    Err(Failure::Singular) => {
+                        z_new.fill(f64::NAN);
+                        return Ok(f64::INFINITY);
+                    }
+                    Err(Failure::Final(status)) => return Err(status),
                 }
             }
             Some(_) | None => self.explicit.attempt(field, t, h, z, z_new, error)?,
@@ -143,11 +152,24 @@ impl Formula {
         Ok(if is_controlled { norm.of(error, z, z_new, &field.directions.scales) } else { 0.0 })
     }
 
-    /// The factor to the next step after one with scaled error `norm` that is accepted.
-    pub fn factor(&mut self, norm: f64) -> f64 {
-        match self.multistep() {
-            Some(formula) => formula.factor(),
-            None => self.controller.accept(norm),
+    /// The factor to the next step after one of length `h` from `z` to `z_new` with scaled error `size`, which is accepted.
+    pub fn factor(&mut self, norm: &Norm, scales: &[f64], size: f64, h: f64, z: &[f64], z_new: &[f64]) -> f64 {
+        if let Some(formula) = self.multistep() {
+            return formula.factor();
+        }
+        let factor = self.controller.accept(size);
+        match &mut self.implicit {
+            Some(implicit) if self.kind == Kind::Multistep => {
+                let Implicit { rosenbrock, multistep, .. } = &mut **implicit;
+                match multistep {
+                    Some(formula) => {
+                        formula.start_from(norm, scales, h, z_new, rosenbrock.polynomial(z, z_new));
+                        formula.factor()
+                    }
+                    None => factor,
+                }
+            }
+            Some(_) | None => factor,
         }
     }
 
@@ -161,9 +183,11 @@ impl Formula {
 
     /// `out` = the first `out.len()` components at `t + theta h` in the step just made from `z` to `z_new`.
     pub fn interpolate(&mut self, theta: f64, h: f64, z: &[f64], z_new: &[f64], out: &mut [f64]) {
+        if let Some(formula) = self.multistep() {
+            return formula.interpolate(theta, out);
+        }
         match &mut self.implicit {
-            Some(Implicit::Rosenbrock(formula)) if self.is_implicit => formula.interpolate(theta, z, z_new, out),
-            Some(Implicit::Multistep(formula)) if self.is_implicit => formula.interpolate(theta, out),
+            Some(implicit) if self.kind != Kind::Explicit => implicit.rosenbrock.interpolate(theta, z, z_new, out),
             Some(_) | None => self.explicit.interpolate(theta, h, z, out),
         }
     }
@@ -171,8 +195,7 @@ impl Formula {
     /// Says that the step of length `h` to `z_new` was accepted up to its end.
     pub fn accept(&mut self, norm: &Norm, z_new: &[f64], h: f64) {
         match &mut self.implicit {
-            Some(Implicit::Rosenbrock(formula)) if self.is_implicit => formula.restart(),
-            Some(Implicit::Multistep(_)) if self.is_implicit => {}
+            Some(implicit) if self.kind != Kind::Explicit => implicit.rosenbrock.restart(),
             Some(_) if self.method == Method::Auto => {
                 self.explicit.accept();
                 if self.explicit.stiffness(norm, z_new, h) > STABILITY_LIMIT {
@@ -195,9 +218,9 @@ impl Formula {
     /// Goes over to the implicit formula where the method allows that. Returns whether anything changed.
     pub fn become_implicit(&mut self) -> bool {
         match &mut self.implicit {
-            Some(implicit) if !self.is_implicit => {
-                implicit.restart();
-                self.is_implicit = true;
+            Some(implicit) if self.kind == Kind::Explicit => {
+                implicit.rosenbrock.restart();
+                self.kind = Kind::Rosenbrock;
                 true
             }
             Some(_) | None => false,

@@ -118,7 +118,6 @@ impl From<Singular> for Failure {
 
 /// The method with the stages of the present step.
 pub(super) struct Rodas5p {
-    lu: ShiftedLu,
     len: usize,
     /// `STAGES × len`
     u: Vec<f64>,
@@ -145,7 +144,6 @@ impl Rodas5p {
         let pattern = field.system.jacobian_pattern();
         let (n, nnz, nnz_par) = (field.n, pattern.nnz(), field.system.parameter_pattern().nnz());
         Rodas5p {
-            lu: ShiftedLu::with_code(pattern, field.system.lu_code()),
             len: 0,
             u: Vec::new(),
             dense: Vec::new(),
@@ -205,9 +203,9 @@ impl Rodas5p {
     /// Computes `z_new` at `t + h` and the estimate of its error.
     pub fn attempt(
         &mut self,
+        lu: &mut ShiftedLu,
         field: &mut Field<'_>,
-        t: f64,
-        h: f64,
+        (t, h): (f64, f64),
         z: &[f64],
         z_new: &mut [f64],
         error: &mut [f64],
@@ -217,7 +215,7 @@ impl Rodas5p {
             self.prepare(field, t, z)?;
         }
         self.has_dense = false;
-        self.lu.factorize(1.0 / (h * GAMMA), &self.jac)?;
+        lu.factorize(1.0 / (h * GAMMA), &self.jac)?;
         field.statistics.factorizations += 1;
         for i in 0..STAGES {
             let (done, rest) = self.u.split_at_mut(i * len);
@@ -242,7 +240,7 @@ impl Rodas5p {
             if self.has_f_t && dt != 0.0 {
                 x_part.iter_mut().zip(&self.f_t).for_each(|(value, slope)| *value += dt * slope);
             }
-            self.lu.solve(x_part);
+            lu.solve(x_part);
             field.statistics.solves += 1;
             if field.m > 0 {
                 field.jacobian_along(t, z, x_part, dt, &mut self.along_jac, &mut self.along_par);
@@ -250,7 +248,7 @@ impl Rodas5p {
                 if field.segment.is_sloped && dt != 0.0 {
                     field.add_linear(&self.forcing_jac, &self.forcing_par, dt, &z[n..], s_part);
                 }
-                self.lu.solve_rows(s_part, field.m);
+                lu.solve_rows(s_part, field.m);
                 field.statistics.solves += field.m as u64;
             }
         }
@@ -262,16 +260,33 @@ impl Rodas5p {
         Ok(())
     }
 
+    fn make_dense(&mut self) {
+        if self.has_dense {
+            return;
+        }
+        self.dense.fill(0.0);
+        for (weights, sum) in H.iter().zip(self.dense.chunks_exact_mut(self.len.max(1))) {
+            add_stages(sum, 1.0, weights, &self.u);
+        }
+        self.has_dense = true;
+    }
+
+    /// The dense output of the step from `z` to `z_new`, as coefficients of the powers 1 to 4 of `s` in `y(t + h + s h)`
+    /// for component `i`. With `θ = 1 + s` it is `-s z + θ z_new - s θ (k_0 + θ k_1 + θ² k_2)`.
+    pub fn polynomial(&mut self, z: &[f64], z_new: &[f64]) -> impl Fn(usize) -> [f64; 4] {
+        self.make_dense();
+        let (len, dense) = (self.len, &self.dense);
+        move |i| {
+            let k = [dense[i], dense[len + i], dense[2 * len + i]];
+            let (a, b, c) = (k[0] + k[1] + k[2], k[1] + 2.0 * k[2], k[2]);
+            [z_new[i] - z[i] - a, -a - b, -b - c, -c]
+        }
+    }
+
     /// `out` = the first `out.len()` components at `t + theta h`, between `z` and `z_new`.
     pub fn interpolate(&mut self, theta: f64, z: &[f64], z_new: &[f64], out: &mut [f64]) {
         let len = self.len;
-        if !self.has_dense {
-            self.dense.fill(0.0);
-            for (weights, sum) in H.iter().zip(self.dense.chunks_exact_mut(len.max(1))) {
-                add_stages(sum, 1.0, weights, &self.u);
-            }
-            self.has_dense = true;
-        }
+        self.make_dense();
         let rest = 1.0 - theta;
         for (i, value) in out.iter_mut().enumerate() {
             let k = [self.dense[i], self.dense[len + i], self.dense[2 * len + i]];

@@ -280,7 +280,8 @@ impl<'s> Integrator<'s> {
                 return Err(Status::NonFinite { t: self.t, state });
             }
             self.field.statistics.steps += 1;
-            let factor = self.formula.factor(norm);
+            let scales = &self.field.directions.scales;
+            let factor = self.formula.factor(&self.norm, scales, norm, h, &self.z, &self.z_new);
             self.h_next = Some(if factor >= 1.0 { (h * factor).max(wanted) } else { h * factor });
             match self.find_root(t_new, h) {
                 Some(located) => {
@@ -317,8 +318,7 @@ impl<'s> Integrator<'s> {
                 let longest = (stop - self.t).min(self.options.max_step);
                 let [a, b, c] = &mut self.scratch;
                 let x = &self.z[..self.field.n];
-                let order = self.formula.first_order();
-                first_step(&mut self.field, &self.norm, order, (self.t, x), longest, [a, b, c])
+                first_step(&mut self.field, &self.norm, self.t, x, longest, [a, b, c])
             }
         };
         // Linear dynamics let a step grow without bound, and root functions are looked at a few times a step only.

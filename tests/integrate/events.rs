@@ -8,7 +8,7 @@ use twinc::integrate::{
 use twinc::system::closure::ClosureSystem;
 use twinc::system::{Event, Trigger};
 
-const ADAPTIVE: [Method; 3] = [Method::Tsit5, Method::Rodas5p, Method::Auto];
+const ADAPTIVE: [Method; 4] = [Method::Tsit5, Method::Rodas5p, Method::Bdf, Method::Auto];
 
 fn tight(method: Method) -> Options {
     Options { method, rtol: 1e-10, atol: Tolerance::Scalar(1e-12), ..Options::default() }

@@ -103,7 +103,7 @@ fn robertson_reaches_its_end_point() {
         offset: 0.0,
         until: 1e11,
     };
-    compare(case, &[Method::Rodas5p, Method::Auto]);
+    compare(case, &[Method::Rodas5p, Method::Bdf, Method::Auto]);
 }
 
 #[derive(Clone)]
@@ -136,7 +136,7 @@ fn hires_reaches_its_end_points() {
         offset: 0.0,
         until: 500.0,
     };
-    compare(case, &[Method::Rodas5p, Method::Auto]);
+    compare(case, &[Method::Rodas5p, Method::Bdf, Method::Auto]);
 }
 
 #[derive(Clone)]
@@ -164,7 +164,7 @@ fn the_oregonator_reaches_its_end_points() {
         offset: 0.0,
         until: 360.0,
     };
-    compare(case, &[Method::Rodas5p, Method::Auto]);
+    compare(case, &[Method::Rodas5p, Method::Bdf, Method::Auto]);
 }
 
 #[derive(Clone)]
@@ -244,7 +244,7 @@ fn pollution_reaches_its_end_point() {
         offset: 0.0,
         until: 60.0,
     };
-    compare(case, &[Method::Rodas5p, Method::Auto]);
+    compare(case, &[Method::Rodas5p, Method::Bdf, Method::Auto]);
 }
 
 #[derive(Clone)]
@@ -270,7 +270,7 @@ fn van_der_pol_reaches_its_end_points() {
         offset: 1e-6,
         until: 2.0,
     };
-    compare(case, &[Method::Rodas5p, Method::Auto]);
+    compare(case, &[Method::Rodas5p, Method::Bdf, Method::Auto]);
 }
 
 #[derive(Clone)]
@@ -391,11 +391,11 @@ fn compare_brusselator(file: &'static str, cells: usize, methods: &[Method]) {
 
 #[test]
 fn the_brusselator_reaches_its_end_points() {
-    compare_brusselator("brusselator_20", 20, &[Method::Rodas5p, Method::Auto]);
+    compare_brusselator("brusselator_20", 20, &[Method::Rodas5p, Method::Bdf, Method::Auto]);
 }
 
 /// Four hundred states: the sparse factorisation carries the integration.
 #[test]
 fn a_large_brusselator_reaches_its_end_points() {
-    compare_brusselator("brusselator_200", 200, &[Method::Rodas5p]);
+    compare_brusselator("brusselator_200", 200, &[Method::Rodas5p, Method::Bdf]);
 }

@@ -95,9 +95,15 @@ fn a_second_solve_does_not_allocate() {
     let forcing = Forcing::default();
     let directions = [Direction::parameter(0), Direction::start_value(1)];
     let samples: Vec<f64> = (0..40).map(|k| 0.1 * k as f64).collect();
-    for (method, n) in
-        [(Method::Tsit5, 5), (Method::Rodas5p, 5), (Method::Auto, 5), (Method::Rodas5p, 100), (Method::Rk4, 5)]
-    {
+    for (method, n) in [
+        (Method::Tsit5, 5),
+        (Method::Rodas5p, 5),
+        (Method::Bdf, 5),
+        (Method::Auto, 5),
+        (Method::Rodas5p, 100),
+        (Method::Bdf, 100),
+        (Method::Rk4, 5),
+    ] {
         let fixed_step = (method == Method::Rk4).then_some(0.01);
         let system = chain(n);
         for directions in [&directions[..], &[]] {
@@ -137,7 +143,7 @@ fn the_same_solve_gives_the_same_bytes_whatever_came_before() {
     let forcing = Forcing::default();
     let directions = [Direction::parameter(0)];
     let samples: Vec<f64> = (0..30).map(|k| 0.13 * k as f64).collect();
-    for method in [Method::Auto, Method::Tsit5, Method::Rodas5p] {
+    for method in [Method::Auto, Method::Tsit5, Method::Rodas5p, Method::Bdf] {
         let bits = |integrator: &mut Integrator<'_>, p: f64| {
             let mut bits = Vec::new();
             let problem = Problem {
@@ -171,7 +177,7 @@ fn the_same_solve_gives_the_same_bytes_whatever_came_before() {
 fn a_solution_that_blows_up_says_where() {
     // x' = x², x0 = 1 ends at t = 1.
     let system = ClosureSystem::new(1, 0, |at, dx| dx[0] = at.x[0] * at.x[0]).autonomous();
-    for method in [Method::Tsit5, Method::Rodas5p, Method::Auto] {
+    for method in [Method::Tsit5, Method::Rodas5p, Method::Bdf, Method::Auto] {
         let options = Options { method, ..Options::default() };
         let (outcome, x, _) = solve(&system, options, (0.0, 2.0), Start::Given(&[1.0]), &[], &[], &[0.5, 1.5]);
         assert_eq!(x.len(), 1, "the sample after the end is not reported");
@@ -253,7 +259,7 @@ fn mistakes_of_the_caller_are_errors() {
 #[test]
 fn a_system_without_states_is_sampled() {
     let system = ClosureSystem::new(0, 0, |_, _| {}).autonomous();
-    for method in [Method::Auto, Method::Tsit5, Method::Rodas5p] {
+    for method in [Method::Auto, Method::Tsit5, Method::Rodas5p, Method::Bdf] {
         let options = Options { method, ..Options::default() };
         let (outcome, x, _) = solve(&system, options, (0.0, 2.0), Start::Model, &[], &[], &[0.0, 1.0, 2.0]);
         assert_success(&outcome);
@@ -270,7 +276,7 @@ fn linear_systems_are_solved_to_the_tolerance() {
     })
     .autonomous();
     let samples: Vec<f64> = (0..=100).map(|k| 0.1 * k as f64).collect();
-    for method in [Method::Tsit5, Method::Rodas5p, Method::Auto] {
+    for method in [Method::Tsit5, Method::Rodas5p, Method::Bdf, Method::Auto] {
         for rtol in [1e-4, 1e-6, 1e-8, 1e-10] {
             let options = Options { method, rtol, atol: Tolerance::Scalar(rtol), ..Options::default() };
             let (outcome, x, _) = solve(&system, options, (0.0, 10.0), Start::Given(&[1.0, 0.0]), &[], &[], &samples);

@@ -22,7 +22,7 @@ struct Case {
     fine: &'static [(&'static str, f64)],
     /// Reference times up to here are compared.
     until: f64,
-    methods: [Method; 2],
+    methods: &'static [Method],
 }
 
 fn numbered(name: &str, n: usize) -> Vec<String> {
@@ -64,7 +64,7 @@ fn check(case: Case) {
         atol[subject::state(flat, name)] = *value;
     }
     let p: Vec<f64> = flat.params.iter().map(|p| p.value).collect();
-    for method in case.methods {
+    for &method in case.methods {
         let options =
             Options { method, rtol: case.rtol, atol: Tolerance::PerState(atol.clone()), ..Options::default() };
         let problem = Problem {
@@ -95,8 +95,8 @@ fn check(case: Case) {
     }
 }
 
-const STIFF: [Method; 2] = [Method::Rodas5p, Method::Auto];
-const NOT_STIFF: [Method; 2] = [Method::Tsit5, Method::Auto];
+const STIFF: &[Method] = &[Method::Rodas5p, Method::Bdf, Method::Auto];
+const NOT_STIFF: &[Method] = &[Method::Tsit5, Method::Auto];
 
 #[test]
 fn robertson() {

@@ -28,51 +28,46 @@ pub(super) struct Coefficients {
     pub difference: f64,
 }
 
-/// `h` divided into the sum of the last steps, the reciprocal of which Lambda consists: `1/xi_j` for j = 1 ... order + 1.
-fn reciprocals(order: usize, h: f64, past: &[f64]) -> [f64; MAX_ORDER + 2] {
-    let mut inverse = [1.0; MAX_ORDER + 2];
-    let mut sum = h;
-    for j in 2..=order + 1 {
-        sum += past[j - 2];
-        inverse[j] = h / sum;
-    }
-    inverse
-}
+/// `1/j`
+const RECIPROCAL: [f64; MAX_ORDER + 2] = [1.0, 1.0, 1.0 / 2.0, 1.0 / 3.0, 1.0 / 4.0, 1.0 / 5.0, 1.0 / 6.0];
 
 /// The coefficients for a step of length `h` of the given order; `past` are the lengths of the steps before, the latest
-/// first, at least `order` of them (the oldest enters [`Coefficients::higher`] only).
-pub(super) fn coefficients(order: usize, h: f64, past: &[f64]) -> Coefficients {
+/// first, at least `order` of them. Those of other orders' errors are computed where `with_neighbors`.
+pub(super) fn coefficients(order: usize, h: f64, past: &[f64; MAX_ORDER + 1], with_neighbors: bool) -> Coefficients {
     let q = order as f64;
-    let inverse = reciprocals(order, h, past);
     let mut l = [0.0; MAX_ORDER + 1];
     l[0] = 1.0;
     l[1] = 1.0;
-    // -(1 + 1/2 + ... + 1/q), and the same with the points where they are.
+    // -(1 + 1/2 + ... + 1/q), and the same with the points where they are; 1/xi_q and 1/xi*.
     let (mut alpha, mut alpha_hat) = (-1.0, -1.0);
-    let mut last = 1.0;
-    if order > 1 {
-        for j in 2..order {
-            alpha -= 1.0 / j as f64;
-            multiply(&mut l, j, inverse[j]);
+    let (mut inverse, mut last) = (1.0, 1.0);
+    let mut sum = h;
+    for j in 2..=order {
+        sum += past[j - 2];
+        inverse = h / sum;
+        alpha -= RECIPROCAL[j];
+        if j < order {
+            multiply(&mut l, j, inverse);
+        } else {
+            last = -l[1] - alpha;
+            alpha_hat = -l[1] - inverse;
+            multiply(&mut l, j, last);
         }
-        alpha -= 1.0 / q;
-        last = -l[1] - alpha;
-        alpha_hat = -l[1] - inverse[order];
-        multiply(&mut l, order, last);
     }
     let a1 = 1.0 - alpha_hat + alpha;
     let a2 = 1.0 + q * a1;
-    let a3 = alpha + 1.0 / q;
-    let a4 = alpha_hat + inverse[order];
-    let a5 = alpha - 1.0 / (q + 1.0);
-    let a6 = alpha_hat - inverse[order + 1];
-    Coefficients {
-        l,
-        error: (a1 / (alpha * a2)).abs(),
-        lower: if order > 1 { (last / l[order] * (1.0 - a4 + a3) / a3).abs() } else { 0.0 },
-        higher: ((1.0 - a6 + a5) / a2 / (inverse[order + 1] * (q + 2.0) * a5)).abs(),
-        difference: (a2 * last / (l[order] * inverse[order])).abs(),
+    let mut c = Coefficients { l, error: (a1 / (alpha * a2)).abs(), ..Coefficients::default() };
+    if with_neighbors {
+        let next = h / (sum + past[order - 1]);
+        let a3 = alpha + RECIPROCAL[order];
+        let a4 = alpha_hat + inverse;
+        let a5 = alpha - RECIPROCAL[order + 1];
+        let a6 = alpha_hat - next;
+        c.difference = (a2 * last / (l[order] * inverse)).abs();
+        c.lower = if order > 1 { (last / l[order] * (1.0 - a4 + a3) / a3).abs() } else { 0.0 };
+        c.higher = ((1.0 - a6 + a5) / (a2 * next * (q + 2.0) * a5)).abs();
     }
+    c
 }
 
 /// `l` times `1 + s inverse`, the product being of degree `degree`.
@@ -139,11 +134,11 @@ mod tests {
         let gamma = row(&published["gamma"]);
         let error = row(&published["error_const_bdf"]);
         for order in 1..=MAX_ORDER {
-            let c = coefficients(order, 0.1, &[0.1; MAX_ORDER + 1]);
+            let c = coefficients(order, 0.1, &[0.1; MAX_ORDER + 1], true);
             assert!((c.l[1] - gamma[order - 1]).abs() < 1e-14, "order {order}: {c:?}");
             // The correction is nabla^(q+1) y.
             let constant = error[order - 1];
-            assert!((c.error * gamma[order - 1] / gamma[order - 1] - constant).abs() < 1e-14, "order {order}: {c:?}");
+            assert!((c.error - constant).abs() < 1e-14, "order {order}: {c:?}");
         }
     }
 

@@ -14,11 +14,11 @@ use crate::linalg::ShiftedLu;
 /// Most iterations of one attempt.
 const MOST_ITERATIONS: u32 = 4;
 /// The error left by the iteration is at most this share of the tolerance of a step.
-const SHARE: f64 = 0.1;
+const SHARE: f64 = 0.2;
 /// Factors serve at most this many steps ...
 const OLDEST: u32 = 20;
 /// ... and shifts that differ from their own by this factor at most.
-const DRIFT: f64 = 0.3;
+const DRIFT: f64 = 0.2;
 /// An increment this much larger than the one before ends the iteration.
 const DIVERGENCE: f64 = 2.0;
 /// The measured rate of convergence forgets a faster one by this factor for each iteration.
@@ -49,9 +49,8 @@ pub(super) struct Step<'a> {
     pub residual: &'a mut [Lanes],
 }
 
-/// Factors with their age.
+/// What is known of the factors, which other formulas may overwrite after [`Corrector::restart`].
 pub(super) struct Corrector {
-    pub lu: ShiftedLu,
     pub jac: Vec<f64>,
     pub par: Vec<f64>,
     /// The shift of the factors; not a number where there are none.
@@ -65,7 +64,6 @@ impl Corrector {
     pub fn new(field: &Field<'_>) -> Self {
         let pattern = field.system.jacobian_pattern();
         Corrector {
-            lu: ShiftedLu::new(pattern),
             jac: vec![0.0; pattern.nnz()],
             par: vec![0.0; field.system.parameter_pattern().nnz()],
             shift: f64::NAN,
@@ -92,17 +90,17 @@ impl Corrector {
     }
 
     /// Makes factors for a step to `(t, y)`. Returns false where there are none.
-    pub fn refresh(&mut self, field: &mut Field<'_>, t: f64, y: &[f64], shift: f64) -> bool {
+    pub fn refresh(&mut self, lu: &mut ShiftedLu, field: &mut Field<'_>, t: f64, y: &[f64], shift: f64) -> bool {
         field.jacobians(t, y, &mut self.jac, &mut self.par);
-        self.factorize(field, shift)
+        self.factorize(lu, field, shift)
     }
 
     /// Makes factors of the Jacobian already in `jac`. Returns false where there are none.
-    pub fn factorize(&mut self, field: &mut Field<'_>, shift: f64) -> bool {
+    pub fn factorize(&mut self, lu: &mut ShiftedLu, field: &mut Field<'_>, shift: f64) -> bool {
         field.statistics.factorizations += 1;
         self.age = 0;
         self.rate = 1.0;
-        let is_regular = self.jac.iter().all(|v| v.is_finite()) && self.lu.factorize(shift, &self.jac).is_ok();
+        let is_regular = self.jac.iter().all(|v| v.is_finite()) && lu.factorize(shift, &self.jac).is_ok();
         self.shift = if is_regular { shift } else { f64::NAN };
         is_regular
     }
@@ -133,7 +131,7 @@ impl Corrector {
     }
 
     /// Solves for the state.
-    pub fn solve(&mut self, field: &mut Field<'_>, step: Step<'_>) -> Convergence {
+    pub fn solve(&mut self, lu: &mut ShiftedLu, field: &mut Field<'_>, step: Step<'_>) -> Convergence {
         let Step { t, error, shift, slope, weights, y, delta, residual: r } = step;
         let n = field.n;
         let scale = 1.0 / n.max(1) as f64;
@@ -142,7 +140,7 @@ impl Corrector {
         for iteration in 0..MOST_ITERATIONS {
             field.rhs(t, y.as_flattened(), r.as_flattened_mut());
             residual(r, slope, shift, delta, iteration == 0);
-            self.lu.solve(&mut r.as_flattened_mut()[..n]);
+            lu.solve(&mut r.as_flattened_mut()[..n]);
             field.statistics.solves += 1;
             let sums = if iteration == 0 {
                 first_correction(relaxation, r, weights, y, delta)

@@ -48,12 +48,16 @@ impl History {
         self.len = len;
     }
 
-    /// Begins with a value and its scaled first derivative `h slope`.
-    pub fn start(&mut self, values: &[f64], slopes: &[Lanes], h: f64) {
-        for ((group, values), slopes) in self.groups.iter_mut().zip(values.chunks(WIDTH)).zip(slopes) {
+    /// Begins with the values and the scaled derivatives 1 to 4 of each component.
+    pub fn start(&mut self, values: &[f64], derivatives: impl Fn(usize) -> [f64; 4]) {
+        for (k, (group, values)) in self.groups.iter_mut().zip(values.chunks(WIDTH)).enumerate() {
             *group = [[0.0; WIDTH]; MAX_ORDER + 1];
-            group[0][..values.len()].copy_from_slice(values);
-            group[1].iter_mut().zip(slopes).for_each(|(out, slope)| *out = h * slope);
+            for (i, value) in values.iter().enumerate() {
+                group[0][i] = *value;
+                for (lanes, derivative) in group[1..].iter_mut().zip(derivatives(WIDTH * k + i)) {
+                    lanes[i] = derivative;
+                }
+            }
         }
     }
 
@@ -95,6 +99,11 @@ impl History {
             }
             group[order] = [0.0; WIDTH];
         }
+    }
+
+    /// `y` = the values at the last point.
+    pub fn values(&self, y: &mut [Lanes]) {
+        y.iter_mut().zip(&self.groups).for_each(|(y, group)| *y = group[0]);
     }
 
     /// The last coefficient of a group.

@@ -11,6 +11,7 @@ use super::history::{History, Lanes, WIDTH, n_groups};
 use super::vectors::residual;
 use crate::integrate::controller::Norm;
 use crate::integrate::field::Field;
+use crate::linalg::ShiftedLu;
 
 /// Histories and vectors of `n × m` sensitivities, row major.
 #[derive(Default)]
@@ -51,16 +52,22 @@ impl Staggered {
         field.add_linear(&corrector.jac, &corrector.par, 1.0, s, rate);
     }
 
-    /// Begins histories at `s`; the Jacobians there must be in `corrector`.
-    pub fn start(&mut self, field: &Field<'_>, corrector: &Corrector, s: &[f64], h: f64) {
-        self.field(field, corrector, s);
-        self.history.start(s, &self.residual, h);
+    /// Begins histories with values and scaled derivatives.
+    pub fn start(&mut self, values: &[f64], derivatives: impl Fn(usize) -> [f64; 4]) {
+        self.history.start(values, derivatives);
+    }
+
+    /// Takes the tolerances at the start of the histories.
+    pub fn weigh_start(&mut self, norm: &Norm, scales: &[f64]) {
+        self.history.values(&mut self.y);
+        self.weigh(norm, scales);
     }
 
     /// Solves for the sensitivities at the new state, whose Jacobians must be in `corrector`.
     #[expect(clippy::too_many_arguments, reason = "the constants of one step, used here only")]
     pub fn solve(
         &mut self,
+        lu: &mut ShiftedLu,
         field: &mut Field<'_>,
         corrector: &mut Corrector,
         norm: &Norm,
@@ -79,7 +86,7 @@ impl Staggered {
             self.field(field, corrector, &y.as_flattened()[..self.len]);
             self.y = y;
             residual(&mut self.residual, &self.slope, shift, &self.delta, iteration == 0);
-            corrector.lu.solve_rows(&mut self.residual.as_flattened_mut()[..self.len], self.m);
+            lu.solve_rows(&mut self.residual.as_flattened_mut()[..self.len], self.m);
             field.statistics.solves += self.m as u64;
             for ((r, y), delta) in self.residual.iter_mut().zip(&mut self.y).zip(&mut self.delta) {
                 for i in 0..WIDTH {
