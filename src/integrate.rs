@@ -32,6 +32,7 @@ mod fixed;
 mod forcing;
 mod formula;
 mod instant;
+mod lanes;
 mod options;
 mod problem;
 mod rodas5p;

@@ -14,10 +14,11 @@ mod vectors;
 
 use super::controller::Norm;
 use super::field::Field;
+use super::lanes::{Lanes, WIDTH, n_groups};
 use crate::linalg::ShiftedLu;
 use coefficients::{Coefficients, MAX_ORDER, coefficients, lower, raise};
 use corrector::{Convergence, Corrector, Step};
-use history::{History, Lanes, WIDTH, n_groups};
+use history::History;
 use select::{Choice, Estimates, Selector};
 use staggered::Staggered;
 

@@ -5,7 +5,11 @@
 
 use super::controller::Norm;
 use super::field::Field;
+use super::lanes::{Lanes, ZERO, combine, n_groups};
 use super::problem::Status;
+
+/// Most stages of a table.
+const MOST_STAGES: usize = 8;
 
 /// A method's coefficients.
 #[derive(Debug, Clone, Copy)]
@@ -30,9 +34,11 @@ pub(super) struct Tableau {
 pub(super) struct Explicit {
     table: Tableau,
     len: usize,
-    /// `stages × len`
-    k: Vec<f64>,
+    /// `stages` padded vectors.
+    k: Vec<Lanes>,
     point: Vec<f64>,
+    /// Groups of a stage.
+    size: usize,
     /// True where the first stage is that of the point the next step starts from.
     has_first: bool,
     /// True where the last stage of the last step is to become the first one.
@@ -41,13 +47,15 @@ pub(super) struct Explicit {
 
 impl Explicit {
     pub fn new(table: Tableau) -> Self {
-        Explicit { table, len: 0, k: Vec::new(), point: Vec::new(), has_first: false, shifts: false }
+        Explicit { table, len: 0, k: Vec::new(), point: Vec::new(), size: 0, has_first: false, shifts: false }
     }
 
     /// Sizes the buffers for augmented states of length `len`.
     pub fn resize(&mut self, len: usize) {
         self.len = len;
-        self.k.resize(self.table.stages * len, 0.0);
+        self.size = n_groups(len);
+        self.k.clear();
+        self.k.resize(self.table.stages * self.size, ZERO);
         self.point.resize(len, 0.0);
         self.restart();
     }
@@ -77,33 +85,33 @@ impl Explicit {
         z_new: &mut [f64],
         error: &mut [f64],
     ) -> Result<(), Status> {
-        let (stages, len) = (self.table.stages, self.len);
+        let (stages, len, size) = (self.table.stages, self.len, self.size);
+        let mut weights = [0.0; MOST_STAGES];
         if self.shifts {
-            self.k.copy_within((stages - 1) * len..stages * len, 0);
+            self.k.copy_within((stages - 1) * size..stages * size, 0);
             self.shifts = false;
         }
         if !self.has_first {
-            field.augmented(t, z, &mut self.k[..len]);
+            field.augmented(t, z, &mut self.k.as_flattened_mut()[..len]);
             self.has_first = true;
         }
-        if let Some(state) = self.k[..field.n].iter().position(|v| !v.is_finite()) {
+        if let Some(state) = self.k.as_flattened()[..field.n].iter().position(|v| !v.is_finite()) {
             return Err(Status::NonFinite { t, state });
         }
         for i in 1..stages {
-            let (done, rest) = self.k.split_at_mut(i * len);
+            let (done, rest) = self.k.split_at_mut(i * size);
             let last = self.table.is_first_same_as_last && i + 1 == stages;
+            let time = t + self.table.c[i] * h;
+            let slope = &mut rest.as_flattened_mut()[..len];
             let point = if last { &mut *z_new } else { &mut self.point };
-            combine(point, z, h, self.table.a[i], done);
-            field.augmented(t + self.table.c[i] * h, point, &mut rest[..len]);
+            combine(point, z, scaled(self.table.a[i], h, &mut weights), done, size);
+            field.augmented(time, point, slope);
         }
         if !self.table.is_first_same_as_last {
-            combine(z_new, z, h, self.table.b, &self.k);
+            combine(z_new, z, scaled(self.table.b, h, &mut weights), &self.k, size);
         }
         match self.table.error {
-            Some(weights) => {
-                error.fill(0.0);
-                add_stages(error, h, weights, &self.k);
-            }
+            Some(share) => combine(error, &[], scaled(share, h, &mut weights), &self.k, size),
             None => error.fill(0.0),
         }
         Ok(())
@@ -115,7 +123,7 @@ impl Explicit {
     /// Differences are measured in units of the tolerance: the fast component of a stiff system is often a small one.
     pub fn stiffness(&self, norm: &Norm, z_new: &[f64], h: f64) -> f64 {
         let n = norm.atol.len();
-        let k = |i: usize| &self.k[i * self.len..i * self.len + n];
+        let k = |i: usize| &self.k[i * self.size..].as_flattened()[..n];
         let (last, before) = (k(self.table.stages - 1), k(self.table.stages - 2));
         let (mut slope, mut distance) = (0.0, 0.0);
         for i in 0..n {
@@ -128,26 +136,16 @@ impl Explicit {
 
     /// `out` = the first `out.len()` components at `t + theta h`.
     pub fn interpolate(&self, theta: f64, h: f64, z: &[f64], out: &mut [f64]) {
-        out.copy_from_slice(&z[..out.len()]);
-        for (stage, polynomial) in self.table.dense.iter().enumerate() {
-            let weight = h * polynomial.iter().rev().fold(0.0, |sum, c| (sum + c) * theta);
-            let k = &self.k[stage * self.len..stage * self.len + out.len()];
-            out.iter_mut().zip(k).for_each(|(value, slope)| *value += weight * slope);
+        let mut weights = [0.0; MOST_STAGES];
+        for (weight, polynomial) in weights.iter_mut().zip(self.table.dense) {
+            *weight = h * polynomial.iter().rev().fold(0.0, |sum, c| (sum + c) * theta);
         }
+        combine(out, z, &weights[..self.table.dense.len()], &self.k, self.size);
     }
 }
 
-/// `out = z + h Σ weights_j k_j`
-fn combine(out: &mut [f64], z: &[f64], h: f64, weights: &[f64], k: &[f64]) {
-    out.copy_from_slice(z);
-    add_stages(out, h, weights, k);
-}
-
-fn add_stages(out: &mut [f64], h: f64, weights: &[f64], k: &[f64]) {
-    for (weight, stage) in weights.iter().zip(k.chunks_exact(out.len().max(1))) {
-        let weight = weight * h;
-        if weight != 0.0 {
-            out.iter_mut().zip(stage).for_each(|(value, slope)| *value += weight * slope);
-        }
-    }
+/// `h` times the weights, in the given room.
+fn scaled<'a>(weights: &[f64], h: f64, room: &'a mut [f64; MOST_STAGES]) -> &'a [f64] {
+    room.iter_mut().zip(weights).for_each(|(out, weight)| *out = h * weight);
+    &room[..weights.len()]
 }

@@ -16,6 +16,7 @@
 //! Leaving it out keeps the sensitivities convergent, but of low order.
 
 use super::field::Field;
+use super::lanes::{Lanes, WIDTH, ZERO, combine, combine_twice, continue_twice, n_groups};
 use super::problem::Status;
 use crate::linalg::{ShiftedLu, Singular};
 
@@ -119,12 +120,14 @@ impl From<Singular> for Failure {
 /// The method with the stages of the present step.
 pub(super) struct Rodas5p {
     len: usize,
-    /// `STAGES × len`
-    u: Vec<f64>,
-    /// The three polynomial corrections of the dense output, `3 × len`.
-    dense: Vec<f64>,
+    /// `STAGES` padded vectors.
+    u: Vec<Lanes>,
+    /// The three polynomial corrections of the dense output, padded vectors.
+    dense: Vec<Lanes>,
     has_dense: bool,
-    point: Vec<f64>,
+    point: Vec<Lanes>,
+    /// `Σ C_ij/h U_j` of a stage.
+    shift: Vec<Lanes>,
     /// The field at the step's start.
     f0: Vec<f64>,
     f_t: Vec<f64>,
@@ -149,6 +152,7 @@ impl Rodas5p {
             dense: Vec::new(),
             has_dense: false,
             point: Vec::new(),
+            shift: Vec::new(),
             f0: Vec::new(),
             f_t: vec![0.0; n],
             jac: vec![0.0; nnz],
@@ -165,9 +169,12 @@ impl Rodas5p {
     /// Sizes the buffers for augmented states of length `len`.
     pub fn resize(&mut self, len: usize) {
         self.len = len;
-        self.u.resize(STAGES * len, 0.0);
-        self.dense.resize(3 * len, 0.0);
-        self.point.resize(len, 0.0);
+        let n_groups = n_groups(len);
+        let sizes = [(&mut self.u, STAGES), (&mut self.dense, 3), (&mut self.point, 1), (&mut self.shift, 1)];
+        for (buffer, count) in sizes {
+            buffer.clear();
+            buffer.resize(count * n_groups, ZERO);
+        }
         self.f0.resize(len, 0.0);
         self.restart();
     }
@@ -217,24 +224,30 @@ impl Rodas5p {
         self.has_dense = false;
         lu.factorize(1.0 / (h * GAMMA), &self.jac)?;
         field.statistics.factorizations += 1;
+        let size = self.point.len();
         for i in 0..STAGES {
-            let (done, rest) = self.u.split_at_mut(i * len);
-            let stage = &mut rest[..len];
-            match i {
-                0 => stage.copy_from_slice(&self.f0),
+            let (done, rest) = self.u.split_at_mut(i * size);
+            let row = &mut rest[..size];
+            if i == 0 {
+                row.as_flattened_mut()[..len].copy_from_slice(&self.f0);
+            } else {
+                let mut c = [0.0; STAGES];
+                c.iter_mut().zip(C[i]).for_each(|(c, weight)| *c = weight / h);
                 // The last rows of A are the row before with a one: each stage's point adds the last increment.
-                6 | 7 => {
-                    let last = &done[(i - 1) * len..];
-                    self.point.iter_mut().zip(last).for_each(|(value, u)| *value += u);
-                    field.augmented(t + TIMES[i] * h, &self.point, stage);
+                if i >= 6 {
+                    continue_twice(&mut self.point, &mut self.shift, &c[..i], done);
+                } else {
+                    combine_twice(&mut self.point, &mut self.shift, z, A[i], &c[..i], done);
                 }
-                _ => {
-                    self.point.copy_from_slice(z);
-                    add_stages(&mut self.point, 1.0, A[i], done);
-                    field.augmented(t + TIMES[i] * h, &self.point, stage);
+                let stage = &mut row.as_flattened_mut()[..len];
+                field.augmented(t + TIMES[i] * h, &self.point.as_flattened()[..len], stage);
+                for (row, shift) in row.iter_mut().zip(&self.shift) {
+                    for (value, shift) in row.iter_mut().zip(shift) {
+                        *value += shift;
+                    }
                 }
             }
-            add_stages(stage, 1.0 / h, C[i], done);
+            let stage = &mut row.as_flattened_mut()[..len];
             let dt = h * D[i];
             let (x_part, s_part) = stage.split_at_mut(n);
             if self.has_f_t && dt != 0.0 {
@@ -252,9 +265,9 @@ impl Rodas5p {
                 field.statistics.solves += field.m as u64;
             }
         }
-        let last = &self.u[(STAGES - 1) * len..];
-        for (k, value) in z_new.iter_mut().enumerate() {
-            *value = self.point[k] + last[k];
+        let last = &self.u[(STAGES - 1) * size..].as_flattened()[..len];
+        for ((value, point), increment) in z_new.iter_mut().zip(self.point.as_flattened()).zip(last) {
+            *value = point + increment;
         }
         error.copy_from_slice(last);
         Ok(())
@@ -264,9 +277,9 @@ impl Rodas5p {
         if self.has_dense {
             return;
         }
-        self.dense.fill(0.0);
-        for (weights, sum) in H.iter().zip(self.dense.chunks_exact_mut(self.len.max(1))) {
-            add_stages(sum, 1.0, weights, &self.u);
+        let size = self.point.len();
+        for (weights, sum) in H.iter().zip(self.dense.chunks_exact_mut(size.max(1))) {
+            combine(sum.as_flattened_mut(), &[], weights, &self.u, size);
         }
         self.has_dense = true;
     }
@@ -275,9 +288,9 @@ impl Rodas5p {
     /// for component `i`. With `θ = 1 + s` it is `-s z + θ z_new - s θ (k_0 + θ k_1 + θ² k_2)`.
     pub fn polynomial(&mut self, z: &[f64], z_new: &[f64]) -> impl Fn(usize) -> [f64; 4] {
         self.make_dense();
-        let (len, dense) = (self.len, &self.dense);
+        let (size, dense) = (self.point.len() * WIDTH, self.dense.as_flattened());
         move |i| {
-            let k = [dense[i], dense[len + i], dense[2 * len + i]];
+            let k = [dense[i], dense[size + i], dense[2 * size + i]];
             let (a, b, c) = (k[0] + k[1] + k[2], k[1] + 2.0 * k[2], k[2]);
             [z_new[i] - z[i] - a, -a - b, -b - c, -c]
         }
@@ -285,21 +298,12 @@ impl Rodas5p {
 
     /// `out` = the first `out.len()` components at `t + theta h`, between `z` and `z_new`.
     pub fn interpolate(&mut self, theta: f64, z: &[f64], z_new: &[f64], out: &mut [f64]) {
-        let len = self.len;
         self.make_dense();
+        let (size, dense) = (self.point.len() * WIDTH, self.dense.as_flattened());
         let rest = 1.0 - theta;
         for (i, value) in out.iter_mut().enumerate() {
-            let k = [self.dense[i], self.dense[len + i], self.dense[2 * len + i]];
+            let k = [dense[i], dense[size + i], dense[2 * size + i]];
             *value = rest * z[i] + theta * (z_new[i] + rest * (k[0] + theta * (k[1] + theta * k[2])));
-        }
-    }
-}
-
-fn add_stages(out: &mut [f64], scale: f64, weights: &[f64], stages: &[f64]) {
-    for (weight, stage) in weights.iter().zip(stages.chunks_exact(out.len().max(1))) {
-        let weight = weight * scale;
-        if weight != 0.0 {
-            out.iter_mut().zip(stage).for_each(|(value, u)| *value += weight * u);
         }
     }
 }

@@ -205,8 +205,10 @@ fn linear_forcing_keeps_the_order_of_state_and_sensitivity() {
             .to_vec();
         for w in errors.windows(2) {
             let slopes = ((w[0].0 / w[1].0).log2(), (w[0].1 / w[1].1).log2());
+            // The multistep formula may be better than its order while its history is short.
+            let most = if method == Method::Bdf { 7.0 } else { 5.5 };
             assert!(
-                (slopes.0 - 5.0).abs() < 0.5 && (slopes.1 - 5.0).abs() < 0.5,
+                slopes.0 > 4.5 && slopes.1 > 4.5 && slopes.0 < most && slopes.1 < most,
                 "{method:?}: {slopes:?} of {errors:?}"
             );
         }

@@ -6,9 +6,9 @@
 //! Hindmarsh 1989, VODE: a variable-coefficient ODE solver, SIAM J. Sci. Stat. Comput. 10, 1038–1051, section 4). The
 //! rate of convergence is measured and carried from step to step, so that most steps take one iteration.
 
-use super::history::Lanes;
 use super::vectors::{Sums, correct, first_correction, residual};
 use crate::integrate::field::Field;
+use crate::integrate::lanes::Lanes;
 use crate::linalg::ShiftedLu;
 
 /// Most iterations of one attempt.

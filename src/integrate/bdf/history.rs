@@ -2,36 +2,14 @@
 //!
 //! `z_j = h^j y^(j)/j!` at the last point, so that `y(t + s h) = Σ z_j s^j` (Nordsieck 1962, On numerical integration of
 //! ordinary differential equations, Math. Comp. 16, 22–49). Components are held in groups of four whose six
-//! coefficients stand together: one stream of memory, and loops of constant length that the compiler turns into vector
-//! instructions. The history stays at the last accepted point until a step is accepted; a prediction only reads it, so
+//! coefficients stand together, so that a pass over them is one stream of memory. The history stays at the last accepted point until a step is accepted; a prediction only reads it, so
 //! that a rejected step leaves no rounding behind.
 
 use super::coefficients::MAX_ORDER;
+use crate::integrate::lanes::{Lanes, WIDTH, by_count, n_groups};
 
-/// Components in a group.
-pub(super) const WIDTH: usize = 4;
-/// One number for each component of a group.
-pub(super) type Lanes = [f64; WIDTH];
 /// The coefficients of a group, by power.
 type Group = [Lanes; MAX_ORDER + 1];
-
-/// Number of groups that hold `len` components; those beyond `len` stay zero.
-pub(super) fn n_groups(len: usize) -> usize {
-    len.div_ceil(WIDTH)
-}
-
-/// Calls a function that has the order as a constant.
-macro_rules! by_order {
-    ($order:expr, $call:ident ( $($argument:expr),* )) => {
-        match $order {
-            0 | 1 => $call::<1>($($argument),*),
-            2 => $call::<2>($($argument),*),
-            3 => $call::<3>($($argument),*),
-            4 => $call::<4>($($argument),*),
-            _ => $call::<5>($($argument),*),
-        }
-    };
-}
 
 /// The polynomials of all components.
 #[derive(Debug, Clone, Default)]
@@ -68,13 +46,13 @@ impl History {
         for (j, weight) in slopes.iter_mut().enumerate() {
             *weight = j as f64 * powers[j] / (ratio * h);
         }
-        by_order!(order, predict(&self.groups, &powers, &slopes, y, slope));
+        by_count!(order, predict(&self.groups, &powers, &slopes, y, slope));
     }
 
     /// Goes on to the step's end, by the correction `delta` along `l`, to the values `y`; afterwards the history is scaled by the step.
     pub fn advance(&mut self, order: usize, ratio: f64, l: &[f64; MAX_ORDER + 1], delta: &[Lanes], y: &[Lanes]) {
         let powers = powers(ratio);
-        by_order!(order, advance(&mut self.groups, &powers, l, delta, y));
+        by_count!(order, advance(&mut self.groups, &powers, l, delta, y));
     }
 
     /// Adds `change[j]` times `delta` to each coefficient.

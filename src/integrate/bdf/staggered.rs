@@ -7,10 +7,11 @@
 
 use super::coefficients::MAX_ORDER;
 use super::corrector::{Convergence, Corrector};
-use super::history::{History, Lanes, WIDTH, n_groups};
+use super::history::History;
 use super::vectors::residual;
 use crate::integrate::controller::Norm;
 use crate::integrate::field::Field;
+use crate::integrate::lanes::{Lanes, WIDTH, n_groups};
 use crate::linalg::ShiftedLu;
 
 /// Histories and vectors of `n × m` sensitivities, row major.

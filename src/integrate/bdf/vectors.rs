@@ -1,8 +1,6 @@
 //! The loops over vectors between two evaluations of the field, each one pass over its operands.
-//!
-//! Sums are kept in four lanes and added up in a fixed order, so that they do not depend on how a loop is compiled.
 
-use super::history::{Lanes, WIDTH};
+use crate::integrate::lanes::{Lanes, WIDTH, across};
 
 /// Sums of squares of a correction in units of the tolerance.
 #[derive(Debug, Clone, Copy)]
@@ -11,11 +9,6 @@ pub(super) struct Sums {
     pub increment: f64,
     /// Of all increments together.
     pub total: f64,
-}
-
-/// The sum of the lanes.
-pub(super) fn across(lanes: Lanes) -> f64 {
-    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
 }
 
 /// `weights` = reciprocals of the tolerances at the larger of two values.
