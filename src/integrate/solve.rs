@@ -258,6 +258,7 @@ impl<'s> Integrator<'s> {
 
     /// Steps to `stop`, a breakpoint or the end; root-found events on the way are carried out.
     fn advance(&mut self, stop: f64, request: &mut Request<'_, '_>) -> Result<(), Status> {
+        let is_controlled = self.options.fixed_step.is_none();
         while self.t < stop {
             if self.options.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
                 return Err(Status::Interrupted { t: self.t });
@@ -274,7 +275,9 @@ impl<'s> Integrator<'s> {
                 self.reject(h, norm)?;
                 continue;
             }
-            if let Some(k) = self.z_new.iter().position(|v| !v.is_finite()) {
+            // Controlled steps are finite, or their error is not.
+            let unfinished = if is_controlled { None } else { self.z_new.iter().position(|v| !v.is_finite()) };
+            if let Some(k) = unfinished {
                 let (n, m) = (self.field.n, self.field.m);
                 let state = self.culprit(h)?.unwrap_or(if k < n { k } else { (k - n) / m });
                 return Err(Status::NonFinite { t: self.t, state });

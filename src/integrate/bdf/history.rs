@@ -142,14 +142,16 @@ fn advance<const Q: usize>(
                 z[j][i] *= powers[j];
             }
         }
-        // The triangle of Pascal by additions only, without its first row: the values are known.
-        for pass in 1..=Q {
-            for j in (pass.max(2)..=Q).rev() {
+        // The triangle of Pascal by additions only, without its first row: the values are known. Written out, because
+        // loops would keep the group in memory.
+        macro_rules! add {
+            ($($j:literal)*) => { $(if $j <= Q {
                 for i in 0..WIDTH {
-                    z[j - 1][i] += z[j][i];
+                    z[$j - 1][i] += z[$j][i];
                 }
-            }
+            })* };
         }
+        add!(5 4 3 2 5 4 3 2 5 4 3 5 4 5);
         for j in 1..=Q {
             for i in 0..WIDTH {
                 z[j][i] += l[j] * delta[i];

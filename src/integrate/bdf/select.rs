@@ -70,11 +70,23 @@ fn growth(error: f64, share: f64, exponent: usize) -> f64 {
     1.0 / ((error / share).powf(1.0 / exponent as f64) + 1e-6)
 }
 
+/// `base` to the powers 0 to 6.
+const fn powers(base: f64) -> [f64; MAX_ORDER + 2] {
+    let mut powers = [1.0; MAX_ORDER + 2];
+    let mut k = 1;
+    while k < powers.len() {
+        powers[k] = powers[k - 1] * base;
+        k += 1;
+    }
+    powers
+}
+const GROWTHS: [f64; MAX_ORDER + 2] = powers(LEAST_GROWTH);
+const SHRINKINGS: [f64; MAX_ORDER + 2] = powers(LEAST_SHRINKING);
+
 /// The factor to the next step of the same order; the root is drawn only where it matters.
 fn keep_or_change(error: f64, order: usize) -> f64 {
-    let exponent = order as i32 + 1;
     let ratio = error / SHARE;
-    if ratio * LEAST_GROWTH.powi(exponent) > 1.0 && ratio * LEAST_SHRINKING.powi(exponent) <= 1.0 {
+    if ratio * GROWTHS[order + 1] > 1.0 && ratio * SHRINKINGS[order + 1] <= 1.0 {
         return 1.0;
     }
     growth(error, SHARE, order + 1)
