@@ -127,8 +127,7 @@ impl Bdf {
         self.history.values(&mut self.y);
         vectors::weigh(norm.rtol, &self.atol, &self.y, &mut self.weights);
         self.staggered.weigh_start(norm, scales);
-        let sum = vectors::sum_of_squares(&self.weights, |k| self.history.last(FIRST_ORDER, k));
-        let size = (sum / self.n.max(1) as f64).sqrt();
+        let size = vectors::norm(self.n, &self.weights, |k| self.history.last(FIRST_ORDER, k));
         let size = if norm.with_sensitivities { size.max(self.staggered.norm_of_last(FIRST_ORDER)) } else { size };
         self.next = self.selector.start(FIRST_ORDER, self.equal[FIRST_ORDER].lower * size);
     }
@@ -260,7 +259,7 @@ impl Bdf {
     /// Chooses the order and the length of the next step.
     fn select(&mut self, norm: &Norm, c: &Coefficients, error: f64) {
         let order = self.order;
-        let scale = 1.0 / self.n.max(1) as f64;
+        let n = self.n;
         let with_sensitivities = norm.with_sensitivities;
         let share = c.difference / self.difference * (self.past[0] / self.past[1]).powi(order as i32 + 1);
         let (history, weights) = (&self.history, &self.weights);
@@ -270,8 +269,7 @@ impl Bdf {
             order,
             error,
             lower: &mut |staggered: &mut Staggered| {
-                let sum = vectors::sum_of_squares(weights, |k| history.last(order, k));
-                let own = (sum * scale).sqrt();
+                let own = vectors::norm(n, weights, |k| history.last(order, k));
                 c.lower * if with_sensitivities { own.max(staggered.norm_of_last(order)) } else { own }
             },
             higher: &mut |staggered: &mut Staggered| {
@@ -279,7 +277,7 @@ impl Bdf {
                     let (a, b): (&Lanes, &Lanes) = (&delta[k], &before[k]);
                     std::array::from_fn(|i| a[i] - share * b[i])
                 };
-                let own = (vectors::sum_of_squares(weights, change) * scale).sqrt();
+                let own = vectors::norm(n, weights, change);
                 c.higher * if with_sensitivities { own.max(staggered.norm_of_change(share)) } else { own }
             },
         };

@@ -6,7 +6,7 @@
 //! Hindmarsh 1989, VODE: a variable-coefficient ODE solver, SIAM J. Sci. Stat. Comput. 10, 1038–1051, section 4). The
 //! rate of convergence is measured and carried from step to step, so that most steps take one iteration.
 
-use super::vectors::{Sums, correct, first_correction, residual};
+use super::vectors::{Sizes, correct, first_correction, residual};
 use crate::integrate::field::Field;
 use crate::integrate::lanes::Lanes;
 use crate::linalg::ShiftedLu;
@@ -134,7 +134,6 @@ impl Corrector {
     pub fn solve(&mut self, lu: &mut ShiftedLu, field: &mut Field<'_>, step: Step<'_>) -> Convergence {
         let Step { t, error, shift, slope, weights, y, delta, residual: r } = step;
         let n = field.n;
-        let scale = 1.0 / n.max(1) as f64;
         let relaxation = self.relaxation(shift);
         let mut before = 0.0;
         for iteration in 0..MOST_ITERATIONS {
@@ -142,15 +141,13 @@ impl Corrector {
             residual(r, slope, shift, delta, iteration == 0);
             lu.solve(&mut r.as_flattened_mut()[..n]);
             field.statistics.solves += 1;
-            let sums = if iteration == 0 {
-                first_correction(relaxation, r, weights, y, delta)
+            let Sizes { increment: size, total } = if iteration == 0 {
+                first_correction(n, relaxation, r, weights, y, delta)
             } else {
-                correct(relaxation, r, weights, y, delta)
+                correct(n, relaxation, r, weights, y, delta)
             };
-            let Sums { increment, total } = sums;
-            let size = (increment * scale).sqrt();
             match self.judge(iteration, size, before, error) {
-                Some(true) => return Convergence::Reached((total * scale).sqrt()),
+                Some(true) => return Convergence::Reached(total),
                 Some(false) => return self.failure(shift),
                 None => before = size,
             }

@@ -1,14 +1,40 @@
 //! The loops over vectors between two evaluations of the field, each one pass over its operands.
 
-use crate::integrate::lanes::{Lanes, WIDTH, across};
+use crate::integrate::lanes::{Lanes, WIDTH, ZERO, across};
 
-/// Sums of squares of a correction in units of the tolerance.
+/// Norms of a correction in units of the tolerance.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sums {
+pub(super) struct Sizes {
     /// Of the last increment.
     pub increment: f64,
     /// Of all increments together.
     pub total: f64,
+}
+
+/// A norm of squares over `n` components: their root mean square, or half of the largest where that is more. The mean alone would
+/// allow one moving front an error that grows with the number of states at rest around it.
+#[derive(Debug, Clone, Copy)]
+struct Square {
+    sum: Lanes,
+    largest: Lanes,
+}
+
+impl Square {
+    const NONE: Square = Square { sum: ZERO, largest: ZERO };
+
+    #[inline(always)]
+    fn add(&mut self, i: usize, value: f64) {
+        let square = value * value;
+        self.sum[i] += square;
+        self.largest[i] = if square > self.largest[i] { square } else { self.largest[i] };
+    }
+
+    fn norm(self, n: usize) -> f64 {
+        let mean = across(self.sum) / n.max(1) as f64;
+        let largest = self.largest.iter().fold(0.0, |a: f64, b| a.max(*b));
+        // Written so that a mean which is not a number stays one.
+        if 0.25 * largest > mean { 0.5 * largest.sqrt() } else { mean.sqrt() }
+    }
 }
 
 /// `weights` = reciprocals of the tolerances at the larger of two values.
@@ -37,50 +63,58 @@ pub(super) fn residual(r: &mut [Lanes], slope: &[Lanes], shift: f64, delta: &[La
     }
 }
 
-/// The first increment: `delta = factor r`, `y += delta`.
+/// The first increment: `delta = factor r`, `y += delta`. Returns its norm over `n` components.
 pub(super) fn first_correction(
+    n: usize,
     factor: f64,
     r: &[Lanes],
     weights: &[Lanes],
     y: &mut [Lanes],
     delta: &mut [Lanes],
-) -> Sums {
-    let mut sum = [0.0; WIDTH];
+) -> Sizes {
+    let mut square = Square::NONE;
     for (((r, weights), y), delta) in r.iter().zip(weights).zip(y).zip(delta) {
         for i in 0..WIDTH {
             let increment = factor * r[i];
             delta[i] = increment;
             y[i] += increment;
-            sum[i] += (increment * weights[i]).powi(2);
+            square.add(i, increment * weights[i]);
         }
     }
-    let increment = across(sum);
-    Sums { increment, total: increment }
+    let increment = square.norm(n);
+    Sizes { increment, total: increment }
 }
 
-/// A further increment: `delta += factor r`, `y += factor r`.
-pub(super) fn correct(factor: f64, r: &[Lanes], weights: &[Lanes], y: &mut [Lanes], delta: &mut [Lanes]) -> Sums {
-    let (mut sum, mut total) = ([0.0; WIDTH], [0.0; WIDTH]);
+/// A further increment: `delta += factor r`, `y += factor r`. Returns the norms over `n` components.
+pub(super) fn correct(
+    n: usize,
+    factor: f64,
+    r: &[Lanes],
+    weights: &[Lanes],
+    y: &mut [Lanes],
+    delta: &mut [Lanes],
+) -> Sizes {
+    let (mut last, mut total) = (Square::NONE, Square::NONE);
     for (((r, weights), y), delta) in r.iter().zip(weights).zip(y).zip(delta) {
         for i in 0..WIDTH {
             let increment = factor * r[i];
             delta[i] += increment;
             y[i] += increment;
-            sum[i] += (increment * weights[i]).powi(2);
-            total[i] += (delta[i] * weights[i]).powi(2);
+            last.add(i, increment * weights[i]);
+            total.add(i, delta[i] * weights[i]);
         }
     }
-    Sums { increment: across(sum), total: across(total) }
+    Sizes { increment: last.norm(n), total: total.norm(n) }
 }
 
-/// The sum of squares of `value(k)` in units of the tolerance.
-pub(super) fn sum_of_squares(weights: &[Lanes], value: impl Fn(usize) -> Lanes) -> f64 {
-    let mut sum = [0.0; WIDTH];
+/// The norm over `n` components of `value(k)` in units of the tolerance.
+pub(super) fn norm(n: usize, weights: &[Lanes], value: impl Fn(usize) -> Lanes) -> f64 {
+    let mut square = Square::NONE;
     for (k, weights) in weights.iter().enumerate() {
         let value = value(k);
         for i in 0..WIDTH {
-            sum[i] += (value[i] * weights[i]).powi(2);
+            square.add(i, value[i] * weights[i]);
         }
     }
-    across(sum)
+    square.norm(n)
 }
