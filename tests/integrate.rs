@@ -1,5 +1,6 @@
 //! Integrators against exact solutions, closed forms and published end values.
 
+mod bdf;
 mod dual_system;
 mod edges;
 mod events;

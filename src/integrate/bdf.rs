@@ -10,6 +10,8 @@ mod corrector;
 mod history;
 mod select;
 mod staggered;
+#[cfg(test)]
+mod tests;
 mod vectors;
 
 use super::controller::Norm;
@@ -98,6 +100,16 @@ impl Bdf {
     pub fn restart(&mut self) {
         self.has_history = false;
         self.corrector.restart();
+    }
+
+    /// True where the last step was made by this formula.
+    pub fn has_steps(&self) -> bool {
+        self.has_history && self.corrector.has_factors()
+    }
+
+    /// A bound of the spectral radius of the Jacobian of some recent step.
+    pub fn radius(&self) -> f64 {
+        self.corrector.radius
     }
 
     /// True where a step may be attempted; false before [`Bdf::start_from`].

@@ -9,12 +9,24 @@ use super::options::Method;
 use super::problem::Status;
 use super::rodas5p::{Failure, Rodas5p};
 use super::tsit5::{STABILITY_LIMIT, TSIT5};
-use crate::linalg::ShiftedLu;
+use crate::linalg::{LinearSolver, ShiftedLu};
 
 /// Accepted steps at the stability limit after which [`Method::Auto`] calls a problem stiff ...
 const STIFF_STEPS: u32 = 10;
 /// ... and steps off the limit in a row that make it forget the ones before.
 const NONSTIFF_STEPS: u32 = 6;
+
+/// Accepted implicit steps in a row within the stability of the explicit formula after which [`Method::Auto`] goes back ...
+const EASY_STEPS: u32 = 25;
+/// ... where the length times a bound of the spectral radius is at most this for Rosenbrock's steps, and for those of the multistep
+/// formula, which are shorter.
+const EASY_ROSENBROCK: f64 = 1.0;
+const EASY_MULTISTEP: f64 = 0.4;
+/// [`Method::Auto`] takes the multistep formula for stiff problems at relative tolerances below this: there it reaches an
+/// equal error in less time; above it Rosenbrock's steps are so few that they win (docs/performance.md).
+const TIGHT: f64 = 3e-7;
+/// It also does from this order on where the factorisation is dense, which many times outweighs a solve.
+const LARGE_DENSE: usize = 64;
 
 /// Which formula is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,28 +53,30 @@ pub(super) struct Formula {
     implicit: Option<Box<Implicit>>,
     stiff_steps: u32,
     nonstiff_steps: u32,
+    easy_steps: u32,
     controller: Controller,
 }
 
 impl Formula {
-    pub fn new(method: Method, field: &Field<'_>) -> Self {
+    pub fn new(method: Method, rtol: f64, field: &Field<'_>) -> Self {
         let table = match method {
             Method::Euler => EULER,
             Method::Rk4 => RK4,
             Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Bdf => TSIT5,
         };
-        let (is_implicit, is_multistep) = match method {
-            Method::Auto | Method::Rodas5p => (true, false),
-            Method::Bdf => (true, true),
-            Method::Tsit5 | Method::Euler | Method::Rk4 => (false, false),
+        let implicit = match method {
+            Method::Auto | Method::Rodas5p | Method::Bdf => {
+                let lu = ShiftedLu::with_code(field.system.jacobian_pattern(), field.system.lu_code());
+                let is_multistep = match method {
+                    Method::Bdf => true,
+                    Method::Auto => rtol < TIGHT || is_costly(&lu, field.n),
+                    Method::Rodas5p | Method::Tsit5 | Method::Euler | Method::Rk4 => false,
+                };
+                let multistep = is_multistep.then(|| Box::new(Bdf::new(field)));
+                Some(Box::new(Implicit { lu, rosenbrock: Rodas5p::new(field), multistep }))
+            }
+            Method::Tsit5 | Method::Euler | Method::Rk4 => None,
         };
-        let implicit = is_implicit.then(|| {
-            Box::new(Implicit {
-                lu: ShiftedLu::with_code(field.system.jacobian_pattern(), field.system.lu_code()),
-                rosenbrock: Rodas5p::new(field),
-                multistep: is_multistep.then(|| Box::new(Bdf::new(field))),
-            })
-        });
         Formula {
             method,
             kind: Kind::Explicit,
@@ -70,6 +84,7 @@ impl Formula {
             implicit,
             stiff_steps: 0,
             nonstiff_steps: 0,
+            easy_steps: 0,
             controller: Controller::new(),
         }
     }
@@ -90,6 +105,7 @@ impl Formula {
         };
         self.stiff_steps = 0;
         self.nonstiff_steps = 0;
+        self.easy_steps = 0;
     }
 
     /// Forgets what was evaluated: the field or the state has jumped. Returns whether the next step may be as long as
@@ -193,9 +209,21 @@ impl Formula {
     }
 
     /// Says that the step of length `h` to `z_new` was accepted up to its end.
-    pub fn accept(&mut self, norm: &Norm, z_new: &[f64], h: f64) {
+    pub fn accept(&mut self, field: &Field<'_>, norm: &Norm, z_new: &[f64], h: f64) {
         match &mut self.implicit {
-            Some(implicit) if self.kind != Kind::Explicit => implicit.rosenbrock.restart(),
+            Some(implicit) if self.kind != Kind::Explicit => {
+                if self.method == Method::Auto {
+                    let (radius, most) = match &implicit.multistep {
+                        Some(formula) if formula.has_steps() => (formula.radius(), EASY_MULTISTEP),
+                        Some(_) | None => (implicit.rosenbrock.radius(field), EASY_ROSENBROCK),
+                    };
+                    self.easy_steps = if h * radius <= most { self.easy_steps + 1 } else { 0 };
+                }
+                implicit.rosenbrock.restart();
+                if self.easy_steps >= EASY_STEPS {
+                    self.become_explicit();
+                }
+            }
             Some(_) if self.method == Method::Auto => {
                 self.explicit.accept();
                 if self.explicit.stiffness(norm, z_new, h) > STABILITY_LIMIT {
@@ -215,15 +243,33 @@ impl Formula {
         }
     }
 
+    fn become_explicit(&mut self) {
+        self.restart();
+        self.kind = Kind::Explicit;
+        (self.stiff_steps, self.nonstiff_steps, self.easy_steps) = (0, 0, 0);
+    }
+
     /// Goes over to the implicit formula where the method allows that. Returns whether anything changed.
     pub fn become_implicit(&mut self) -> bool {
         match &mut self.implicit {
             Some(implicit) if self.kind == Kind::Explicit => {
                 implicit.rosenbrock.restart();
-                self.kind = Kind::Rosenbrock;
+                self.kind = match &mut implicit.multistep {
+                    Some(formula) => {
+                        formula.restart();
+                        Kind::Multistep
+                    }
+                    None => Kind::Rosenbrock,
+                };
+                self.easy_steps = 0;
                 true
             }
             Some(_) | None => false,
         }
     }
+}
+
+/// True where a factorisation outweighs the solves of a Rosenbrock step by far.
+fn is_costly(lu: &ShiftedLu, n: usize) -> bool {
+    n >= LARGE_DENSE && matches!(lu.solver(), LinearSolver::Dense(_))
 }

@@ -184,6 +184,11 @@ impl Rodas5p {
         self.has_first = false;
     }
 
+    /// A bound of the spectral radius of the Jacobian at the start of the step just made.
+    pub fn radius(&self, field: &Field<'_>) -> f64 {
+        field.system.jacobian_pattern().column_norm(&self.jac)
+    }
+
     fn prepare(&mut self, field: &mut Field<'_>, t: f64, z: &[f64]) -> Result<(), Failure> {
         field.rhs(t, z, &mut self.f0);
         if let Some(state) = self.f0[..field.n].iter().position(|v| !v.is_finite()) {

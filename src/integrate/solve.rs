@@ -84,7 +84,7 @@ impl<'s> Integrator<'s> {
         let norm = Norm { rtol: options.rtol, atol, with_sensitivities: options.control_sensitivities };
         Ok(Integrator {
             norm,
-            formula: Formula::new(options.method, &field),
+            formula: Formula::new(options.method, options.rtol, &field),
             schedule: Schedule::default(),
             roots: RootWatch::new(system.events(), field.dims.n_roots, options.method.is_grid()),
             jump: Jump::default(),
@@ -293,7 +293,7 @@ impl<'s> Integrator<'s> {
                 }
                 None => {
                     self.report_until(t_new, h, request);
-                    self.formula.accept(&self.norm, &self.z_new, h);
+                    self.formula.accept(&self.field, &self.norm, &self.z_new, h);
                     std::mem::swap(&mut self.z, &mut self.z_new);
                     self.t = t_new;
                     self.grid.1 += 1;

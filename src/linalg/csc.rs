@@ -85,6 +85,12 @@ impl CscPattern {
         self.row_idx[range.clone()].binary_search(&row).ok().map(|k| range.start + k)
     }
 
+    /// The largest column sum of absolute values, a bound of the spectral radius; `values: nnz`.
+    pub fn column_norm(&self, values: &[f64]) -> f64 {
+        let sums = self.col_ptr.windows(2).map(|w| values[w[0]..w[1]].iter().map(|v| v.abs()).sum());
+        sums.fold(0.0, f64::max)
+    }
+
     /// `y += A x`; `values: nnz`, `x: n_cols`, `y: n_rows`.
     pub fn mul_add(&self, values: &[f64], x: &[f64], y: &mut [f64]) {
         for (col, &xc) in x.iter().enumerate() {
