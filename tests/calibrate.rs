@@ -79,7 +79,7 @@ fn stat5_likelihood_is_the_published_one() {
 /// At the nominal point and at two points far from it, for every method.
 #[test]
 fn stat5_gradient_equals_central_differences() {
-    for method in [Method::Rodas5p, Method::Auto] {
+    for method in [Method::Rodas5p, Method::Bdf, Method::Auto] {
         let settings = FitSettings { rtol: 1e-10, method, ..FitSettings::default() };
         let Some(problem) = stat5::problem(&settings, 1e-11) else { return };
         let mut evaluator = problem.evaluator(None).unwrap();

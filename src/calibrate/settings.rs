@@ -124,7 +124,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     },
     SettingSpec {
         name: "method",
-        kind: SettingKind::Choice(&["auto", "tsit5", "rodas5p"]),
+        kind: SettingKind::Choice(&["auto", "tsit5", "rodas5p", "bdf"]),
         unit: "",
         default: "rodas5p",
         doc: "formula of the integration",

@@ -236,7 +236,7 @@ pub struct SimArgs {
     /// Step of euler and rk4, over which inputs are held
     #[arg(long, value_name = "TIME")]
     pub step: Option<String>,
-    /// Integrator: auto, tsit5, rodas5p, euler, rk4
+    /// Integrator: auto, tsit5, rodas5p, bdf, euler, rk4
     #[arg(long, value_name = "NAME")]
     pub method: Option<String>,
     /// Relative tolerance

@@ -33,7 +33,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     },
     SettingSpec {
         name: "method",
-        kind: SettingKind::Choice(&["auto", "tsit5", "rodas5p", "euler", "rk4"]),
+        kind: SettingKind::Choice(&["auto", "tsit5", "rodas5p", "bdf", "euler", "rk4"]),
         unit: "",
         default: "auto",
         doc: "formula of the integration",

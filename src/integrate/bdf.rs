@@ -322,6 +322,11 @@ impl Bdf {
         }
     }
 
+    /// `error` = the correction of the last accepted step, to which the error of a state is proportional.
+    pub fn tell_error(&self, error: &mut [f64]) {
+        error[..self.n].copy_from_slice(&self.delta_before.as_flattened()[..self.n]);
+    }
+
     /// The factor to the length of the next step.
     pub fn factor(&self) -> f64 {
         self.next.factor

@@ -197,6 +197,13 @@ impl Formula {
         }
     }
 
+    /// Fills in the errors of the last step where they stand elsewhere; those of the state are enough.
+    pub fn tell_error(&mut self, error: &mut [f64]) {
+        if let Some(formula) = self.multistep() {
+            formula.tell_error(error);
+        }
+    }
+
     /// `out` = the first `out.len()` components at `t + theta h` in the step just made from `z` to `z_new`.
     pub fn interpolate(&mut self, theta: f64, h: f64, z: &[f64], z_new: &[f64], out: &mut [f64]) {
         if let Some(formula) = self.multistep() {

@@ -264,6 +264,7 @@ impl<'s> Integrator<'s> {
                 return Err(Status::Interrupted { t: self.t });
             }
             if self.field.statistics.steps + self.field.statistics.rejected >= self.options.max_steps {
+                self.formula.tell_error(&mut self.error);
                 let worst_state = self.norm.worst_state(&self.error, &self.z);
                 return Err(Status::StepLimit { t: self.t, worst_state });
             }

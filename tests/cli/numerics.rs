@@ -7,7 +7,7 @@ fn sim_names_the_equation_or_the_reactions_of_what_is_not_finite() {
     let text = "model Root {\n  time [s]\n  state { a [1] = 1; b [1] = 1 }\n  a' = b/1 [s]\n  \
                 b' = sqrt(0.5 - time/1 [s])/1 [s] - a/1 [s]\n}\n";
     let room = Room::new(&[("root.twin", text)]);
-    for method in ["tsit5", "rodas5p", "auto"] {
+    for method in ["tsit5", "rodas5p", "bdf", "auto"] {
         let ended = room.run(&["sim", "root.twin", "--until", "2", "--method", method]);
         ended.ends(3).says("E0702").says("`b` is not a finite number").says("0.5").says("root.twin:5:3");
     }

@@ -284,7 +284,8 @@ fn linear_systems_are_solved_to_the_tolerance() {
             for (t, x) in samples.iter().zip(&x) {
                 let size = (-0.1 * t).exp();
                 let error = (x[0] - size * (3.0 * t).cos()).abs().max((x[1] - size * (3.0 * t).sin()).abs());
-                let most = if method == Method::Bdf { 200.0 } else { 20.0 };
+                // The errors of many multistep steps add up along a rotation.
+                let most = if method == Method::Bdf { 0.3 * outcome.statistics.steps as f64 } else { 20.0 };
                 assert!(error < most * rtol, "{method:?} at rtol {rtol}, t = {t}: {error:e}");
             }
         }
