@@ -9,6 +9,7 @@ mod coefficients;
 mod corrector;
 mod history;
 mod select;
+mod stability;
 mod staggered;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use coefficients::{Coefficients, MAX_ORDER, coefficients, lower, raise};
 use corrector::{Convergence, Corrector, Step};
 use history::History;
 use select::{Choice, Estimates, Selector};
+use stability::Limit;
 use staggered::Staggered;
 
 /// The order of the first steps: one below that of the polynomial they start from.
@@ -53,6 +55,7 @@ pub(super) struct Bdf {
     /// The order of the next step, and how much longer it is.
     next: Choice,
     selector: Selector,
+    limit: Limit,
     /// [`coefficients::Coefficients::difference`] of the step before.
     difference: f64,
 }
@@ -83,6 +86,7 @@ impl Bdf {
             order: 1,
             next: Choice { order: 1, factor: 1.0 },
             selector: Selector::default(),
+            limit: Limit::default(),
             difference: 1.0,
         }
     }
@@ -136,6 +140,7 @@ impl Bdf {
         self.n_equal = MAX_ORDER;
         self.order = FIRST_ORDER;
         self.has_history = true;
+        self.limit = Limit::default();
         self.history.values(&mut self.y);
         vectors::weigh(norm.rtol, &self.atol, &self.y, &mut self.weights);
         self.staggered.weigh_start(norm, scales);
@@ -200,6 +205,7 @@ impl Bdf {
         self.past.rotate_right(1);
         self.past[0] = h;
         self.h = h;
+        self.look_for_limit(field);
         self.select(norm, &c, scaled);
         std::mem::swap(&mut self.delta, &mut self.delta_before);
         self.staggered.keep_correction();
@@ -268,6 +274,16 @@ impl Bdf {
         }
     }
 
+    /// Looks for a mode that the present order amplifies, now and then.
+    fn look_for_limit(&mut self, field: &Field<'_>) {
+        self.limit.count(self.h);
+        if self.limit.is_due(self.order) {
+            let room = [&mut self.slope, &mut self.residual].map(|v| &mut v.as_flattened_mut()[..self.n]);
+            let delta = &self.delta.as_flattened()[..self.n];
+            self.limit.look(field.system.jacobian_pattern(), &self.corrector.jac, delta, &self.weights, room);
+        }
+    }
+
     /// Chooses the order and the length of the next step.
     fn select(&mut self, norm: &Norm, c: &Coefficients, error: f64) {
         let order = self.order;
@@ -279,6 +295,7 @@ impl Bdf {
         let staggered = &mut self.staggered;
         let estimates = Estimates {
             order,
+            highest: self.limit.highest_stable(MAX_ORDER.min(order + 1), self.h),
             error,
             lower: &mut |staggered: &mut Staggered| {
                 let own = vectors::norm(n, weights, |k| history.last(order, k));

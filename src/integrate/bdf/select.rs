@@ -42,6 +42,8 @@ pub(super) struct Choice {
 /// What a step tells; the errors of other orders are computed where they are asked for.
 pub(super) struct Estimates<'a> {
     pub order: usize,
+    /// The highest order that is stable.
+    pub highest: usize,
     /// The error of the step in units of the tolerance.
     pub error: f64,
     pub lower: &'a mut dyn FnMut(&mut Staggered) -> f64,
@@ -106,12 +108,17 @@ impl Selector {
 
     /// After an accepted step.
     pub fn accept(&mut self, estimates: Estimates<'_>, staggered: &mut Staggered) -> Choice {
-        let Estimates { order, error, lower, higher } = estimates;
+        let Estimates { order, highest, error, lower, higher } = estimates;
         self.errors = 0;
         self.wait = self.wait.saturating_sub(1);
         if std::mem::take(&mut self.was_rejected) {
             self.wait = self.wait.max(2);
             return Choice { order, factor: 1.0 };
+        }
+        if order > highest {
+            let factor = growth(lower(staggered), SHARE, order).min(1.0);
+            self.wait = order;
+            return Choice { order: order - 1, factor };
         }
         if self.wait > 0 {
             return Choice { order, factor: keep_or_change(error, order).min(MOST_GROWTH) };
@@ -125,7 +132,7 @@ impl Selector {
                 best = Choice { order: order - 1, factor };
             }
         }
-        if order < MAX_ORDER {
+        if order < highest {
             let factor = growth(higher(staggered), SHARE_HIGHER, order + 2);
             if factor > best.factor {
                 best = Choice { order: order + 1, factor };
