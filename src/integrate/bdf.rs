@@ -121,9 +121,9 @@ impl Bdf {
         self.has_history
     }
 
-    /// Begins behind a step of length `h` of another formula to `z_new`, near which the solution is a polynomial with the
-    /// scaled derivatives `derivatives(i)` of component i. A one-step formula so takes the place of many short steps of
-    /// low order.
+    /// Begins behind a step of length `h` of another formula to `z_new`, near which the solution is a polynomial with
+    /// the scaled derivatives `derivatives(i)` of component i. A one-step formula so takes the place of many short
+    /// steps of low order.
     pub fn start_from(
         &mut self,
         norm: &Norm,
@@ -149,8 +149,8 @@ impl Bdf {
         self.next = self.selector.start(FIRST_ORDER, self.equal[FIRST_ORDER].lower * size);
     }
 
-    /// Computes `z_new` at `t + h` and returns the error in units of the tolerance; infinite where there is no such step.
-    /// The history advances where that is at most one, or where the step is not controlled.
+    /// Computes `z_new` at `t + h` and returns the error in units of the tolerance; infinite where there is no such
+    /// step. The history advances where that is at most one, or where the step is not controlled.
     ///
     #[expect(clippy::too_many_arguments, reason = "the arguments of every formula and the tolerances")]
     pub fn attempt(

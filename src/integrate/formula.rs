@@ -16,14 +16,15 @@ const STIFF_STEPS: u32 = 10;
 /// ... and steps off the limit in a row that make it forget the ones before.
 const NONSTIFF_STEPS: u32 = 6;
 
-/// Accepted implicit steps in a row within the stability of the explicit formula after which [`Method::Auto`] goes back ...
+/// Accepted implicit steps in a row within the stability of the explicit formula after which [`Method::Auto`] goes
+/// back ...
 const EASY_STEPS: u32 = 25;
-/// ... where the length times a bound of the spectral radius is at most this for Rosenbrock's steps, and for those of the multistep
-/// formula, which are shorter.
+/// ... where the length times a bound of the spectral radius is at most this for Rosenbrock's steps, and for those of
+/// the multistep formula, which are shorter.
 const EASY_ROSENBROCK: f64 = 1.0;
 const EASY_MULTISTEP: f64 = 0.4;
-/// [`Method::Auto`] takes the multistep formula for stiff problems at relative tolerances below this: there it reaches an
-/// equal error in less time; above it Rosenbrock's steps are so few that they win (docs/performance.md).
+/// [`Method::Auto`] takes the multistep formula for stiff problems at relative tolerances below this: there it reaches
+/// an equal error in less time; above it Rosenbrock's steps are so few that they win (docs/performance.md).
 const TIGHT: f64 = 3e-7;
 /// It also does from this order on where the factorisation is dense, which many times outweighs a solve.
 const LARGE_DENSE: usize = 64;
@@ -128,8 +129,8 @@ impl Formula {
         (self.kind == Kind::Multistep && multistep.has_history()).then_some(multistep)
     }
 
-    /// Computes `z_new` at `t + h` and the estimate of its error, and returns the scaled norm of that: infinite where no
-    /// step of this length exists, zero for steps without control.
+    /// Computes `z_new` at `t + h` and the estimate of its error, and returns the scaled norm of that: infinite where
+    /// no step of this length exists, zero for steps without control.
     ///
     /// # Errors
     /// A status that no shorter step would avoid.
@@ -168,7 +169,8 @@ impl Formula {
         Ok(if is_controlled { norm.of(error, z, z_new, &field.directions.scales) } else { 0.0 })
     }
 
-    /// The factor to the next step after one of length `h` from `z` to `z_new` with scaled error `size`, which is accepted.
+    /// The factor to the next step after one of length `h` from `z` to `z_new` with scaled error `size`, which is
+    /// accepted.
     pub fn factor(&mut self, norm: &Norm, scales: &[f64], size: f64, h: f64, z: &[f64], z_new: &[f64]) -> f64 {
         if let Some(formula) = self.multistep() {
             return formula.factor();

@@ -1,8 +1,8 @@
 //! Vectors in groups of four: loops of constant length, which the compiler turns into vector instructions.
 //!
 //! A padded vector holds `len` components in `n_groups(len)` groups; what lies beyond stays zero. Sums run over the
-//! stages of a formula in their order and over components in four lanes that are added up at last, so that a result does
-//! not depend on how a loop is compiled.
+//! stages of a formula in their order and over components in four lanes that are added up at last, so that a result
+//! does not depend on how a loop is compiled.
 
 /// Components in a group.
 pub(super) const WIDTH: usize = 4;
@@ -59,8 +59,8 @@ fn rows<const N: usize>(matrix: &[Lanes], stride: usize) -> [&[Lanes]; N] {
     std::array::from_fn(|j| &matrix[j * stride..(j + 1) * stride])
 }
 
-/// `out = base + Σ weights_j row_j` over the first rows of a matrix, one for each weight, at most eight; an empty base is
-/// zero. Only the components of `out` are computed; rows have `stride` groups.
+/// `out = base + Σ weights_j row_j` over the first rows of a matrix, one for each weight, at most eight; an empty base
+/// is zero. Only the components of `out` are computed; rows have `stride` groups.
 pub(super) fn combine(out: &mut [f64], base: &[f64], weights: &[f64], matrix: &[Lanes], stride: usize) {
     by_count!(weights.len(), combine_count(out, base, weights, matrix, stride));
 }

@@ -5,8 +5,8 @@
 //! polyalgorithm for the numerical solution of ordinary differential equations, ACM Trans. Math. Softw. 1, 71–96 (the
 //! Nordsieck form and the change of order).
 //!
-//! Times are measured from the new point in units of the step h: the older points lie at `-xi_j`, with
-//! `xi_j = (h + h_1 + ... + h_{j-1})/h`, h_1 being the step before. The correction of the new point moves the whole history along
+//! Times are measured from the new point in units of the step h: the older points lie at `-xi_j`, with `xi_j = (h +
+//! h_1 + ... + h_{j-1})/h`, h_1 being the step before. The correction of the new point moves the whole history along
 //! the polynomial `Lambda(s) = Π_{j=1}^{q-1} (1 + s/xi_j) (1 + s/xi*)`, where the last factor keeps the leading
 //! coefficient `Lambda'(0) = 1 + 1/2 + ... + 1/q` that of equal steps.
 

@@ -1,10 +1,11 @@
 //! The corrector: Newton's iteration for the implicit equation of a step, with factors kept over many steps.
 //!
-//! With `y = y_predicted + delta` the equation of a step is `f(t, y) - slope - shift delta = 0`, `shift = l_1/h`. Factors
-//! of `shift' I - J'` from an earlier step serve as long as the shift has not moved much and the iteration converges;
-//! where the shift moved, increments are scaled between what slow and fast components would need (Brown, Byrne and
-//! Hindmarsh 1989, VODE: a variable-coefficient ODE solver, SIAM J. Sci. Stat. Comput. 10, 1038–1051, section 4). The
-//! rate of convergence is measured and carried from step to step, so that most steps take one iteration.
+//! With `y = y_predicted + delta` the equation of a step is `f(t, y) - slope - shift delta = 0`, `shift = l_1/h`.
+//! Factors of `shift' I - J'` from an earlier step serve as long as the shift has not moved much and the iteration
+//! converges; where the shift moved, increments are scaled between what slow and fast components would need (Brown,
+//! Byrne and Hindmarsh 1989, VODE: a variable-coefficient ODE solver, SIAM J. Sci. Stat. Comput. 10, 1038–1051,
+//! section 4). The rate of convergence is measured and carried from step to step, so that most steps take one
+//! iteration.
 
 use super::vectors::{Sizes, correct, first_correction, residual};
 use crate::integrate::field::Field;

@@ -1,9 +1,10 @@
 //! The Nordsieck history of a multistep method: for each component the polynomial through its recent past.
 //!
-//! `z_j = h^j y^(j)/j!` at the last point, so that `y(t + s h) = Σ z_j s^j` (Nordsieck 1962, On numerical integration of
-//! ordinary differential equations, Math. Comp. 16, 22–49). Components are held in groups of four whose six
-//! coefficients stand together, so that a pass over them is one stream of memory. The history stays at the last accepted point until a step is accepted; a prediction only reads it, so
-//! that a rejected step leaves no rounding behind.
+//! `z_j = h^j y^(j)/j!` at the last point, so that `y(t + s h) = Σ z_j s^j` (Nordsieck 1962, On numerical integration
+//! of ordinary differential equations, Math. Comp. 16, 22–49). Components are held in groups of four whose six
+//! coefficients stand together, so that a pass over them is one stream of memory. The history stays at the last
+//! accepted point until a step is accepted; a prediction only reads it, so that a rejected step leaves no rounding
+//! behind.
 
 use super::coefficients::MAX_ORDER;
 use crate::integrate::lanes::{Lanes, WIDTH, by_count, n_groups};
@@ -49,7 +50,8 @@ impl History {
         by_count!(order, predict(&self.groups, &powers, &slopes, y, slope));
     }
 
-    /// Goes on to the step's end, by the correction `delta` along `l`, to the values `y`; afterwards the history is scaled by the step.
+    /// Goes on to the step's end, by the correction `delta` along `l`, to the values `y`; afterwards the history is
+    /// scaled by the step.
     pub fn advance(&mut self, order: usize, ratio: f64, l: &[f64; MAX_ORDER + 1], delta: &[Lanes], y: &[Lanes]) {
         let powers = powers(ratio);
         by_count!(order, advance(&mut self.groups, &powers, l, delta, y));

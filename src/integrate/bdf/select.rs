@@ -1,9 +1,9 @@
 //! Which order and which step come next.
 //!
-//! After a step the errors that it would have had at the orders below and above are estimated from the history, and the
-//! order that allows the longest step is taken; an order is kept for at least as many steps as its formula has points
-//! (Byrne and Hindmarsh 1975). New factors are cheap here, so the step follows the error more closely than in codes that
-//! spare them; the constants were chosen by the work for an equal error over the rows of benches/stiff.rs.
+//! After a step the errors that it would have had at the orders below and above are estimated from the history, and
+//! the order that allows the longest step is taken; an order is kept for at least as many steps as its formula has
+//! points (Byrne and Hindmarsh 1975). New factors are cheap here, so the step follows the error more closely than in
+//! codes that spare them; the constants were chosen by the work for an equal error over the rows of benches/stiff.rs.
 
 use super::coefficients::MAX_ORDER;
 use super::staggered::Staggered;
@@ -100,7 +100,8 @@ impl Selector {
         self.wait <= 2
     }
 
-    /// Before the first step, which is of the given order; `error` is that of the order below for the scale of the history.
+    /// Before the first step, which is of the given order; `error` is that of the order below for the scale of the
+    /// history.
     pub fn start(&mut self, order: usize, error: f64) -> Choice {
         *self = Selector { wait: order + 1, errors: 0, was_rejected: false };
         Choice { order, factor: growth(error, SHARE, order).min(MOST_FIRST_GROWTH) }

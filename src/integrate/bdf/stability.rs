@@ -1,11 +1,12 @@
 //! The stability limit of the high orders: found in the error of the steps, and heeded by the choice of the order.
 //!
-//! The formulas of order 3 to 5 amplify modes whose eigenvalue lies too near the imaginary axis (Hairer and Wanner 1996,
-//! volume II, section V.2). Where such a mode holds the step down, a correction `d` consists of it alone: it then obeys
-//! `J² d = p J d - q d`, and the eigenvalues are the roots of `λ² - p λ + q`. Two products with the Jacobian, a fit in the norm of the
-//! tolerances and the growth of the formula on that eigenvalue so tell whether a lower order would allow a longer step. The idea of
-//! watching the mode that limits a step is that of Hindmarsh 1995, Avoiding BDF stability barriers in the MOL solution of
-//! advection-dominated problems, Appl. Numer. Math. 17, 311–318, which fits norms of derivatives instead.
+//! The formulas of order 3 to 5 amplify modes whose eigenvalue lies too near the imaginary axis (Hairer and Wanner
+//! 1996, volume II, section V.2). Where such a mode holds the step down, a correction `d` consists of it alone: it
+//! then obeys `J² d = p J d - q d`, and the eigenvalues are the roots of `λ² - p λ + q`. Two products with the
+//! Jacobian, a fit in the norm of the tolerances and the growth of the formula on that eigenvalue so tell whether a
+//! lower order would allow a longer step. The idea of watching the mode that limits a step is that of Hindmarsh 1995,
+//! Avoiding BDF stability barriers in the MOL solution of advection-dominated problems, Appl. Numer. Math. 17,
+//! 311–318, which fits norms of derivatives instead.
 
 use super::coefficients::MAX_ORDER;
 use crate::integrate::lanes::Lanes;
@@ -22,8 +23,8 @@ const GROWTH: f64 = 1.0005;
 /// The highest order that is stable for every decaying mode.
 const STABLE_ORDER: usize = 2;
 
-/// Modes within this angle of the negative real axis are damped by every order, as tangent (Hairer and Wanner, table
-/// V.2.1: 51.8 degrees for order 5).
+/// Modes within this angle of the negative real axis are damped by every order, as tangent (Hairer and Wanner, section
+/// V.2: 51.8 degrees for order 5).
 const WEDGE: f64 = 1.27;
 /// Sizes of `h λ` between which growth is looked for, and their ratio.
 const SIZES: (f64, f64) = (0.1, 30.0);

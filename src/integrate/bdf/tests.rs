@@ -4,8 +4,8 @@ use super::*;
 use crate::integrate::forcing::Forcing;
 use crate::system::closure::ClosureSystem;
 
-/// The error at t = 1 of x' = -x², x(0) = 1 by a formula of one order in about `count` steps of lengths in the given ratios, from
-/// an exact history.
+/// The error at t = 1 of x' = -x², x(0) = 1 by a formula of one order in about `count` steps of lengths in the given
+/// ratios, from an exact history.
 fn error(order: usize, count: usize, ratios: [f64; 2]) -> f64 {
     let system = ClosureSystem::new(1, 0, |at, dx| dx[0] = -at.x[0] * at.x[0]).autonomous();
     let mut field = Field::new(&system);

@@ -11,8 +11,8 @@ pub(super) struct Sizes {
     pub total: f64,
 }
 
-/// A norm of squares over `n` components: their root mean square, or half of the largest where that is more. The mean alone would
-/// allow one moving front an error that grows with the number of states at rest around it.
+/// A norm of squares over `n` components: their root mean square, or half of the largest where that is more. The mean
+/// alone would allow one moving front an error that grows with the number of states at rest around it.
 #[derive(Debug, Clone, Copy)]
 struct Square {
     sum: Lanes,
