@@ -22,7 +22,7 @@ struct NoFiles;
 
 impl Loader for NoFiles {
     fn load(&self, _from: &str, _path: &str) -> Result<SourceFile, LoadError> {
-        Err(LoadError { reason: "no file is expected".to_owned() })
+        Err(LoadError::new("no file is expected"))
     }
 }
 

@@ -106,16 +106,6 @@ impl Bdf {
         self.corrector.restart();
     }
 
-    /// True where the last step was made by this formula.
-    pub fn has_steps(&self) -> bool {
-        self.has_history && self.corrector.has_factors()
-    }
-
-    /// A bound of the spectral radius of the Jacobian of some recent step.
-    pub fn radius(&self) -> f64 {
-        self.corrector.radius
-    }
-
     /// True where a step may be attempted; false before [`Bdf::start_from`].
     pub fn has_history(&self) -> bool {
         self.has_history

@@ -1,4 +1,7 @@
-//! The formula in use: an explicit one, Rodas5P, BDF, or the first followed by one of the others.
+//! The formula in use: an explicit one, Rodas5P, BDF, or the first two in turn.
+//!
+//! Stiff problems are Rodas5P's in [`Method::Auto`]: for an equal error it took less time than BDF on most rows of
+//! benches/stiff.rs, and for an equal tolerance its error is ten times smaller (docs/performance.md).
 
 use super::bdf::Bdf;
 use super::controller::{Controller, Norm};
@@ -9,25 +12,18 @@ use super::options::Method;
 use super::problem::Status;
 use super::rodas5p::{Failure, Rodas5p};
 use super::tsit5::{STABILITY_LIMIT, TSIT5};
-use crate::linalg::{LinearSolver, ShiftedLu};
+use crate::linalg::ShiftedLu;
 
 /// Accepted steps at the stability limit after which [`Method::Auto`] calls a problem stiff ...
 const STIFF_STEPS: u32 = 10;
 /// ... and steps off the limit in a row that make it forget the ones before.
 const NONSTIFF_STEPS: u32 = 6;
 
-/// Accepted implicit steps in a row within the stability of the explicit formula after which [`Method::Auto`] goes
+/// Accepted Rosenbrock steps in a row within the stability of the explicit formula after which [`Method::Auto`] goes
 /// back ...
 const EASY_STEPS: u32 = 25;
-/// ... where the length times a bound of the spectral radius is at most this for Rosenbrock's steps, and for those of
-/// the multistep formula, which are shorter.
-const EASY_ROSENBROCK: f64 = 1.0;
-const EASY_MULTISTEP: f64 = 0.4;
-/// [`Method::Auto`] takes the multistep formula for stiff problems at relative tolerances below this: there it reaches
-/// an equal error in less time; above it Rosenbrock's steps are so few that they win (docs/performance.md).
-const TIGHT: f64 = 3e-7;
-/// It also does from this order on where the factorisation is dense, which many times outweighs a solve.
-const LARGE_DENSE: usize = 64;
+/// ... where the length times a bound of the spectral radius is at most this.
+const EASY: f64 = 1.0;
 
 /// Which formula is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +55,7 @@ pub(super) struct Formula {
 }
 
 impl Formula {
-    pub fn new(method: Method, rtol: f64, field: &Field<'_>) -> Self {
+    pub fn new(method: Method, field: &Field<'_>) -> Self {
         let table = match method {
             Method::Euler => EULER,
             Method::Rk4 => RK4,
@@ -68,12 +64,7 @@ impl Formula {
         let implicit = match method {
             Method::Auto | Method::Rodas5p | Method::Bdf => {
                 let lu = ShiftedLu::with_code(field.system.jacobian_pattern(), field.system.lu_code());
-                let is_multistep = match method {
-                    Method::Bdf => true,
-                    Method::Auto => rtol < TIGHT || is_costly(&lu, field.n),
-                    Method::Rodas5p | Method::Tsit5 | Method::Euler | Method::Rk4 => false,
-                };
-                let multistep = is_multistep.then(|| Box::new(Bdf::new(field)));
+                let multistep = (method == Method::Bdf).then(|| Box::new(Bdf::new(field)));
                 Some(Box::new(Implicit { lu, rosenbrock: Rodas5p::new(field), multistep }))
             }
             Method::Tsit5 | Method::Euler | Method::Rk4 => None,
@@ -222,11 +213,8 @@ impl Formula {
         match &mut self.implicit {
             Some(implicit) if self.kind != Kind::Explicit => {
                 if self.method == Method::Auto {
-                    let (radius, most) = match &implicit.multistep {
-                        Some(formula) if formula.has_steps() => (formula.radius(), EASY_MULTISTEP),
-                        Some(_) | None => (implicit.rosenbrock.radius(field), EASY_ROSENBROCK),
-                    };
-                    self.easy_steps = if h * radius <= most { self.easy_steps + 1 } else { 0 };
+                    let is_easy = h * implicit.rosenbrock.radius(field) <= EASY;
+                    self.easy_steps = if is_easy { self.easy_steps + 1 } else { 0 };
                 }
                 implicit.rosenbrock.restart();
                 if self.easy_steps >= EASY_STEPS {
@@ -263,22 +251,11 @@ impl Formula {
         match &mut self.implicit {
             Some(implicit) if self.kind == Kind::Explicit => {
                 implicit.rosenbrock.restart();
-                self.kind = match &mut implicit.multistep {
-                    Some(formula) => {
-                        formula.restart();
-                        Kind::Multistep
-                    }
-                    None => Kind::Rosenbrock,
-                };
+                self.kind = Kind::Rosenbrock;
                 self.easy_steps = 0;
                 true
             }
             Some(_) | None => false,
         }
     }
-}
-
-/// True where a factorisation outweighs the solves of a Rosenbrock step by far.
-fn is_costly(lu: &ShiftedLu, n: usize) -> bool {
-    n >= LARGE_DENSE && matches!(lu.solver(), LinearSolver::Dense(_))
 }

@@ -6,15 +6,16 @@ use std::sync::atomic::AtomicBool;
 /// Which formula advances the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Method {
-    /// [`Method::Tsit5`] at first; from the moment that stability and not accuracy limits the step [`Method::Rodas5p`],
-    /// or [`Method::Bdf`] at tight tolerances and for large dense systems; back where the problem is no longer stiff.
+    /// [`Method::Tsit5`] at first; [`Method::Rodas5p`] from the moment that stability and not accuracy limits the step;
+    /// back where the problem is no longer stiff.
     #[default]
     Auto,
     /// Explicit Runge–Kutta pair of order 5(4), for problems that are not stiff.
     Tsit5,
     /// Rosenbrock method of order 5(4), for stiff problems.
     Rodas5p,
-    /// Multistep method of variable order 1 to 5, for stiff problems at tight tolerances or with costly Jacobians.
+    /// Multistep method of variable order 1 to 5, for large stiff problems such as reaction and diffusion; a step takes
+    /// one or two solves instead of eight, and is less exact.
     Bdf,
     /// Explicit Euler on the grid `t0 + k step`.
     Euler,

@@ -84,7 +84,7 @@ impl<'s> Integrator<'s> {
         let norm = Norm { rtol: options.rtol, atol, with_sensitivities: options.control_sensitivities };
         Ok(Integrator {
             norm,
-            formula: Formula::new(options.method, options.rtol, &field),
+            formula: Formula::new(options.method, &field),
             schedule: Schedule::default(),
             roots: RootWatch::new(system.events(), field.dims.n_roots, options.method.is_grid()),
             jump: Jump::default(),

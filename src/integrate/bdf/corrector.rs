@@ -56,8 +56,6 @@ pub(super) struct Corrector {
     pub par: Vec<f64>,
     /// The shift of the factors; not a number where there are none.
     shift: f64,
-    /// A bound of the spectral radius of the factors' Jacobian.
-    pub radius: f64,
     /// Steps since the factors were made.
     age: u32,
     rate: f64,
@@ -70,7 +68,6 @@ impl Corrector {
             jac: vec![0.0; pattern.nnz()],
             par: vec![0.0; field.system.parameter_pattern().nnz()],
             shift: f64::NAN,
-            radius: f64::INFINITY,
             age: 0,
             rate: 1.0,
         }
@@ -80,11 +77,6 @@ impl Corrector {
     pub fn restart(&mut self) {
         self.shift = f64::NAN;
         self.rate = 1.0;
-    }
-
-    /// True where factors were made for a step since the last restart.
-    pub fn has_factors(&self) -> bool {
-        self.shift.is_finite()
     }
 
     /// Says that a step was accepted.
@@ -109,7 +101,6 @@ impl Corrector {
         field.statistics.factorizations += 1;
         self.age = 0;
         self.rate = 1.0;
-        self.radius = field.system.jacobian_pattern().column_norm(&self.jac);
         let is_regular = self.jac.iter().all(|v| v.is_finite()) && lu.factorize(shift, &self.jac).is_ok();
         self.shift = if is_regular { shift } else { f64::NAN };
         is_regular
