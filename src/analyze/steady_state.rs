@@ -173,8 +173,7 @@ pub struct SteadyStates<'s> {
     scale: Vec<f64>,
     /// The laws, where they are the same for all parameters.
     laws: Option<Vec<Law>>,
-    /// Raised from outside to end a search.
-    pub interrupt: Option<Arc<AtomicBool>>,
+    interrupt: Option<Arc<AtomicBool>>,
 }
 
 impl<'s> SteadyStates<'s> {
@@ -189,6 +188,11 @@ impl<'s> SteadyStates<'s> {
             system,
             structure,
         }
+    }
+
+    /// The same, ended early where `interrupt` is raised.
+    pub fn with_interrupt(self, interrupt: Option<Arc<AtomicBool>>) -> Self {
+        SteadyStates { interrupt, ..self }
     }
 
     /// The conservation laws at `p: n_params`.
