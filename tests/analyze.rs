@@ -1,5 +1,6 @@
 //! Steady states, conservation laws and stability against closed forms, long integrations and central differences.
 
+mod fit;
 mod network;
 mod steady;
 

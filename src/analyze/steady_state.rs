@@ -69,7 +69,7 @@ pub enum Reason {
         /// The largest real part of the eigenvalues, per unit of time.
         growth: f64,
     },
-    /// It converged to a point that is not the only one with these totals: which one is reached depends on the way.
+    /// It converged to a point where the Jacobian is singular: which such point is reached may depend on the way.
     NotIsolated,
     /// The integration goes on changing.
     Unsettled {
@@ -95,7 +95,7 @@ impl std::fmt::Display for Reason {
             Reason::Iterations => write!(f, "no convergence"),
             Reason::NonFinite { state } => write!(f, "the rate of state {state} is not finite"),
             Reason::Unstable { growth } => write!(f, "an unstable point (growth {growth:.3e} per unit of time)"),
-            Reason::NotIsolated => write!(f, "a point among others that are steady too"),
+            Reason::NotIsolated => write!(f, "a point where the Jacobian is singular"),
             Reason::Unsettled { time } => write!(f, "still changing at time {time:.3e}"),
             Reason::Underflow { time } => write!(f, "step size underflow at time {time:.3e}"),
             Reason::NoTime => write!(f, "not begun"),
@@ -132,7 +132,8 @@ pub struct Steady {
     pub imbalance: f64,
     /// The state with that rate.
     pub worst_state: usize,
-    /// True where no other steady state with the same totals is near, so that it has derivatives.
+    /// True where the Jacobian is regular, so that no other steady state with the same totals is near and derivatives
+    /// exist.
     pub is_isolated: bool,
     /// Eigenvalues; `None` for more states than [`super::stability::MOST_STATES`].
     pub stability: Option<Stability>,

@@ -3,8 +3,9 @@
 use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::prepare;
+use super::render::counted;
 use super::sim_run::about_state;
-use crate::analyze::{NotSteady, Reason, Stability, Steady, SteadyStart, SteadyStates, Structure};
+use crate::analyze::{Attempt, NotSteady, Reason, Stability, Steady, SteadyStart, SteadyStates, Structure};
 use crate::calibrate::bind;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::table::number;
@@ -21,17 +22,15 @@ const MOST_NAMED: usize = 4;
 /// A state that a parameter moves by less than this part of its size, for each part of the parameter's, is not moved.
 const SMALL: f64 = 1e-6;
 
-/// `found by Newton's iteration in 6 iterations, imbalance 1.2e-16 at S`
+/// `steady state found by Newton's iteration in 6 steps, imbalance 1.2e-16 at S`, and what was tried before.
 pub fn how(steady: &Steady, model: &FlatModel) -> String {
-    let mut text = format!(
-        "steady state found by {} ({} iterations), imbalance {:.1e}",
-        steady.stage, steady.iterations, steady.imbalance
-    );
+    let steps = counted(steady.iterations as usize, "step");
+    let mut text = format!("steady state found by {} in {steps}, imbalance {:.1e}", steady.stage, steady.imbalance);
     if let Some(state) = model.states.get(steady.worst_state) {
         let _ = write!(text, " at {}", state.quantity.name);
     }
     for attempt in &steady.earlier {
-        let _ = write!(text, "; {}: {}", attempt.stage, words(attempt.reason, model));
+        let _ = write!(text, "; {} met {}", attempt.stage, words(attempt.reason, model));
     }
     text
 }
@@ -76,17 +75,13 @@ fn without(error: &NotSteady, model: &FlatModel) -> Diagnostic {
     match error {
         NotSteady::Failed(attempts) => {
             let last = attempts.last();
-            let (state, rate) = last.map_or((0, 0.0), |a| (a.worst_state, a.rate));
-            let unit = model.states.get(state).map_or("", |s| s.quantity.unit.as_str());
-            let of = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-            let mut d = about_state(code, model, state, |name| {
-                let rate = number_of(rate);
-                format!("no steady state was found: `{name}` still changes by {rate}{of} per {}", time(model))
+            let changes = last.map_or(String::new(), |attempt| format!(": {}", still(attempt, model)));
+            let mut d = about_state(code, model, last.map_or(0, |attempt| attempt.worst_state), |_| {
+                format!("no steady state was found{changes}")
             });
             for attempt in attempts {
-                let name = model.states.get(attempt.worst_state).map_or("", |s| s.quantity.name.as_str());
-                let (stage, reason) = (attempt.stage, words(attempt.reason, model));
-                d = d.note(format!("{stage}: {reason}; imbalance {:.1e} at `{name}`", attempt.imbalance));
+                let reason = words(attempt.reason, model);
+                d = d.note(format!("{}: {reason}; {}", attempt.stage, still(attempt, model)));
             }
             d.help("give what flows in a way out, or start from values instead of `start steady`")
         }
@@ -95,14 +90,27 @@ fn without(error: &NotSteady, model: &FlatModel) -> Diagnostic {
         })
         .help("write what drives it as an input, a disturbance or an event, or start from values"),
         NotSteady::NoDerivative => about_state(code, model, 0, |_| {
-            format!("the steady state of `{}` is one of many and has no derivatives", model.name)
+            format!("the Jacobian of `{}` is singular at its steady state, which has no derivatives", model.name)
         }),
     }
 }
 
+/// "`B` still changes by 2 uM per h"
+fn still(attempt: &Attempt, model: &FlatModel) -> String {
+    let Some(state) = model.states.get(attempt.worst_state) else { return String::new() };
+    let Quantity { name, unit, .. } = &state.quantity;
+    let unit = if is_pure(unit) { String::new() } else { format!(" {unit}") };
+    format!("`{name}` still changes by {}{unit} per {}", number_of(attempt.rate), time(model))
+}
+
+/// True for a number without a unit.
+fn is_pure(unit: &str) -> bool {
+    unit.is_empty() || unit == "1"
+}
+
 /// One of the model's unit of time.
 fn time(model: &FlatModel) -> &str {
-    if model.time_unit.is_empty() { "unit of time" } else { &model.time_unit }
+    if is_pure(&model.time_unit) { "unit of time" } else { &model.time_unit }
 }
 
 /// Four significant digits.
@@ -160,11 +168,12 @@ pub fn print(flat: FlatModel, console: &mut Console) -> Result<Exit, Failure> {
     };
     let name = |k: usize| flat.states[k].quantity.name.as_str();
     let total = |law: &crate::analyze::Law| {
-        let terms = law.terms.iter().map(|&(k, c)| match c {
-            1.0 => format!(" + {}", name(k)),
-            -1.0 => format!(" - {}", name(k)),
-            _ if c < 0.0 => format!(" - {}*{}", number_of(-c), name(k)),
-            _ => format!(" + {}*{}", number_of(c), name(k)),
+        let terms = law.terms.iter().map(|&(k, c)| {
+            let sign = if c < 0.0 { '-' } else { '+' };
+            match number_of(c.abs()).as_str() {
+                "1" => format!(" {sign} {}", name(k)),
+                size => format!(" {sign} {size}*{}", name(k)),
+            }
         });
         (format!("{}{}", name(law.state), terms.collect::<String>()), law.total(&start.steady.x))
     };
@@ -223,7 +232,7 @@ impl Found<'_> {
             None => out.push_str("\neigenvalues are not computed for a model of this size\n"),
         }
         if !steady.is_isolated {
-            out.push_str("one of many steady states: the start values decide which\n");
+            out.push_str("the Jacobian is singular there: the start values may decide which state is reached, and it has no derivatives\n");
         }
         out
     }

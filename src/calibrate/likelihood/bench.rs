@@ -281,7 +281,7 @@ impl Experiment {
                 format!("no steady state to start from: the rate of {} depends on time", self.state_name(*state))
             }
             NotSteady::NoDerivative => {
-                "the steady state is one of many, so that it has no derivative in the parameters".to_string()
+                "the Jacobian is singular at the steady state, which has no derivative in the parameters".to_string()
             }
         };
         self.error(&reason)
