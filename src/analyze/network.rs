@@ -82,11 +82,6 @@ impl Structure {
         Structure { n_states, rates, functions, low: vec![f64::NEG_INFINITY; n_states] }
     }
 
-    /// Number of states.
-    pub fn n_states(&self) -> usize {
-        self.n_states
-    }
-
     /// Lower end of each state's range, `n_states`.
     pub fn low(&self) -> &[f64] {
         &self.low

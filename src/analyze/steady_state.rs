@@ -1,7 +1,7 @@
 //! The steady state of a system: where nothing changes, with the conserved totals of the start.
 //!
 //! Time, inputs and disturbances are held at their values at the start, and events wait. Three stages follow on each
-//! other, each from the start values: damped Newton iteration ([`newton`](self)), pseudo-transient continuation, and
+//! other, each from the start values: damped Newton iteration, pseudo-transient continuation, and
 //! plain integration until nothing moves. Newton's result is taken where it is isolated and stable; a stage that finds
 //! an unstable point is followed by the next, and the unstable point is the answer only where the solution itself does
 //! not settle, as around a limit cycle. [`Steady`] and [`NotSteady`] say what each stage did.
@@ -212,6 +212,8 @@ impl<'s> SteadyStates<'s> {
         let laws = self.laws(problem.p);
         let mut search = Search::new(held, problem.p, laws, self.structure.low(), &self.scale, &x0);
         let steady = self.stages(&mut search, &x0)?;
+        // A rate may show its dependence on time only away from the start.
+        self.check_time(&search.held, problem.p, &steady.x)?;
         if problem.directions.is_empty() {
             return Ok(SteadyStart { steady, directions: Vec::new() });
         }

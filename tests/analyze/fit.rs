@@ -32,9 +32,14 @@ study Fit of Cycle {
     start f = 2 [uM/s]
   }
   at 1 [s] { S += 5 }
-  estimate k, v, K, W in 1 .. 50
+  estimate k, v, K
+  estimate W in 1 .. 50
   fit trust_region { starts = 1 }
 }";
+
+/// Central differences (1e-5) of the same objective in SciPy: the root by `brentq`, the run after the dose by
+/// `solve_ivp` at rtol 1e-11.
+const SCIPY: [f64; 4] = [2206.477148, -1089.666244, 290.561014, 352.199736];
 
 #[test]
 fn gradients_carry_the_steady_start() {
@@ -72,7 +77,8 @@ fn gradients_carry_the_steady_start() {
         };
         let difference = (at(1.0) - at(-1.0)) / (2.0 * h);
         let size = local.gradient.iter().fold(0.0_f64, |a, g| a.max(g.abs()));
-        assert!((local.gradient[k] - difference).abs() < 1e-6 * size, "{k}: {} {difference}", local.gradient[k]);
-        assert!(local.gradient[k] != 0.0, "{k}");
+        assert!((local.gradient[k] - difference).abs() < 1e-5 * size, "{k}: {} {difference}", local.gradient[k]);
+        // The first on the logarithmic scale.
+        assert!((local.gradient[k] - SCIPY[k]).abs() < 1e-5 * size, "{k}: {} {}", local.gradient[k], SCIPY[k]);
     }
 }
