@@ -33,6 +33,7 @@ mod run_folder;
 mod sim;
 mod sim_run;
 mod simulation;
+mod steady;
 mod target;
 mod test;
 mod watch;

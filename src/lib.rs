@@ -5,6 +5,7 @@
 //! which implements [`system::System`], the only thing that [`integrate`] and [`calibrate`] see.
 //! `docs/architecture.md` is the map; a test keeps every module to the ones before it.
 
+pub mod analyze;
 pub mod calibrate;
 pub mod cli;
 pub mod diag;

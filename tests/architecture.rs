@@ -18,6 +18,7 @@ const ORDER: &[&[&str]] = &[
     &["flat"],
     &["jit"],
     &["integrate"],
+    &["analyze"],
     &["optimize"],
     &["calibrate"],
     &["export"],

@@ -8,6 +8,7 @@ mod inspect;
 mod numerics;
 mod settings;
 mod sim;
+mod steady;
 mod streams;
 mod told;
 mod verbs;

@@ -6,6 +6,7 @@ mod edges;
 mod events;
 mod ivp;
 mod order;
+mod samples;
 mod sensitivity;
 mod solve;
 

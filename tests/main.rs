@@ -1,5 +1,6 @@
 //! All integration tests, one binary: each module is named after what it tests.
 
+mod analyze;
 mod architecture;
 mod calibrate;
 mod cli;

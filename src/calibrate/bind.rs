@@ -11,6 +11,7 @@ mod rows;
 
 use std::sync::Arc;
 
+use crate::analyze::Structure;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{Env, Interpreter};
 use crate::flat::{Distribution, FlatModel, Variation, flatten};
@@ -57,6 +58,8 @@ pub struct BoundExperiment {
     pub links: Vec<Link>,
     /// Start values that a table gives.
     pub start: Vec<(usize, f64)>,
+    /// `start steady`
+    pub is_steady: bool,
     /// What a column or the experiment's own `start` gives: estimates leave it alone.
     pub given: Vec<Target>,
     /// Inputs and disturbances.
@@ -82,6 +85,7 @@ impl BoundExperiment {
             params: self.params,
             links: self.links,
             start: self.start,
+            steady: self.is_steady.then(|| Arc::new(Structure::of(model))),
             forcing: self.forcing,
             t0,
             tolerance,
@@ -158,6 +162,7 @@ pub fn bind(
                 experiments.extend(groups.into_iter().map(|group| {
                     let mut bound = group.into_bound(&models[model], model);
                     bound.given.extend(&own);
+                    bound.is_steady = study.steady.or(experiment.steady).is_some();
                     bound
                 }));
             }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::analyze::Structure;
 use crate::flat::{Distribution, Noise, Observable};
 use crate::integrate::{Forcing, ProblemError, Tolerance};
 use crate::system::System;
@@ -65,6 +66,8 @@ pub struct Experiment {
     pub links: Vec<Link>,
     /// Start values `(state, value)` that replace the model's.
     pub start: Vec<(usize, f64)>,
+    /// Where given, the experiment starts at the steady state that belongs to these start values.
+    pub steady: Option<Arc<Structure>>,
     /// Inputs and disturbances.
     pub forcing: Forcing,
     /// Start in the model's time unit; not after the first measurement.

@@ -182,6 +182,9 @@ pub struct InspectArgs {
     /// Values that replace those of the model.
     #[arg(long, help = "Give a constant, parameter, start value or input another value, such as N=200 or \"T=40 [degC]\"", value_name = "NAME=VALUE", value_parser = parse_assignment)]
     pub set: Vec<Assignment>,
+    /// Print the steady state of the start values and inputs, its eigenvalues and its derivatives instead
+    #[arg(long, conflicts_with_all = ["view", "timings"])]
+    pub steady: bool,
     /// Say how long each stage took
     #[arg(long)]
     pub timings: bool,
@@ -248,6 +251,9 @@ pub struct SimArgs {
     /// Values that replace those of the file.
     #[arg(long, help = "Set a quantity or a setting, such as k=0.3, \"T=40 [degC]\" or simulate.draws=100", value_name = "PATH=VALUE", value_parser = parse_assignment)]
     pub set: Vec<Assignment>,
+    /// Start at the steady state of the start values and inputs
+    #[arg(long)]
+    pub steady: bool,
     /// Vary a quantity, such as "k in 0.1 .. 10 { points = 5 }"
     #[arg(long, value_name = "SWEEP")]
     pub sweep: Vec<String>,

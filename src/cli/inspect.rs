@@ -4,6 +4,7 @@ use super::args::{Format, InspectArgs, InspectView};
 use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::prepare;
+use super::steady;
 use super::target::Target;
 use crate::diag::Diagnostics;
 use crate::export::dot;
@@ -49,6 +50,10 @@ pub fn run(args: &InspectArgs, console: &mut Console, sources: &mut SourceMap) -
             time(console, &[("parse and check", checked), ("flatten", flattened)]);
         }
         return Ok(Exit::Fine);
+    }
+    if args.steady {
+        console.report(std::mem::take(&mut warnings), sources);
+        return steady::print(flat, console);
     }
     let begun = Instant::now();
     let kernels = prepare::compile(Arc::new(flat), &Options::default(), Needs::SIMULATION | Needs::STIFF)?;

@@ -92,6 +92,9 @@ fn carry_out(
 ) -> Result<Exit, Failure> {
     let finished = sim_run::run(plan, kernels, extra)?;
     let written = write(outlets, &finished, study, folder, console);
+    for line in &finished.starts {
+        console.detail(line);
+    }
     let steps: u64 = finished.statistics.iter().map(|s| s.steps).sum();
     console.detail(format!("{}, {steps} steps", render::counted(plan.runs.len(), "run")));
     let exit = if finished.is_interrupted { Exit::Interrupted } else { exit_of(&finished.problems) };
@@ -128,7 +131,9 @@ fn extras(args: &SimArgs) -> Extras {
             simulate.push(format!("{key} = {}", number(value)));
         }
     }
-    Extras { simulate, statements: args.sweep.iter().map(|sweep| format!("sweep {sweep}")).collect() }
+    let mut statements: Vec<String> = args.sweep.iter().map(|sweep| format!("sweep {sweep}")).collect();
+    statements.extend(args.steady.then(|| "start steady".to_string()));
+    Extras { simulate, statements }
 }
 
 fn detail(plan: &Plan, kernels: &Kernels, console: &Console) {
@@ -153,6 +158,7 @@ fn settings(plan: &Plan, study: &Study) -> Value {
         "until": plan.times.last(), "n_times": plan.times.len(), "method": plan.options.method.name(),
         "rtol": plan.options.rtol, "atol": atol, "step": plan.options.fixed_step,
         "max_steps": plan.options.max_steps, "n_runs": plan.runs.len(), "noise": plan.has_noise,
+        "start": if plan.steady.is_some() { "steady" } else { "given" },
         "sweeps": study.sweeps.iter().map(|s| json!({ "name": s.name, "values": s.values })).collect::<Vec<_>>(),
     })
 }

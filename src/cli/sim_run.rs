@@ -2,6 +2,8 @@
 
 use super::failure::Failure;
 use super::simulation::{Plan, Run, draw};
+use super::steady;
+use crate::analyze::{NotSteady, Reason, Steady, SteadyStates};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::table::{Column, Table, number};
 use crate::flat::{Distribution, FlatModel, Noise, Quantity, Reaction};
@@ -24,6 +26,8 @@ pub struct Finished {
     pub n_labels: usize,
     /// Work of all runs.
     pub statistics: Vec<Statistics>,
+    /// How each steady start was found, a line each.
+    pub starts: Vec<String>,
     /// What went wrong in runs that did not reach their end; their rows up to there are in the table.
     pub problems: Diagnostics,
     /// States that left their range, safe sets that were left.
@@ -41,6 +45,8 @@ struct Rows {
     undrawn: Option<Undrawn>,
     status: Status,
     statistics: Statistics,
+    /// The steady start, where one is asked for.
+    steady: Option<Result<Steady, NotSteady>>,
 }
 
 /// Carries out the plan. `extras` computes the `let`s, then the margins of the safe sets.
@@ -76,6 +82,7 @@ pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, 
     let mut warnings = Diagnostics::default();
     let mut n_warnings = 0;
     let mut is_interrupted = false;
+    let mut starts = Vec::new();
     for (run, rows) in plan.runs.iter().zip(&done) {
         let n_rows = rows.columns.first().map_or(0, Vec::len);
         for (column, (_, _, value)) in columns.iter_mut().zip(&run.labels) {
@@ -87,6 +94,21 @@ pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, 
         is_interrupted |= matches!(rows.status, Status::Interrupted { .. });
         if let Some(diagnostic) = problem(rows.status, model, run) {
             problems.push(diagnostic);
+        }
+        match (&rows.steady, &plan.steady) {
+            (Some(Ok(found)), Some((_, span))) => {
+                starts.push(steady::how(found, model));
+                if let Some(diagnostic) = steady::unstable(found, model, *span) {
+                    n_warnings += 1;
+                    if warnings.len() < MOST_WARNINGS {
+                        warnings.push(with_labels(diagnostic, run));
+                    }
+                }
+            }
+            (Some(Err(error)), Some((_, span))) if !is_stopped(error) => {
+                problems.push(with_labels(steady::missing(error, model, *span), run));
+            }
+            (Some(_) | None, Some(_) | None) => {}
         }
         if let Some(undrawn) = &rows.undrawn {
             problems.push(with_labels(undrawn.diagnostic(model), run));
@@ -102,15 +124,30 @@ pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, 
     });
     let statistics = done.iter().map(|rows| rows.statistics).collect();
     let n_hidden = n_warnings - warnings.len();
-    Ok(Finished { table: Table { columns }, n_labels, statistics, problems, warnings, n_hidden, is_interrupted })
+    Ok(Finished {
+        table: Table { columns },
+        n_labels,
+        statistics,
+        starts,
+        problems,
+        warnings,
+        n_hidden,
+        is_interrupted,
+    })
 }
 
 impl Rows {
     /// A run that was not begun.
     fn none() -> Rows {
         let (status, statistics) = (Status::Interrupted { t: 0.0 }, Statistics::default());
-        Rows { columns: Vec::new(), undrawn: None, status, statistics }
+        Rows { columns: Vec::new(), undrawn: None, status, statistics, steady: None }
     }
+}
+
+/// True where a search was ended from outside.
+fn is_stopped(error: &NotSteady) -> bool {
+    let NotSteady::Failed(attempts) = error else { return false };
+    attempts.last().is_some_and(|attempt| attempt.reason == Reason::Interrupted)
 }
 
 /// Names and units of the columns behind the labels.
@@ -136,6 +173,26 @@ fn one(plan: &Plan, idx: usize, run: &Run, kernels: &Kernels, extras: &Kernel) -
         forcing: &run.forcing,
         directions: &[],
         resumes: false,
+    };
+    let steady = plan.steady.as_ref().map(|(structure, _)| {
+        let sizes = plan.options.atol.sizes(plan.options.rtol, model.states.len());
+        let search = SteadyStates::new(kernels, structure, &sizes);
+        search.with_interrupt(plan.options.interrupt.clone()).start(&problem).map(|found| found.steady)
+    });
+    let problem = match &steady {
+        Some(Ok(found)) => Problem { start: Start::Given(&found.x), ..problem },
+        Some(Err(error)) => {
+            // Without a start there are no rows; what is told of it stands in `steady`.
+            let rows = Rows::none();
+            let status = if is_stopped(error) { rows.status } else { Status::Success };
+            return Ok(Rows {
+                columns: vec![Vec::new(); names(model).len() + model.safe.len()],
+                status,
+                steady,
+                ..rows
+            });
+        }
+        None => problem,
     };
     let n_columns = names(model).len() + model.safe.len();
     let mut columns: Vec<Vec<f64>> = vec![Vec::with_capacity(plan.times.len()); n_columns];
@@ -179,7 +236,7 @@ fn one(plan: &Plan, idx: usize, run: &Run, kernels: &Kernels, extras: &Kernel) -
         }
     };
     let outcome = integrator.solve(&problem, &plan.times, &mut observe).map_err(wrong)?;
-    Ok(Rows { columns, undrawn, status: outcome.status, statistics: outcome.statistics })
+    Ok(Rows { columns, undrawn, status: outcome.status, statistics: outcome.statistics, steady })
 }
 
 /// What the integrator finds wrong with the question.
@@ -266,7 +323,7 @@ fn labelled(run: &Run) -> Option<String> {
 const MOST_REACTIONS: usize = 3;
 
 /// A diagnostic about a state, at the equation or the reactions that move it.
-fn about_state(code: Code, model: &FlatModel, state_idx: usize, title: impl Fn(&str) -> String) -> Diagnostic {
+pub fn about_state(code: Code, model: &FlatModel, state_idx: usize, title: impl Fn(&str) -> String) -> Diagnostic {
     let Some(state) = model.states.get(state_idx) else {
         return super::failure::unplaced(code, title(&model.name));
     };

@@ -4,6 +4,7 @@
 //! has its own stream of random numbers, so results do not depend on the number of threads.
 
 use super::failure::{Failure, unplaced};
+use crate::analyze::Structure;
 use crate::calibrate::bind;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::flat::{Distribution, FlatModel, Param};
@@ -12,7 +13,7 @@ use crate::hir::study::{Hold, Simulate, Study};
 use crate::hir::{Model, SymbolKind};
 use crate::integrate::{Forcing, Method, Options, Signal, Tolerance};
 use crate::random::{Rng, stream};
-use crate::source::{Loader, SourceMap};
+use crate::source::{Loader, SourceMap, Span};
 use rand::Rng as _;
 
 /// The settings of `simulate { ... }` beside `until`, `output`, `step` and `hold`.
@@ -164,6 +165,8 @@ pub struct Plan {
     pub options: Options,
     /// At least one.
     pub runs: Vec<Run>,
+    /// `start steady` with where it is written.
+    pub steady: Option<(Structure, Span)>,
     /// Seed of draws and noise.
     pub seed: u64,
     /// Observables are drawn from their distributions.
@@ -222,7 +225,8 @@ pub fn plan(
         return Err(Failure::new("E0611", format!("the output would have {n_rows} rows"))
             .help("ask for a coarser `output`, fewer `draws` or a smaller `sweep`"));
     }
-    Ok(Plan { times, options, runs, seed, has_noise: settings.truth("noise").unwrap_or(false) })
+    let steady = study.steady.map(|span| (Structure::of(flat), span));
+    Ok(Plan { times, options, runs, steady, seed, has_noise: settings.truth("noise").unwrap_or(false) })
 }
 
 fn options(simulate: &Simulate, study: &Study, flat: &FlatModel, params: &[f64]) -> Result<Options, Failure> {

@@ -96,6 +96,7 @@ pub const REGISTRY: &[(&str, &str)] = &[
     ("E0705", "no start of a fit could be evaluated"),
     ("E0706", "a numeric assertion does not hold"),
     ("E0707", "no machine code can be made for the model"),
+    ("E0710", "there is no steady state to start from"),
     ("E0801", "a file cannot be read"),
     ("E0802", "a file cannot be written"),
     ("E0803", "the name asked for is not in the file or not unique"),
@@ -112,6 +113,7 @@ pub const REGISTRY: &[(&str, &str)] = &[
     ("W0108", "a state left its range of validity"),
     ("W0109", "a parameter cannot be identified from the observables"),
     ("W0110", "a value has no effect"),
+    ("W0111", "a run starts at an unstable steady state"),
 ];
 
 #[cfg(test)]

@@ -14,6 +14,27 @@ use super::model::{SymbolId, SymbolKind};
 use super::study::Start;
 
 impl Lower<'_> {
+    /// `start steady`, which is noted in `place`. False for any other start: a quantity of that name has a value.
+    pub(super) fn steady(&mut self, directive: &Directive, span: Span, place: &mut Option<Span>) -> bool {
+        let is_steady = |e: &ast::Expr| matches!(&e.kind, ast::ExprKind::Path(p) if text(p) == "steady");
+        let has_value = directive.clauses.iter().any(|clause| matches!(clause.kind, ast::ClauseKind::Init(_)));
+        if has_value || !directive.subjects.first().is_some_and(is_steady) {
+            return false;
+        }
+        self.no_clauses(directive);
+        if let Some(block) = &directive.block {
+            let d = Diagnostic::new(Code("E0107"), block.span, "`start steady` takes no block").at("remove this");
+            self.report(d.label(span, "this statement"));
+        }
+        // The command line may ask for what the file says.
+        if let Some(first) = place.filter(|first| first.source == span.source) {
+            let d = Diagnostic::new(Code("E0202"), span, "`start steady` is written twice").at("again here");
+            self.report(d.label(first, "first here"));
+        }
+        place.get_or_insert(span);
+        true
+    }
+
     /// `start S = 20 [uM]`
     pub(super) fn start(&mut self, directive: &Directive, span: Span) -> Option<Start> {
         let allowed = Allowed { init: true, dist: true, ..Allowed::default() };
@@ -26,9 +47,9 @@ impl Lower<'_> {
             );
             return None;
         };
-        if clauses.dist.is_some() || matches!(&subject.kind, ast::ExprKind::Path(p) if text(p) == "steady") {
+        if clauses.dist.is_some() {
             self.report(
-                Diagnostic::new(Code("E0901"), span, "a drawn or steady start is not supported by this version")
+                Diagnostic::new(Code("E0901"), span, "a drawn start is not supported by this version")
                     .at("nothing of this statement is used")
                     .help("write `start S = 20 [uM]`"),
             );

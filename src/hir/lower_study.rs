@@ -71,6 +71,7 @@ impl Models<'_> {
             span: name.span,
             model: super::Model::default(),
             starts: Vec::new(),
+            steady: None,
             events: Vec::new(),
             experiments: Vec::new(),
             estimates: Vec::new(),
@@ -144,6 +145,7 @@ impl Lower<'_> {
                     study.experiments.push(experiment);
                 }
             }
+            "start" if self.steady(directive, span, &mut study.steady) => {}
             "start" => study.starts.extend(self.start(directive, span)),
             "at" | "every" | "when" => study.events.extend(self.study_event(directive, span)),
             "estimate" => self.estimate(directive, span, &mut study.estimates),
@@ -209,6 +211,7 @@ impl Lower<'_> {
             };
             match inner.word.text.as_str() {
                 "data" => experiment.data.extend(self.data_set(inner, statement.span)),
+                "start" if self.steady(inner, statement.span, &mut experiment.steady) => {}
                 "start" => experiment.starts.extend(self.start(inner, statement.span)),
                 "at" | "every" | "when" => experiment.events.extend(self.study_event(inner, statement.span)),
                 _ => {

@@ -75,6 +75,8 @@ pub struct Experiment {
     pub data: Vec<DataSet>,
     /// Start values, after the study's.
     pub starts: Vec<Start>,
+    /// Where `start steady` is written.
+    pub steady: Option<Span>,
     /// Events beside the model's and the study's.
     pub events: Vec<EventDef>,
 }
@@ -163,6 +165,8 @@ pub struct Study {
     pub model: Model,
     /// Start values of every run.
     pub starts: Vec<Start>,
+    /// Where `start steady` is written: every run starts at the steady state of its start values and inputs.
+    pub steady: Option<Span>,
     /// Events of every run.
     pub events: Vec<EventDef>,
     /// Experiments; the study's own data first, if any.

@@ -64,6 +64,17 @@ pub enum Tolerance {
     PerState(Vec<f64>),
 }
 
+impl Tolerance {
+    /// The sizes of `n` states whose share `rtol` these absolute tolerances are; 1 where `rtol` is 0.
+    pub fn sizes(&self, rtol: f64, n: usize) -> Vec<f64> {
+        let size = |atol: f64| if rtol > 0.0 { atol / rtol } else { 1.0 };
+        match self {
+            Tolerance::Scalar(atol) => vec![size(*atol); n],
+            Tolerance::PerState(list) => list.iter().map(|&atol| size(atol)).collect(),
+        }
+    }
+}
+
 /// Settings of an [`super::Integrator`].
 #[derive(Debug, Clone)]
 pub struct Options {

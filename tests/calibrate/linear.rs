@@ -38,6 +38,7 @@ fn experiment(system: Arc<dyn System>, observables: Vec<Observable>, params: Vec
         params,
         links: Vec::new(),
         start: Vec::new(),
+        steady: None,
         forcing: Forcing::default(),
         t0: 0.0,
         tolerance: Tolerance::Scalar(1e-12),

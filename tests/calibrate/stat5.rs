@@ -346,6 +346,7 @@ pub fn problem(settings: &FitSettings, atol: f64) -> Option<Problem> {
         params: vec![0.0; 9],
         links: (0..9).map(|i| Link { parameter: i, target: Target::Param(i) }).collect(),
         start: Vec::new(),
+        steady: None,
         forcing: Forcing::default(),
         t0: 0.0,
         tolerance: Tolerance::Scalar(atol),

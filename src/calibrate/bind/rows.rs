@@ -63,6 +63,7 @@ impl Group {
             params,
             links: Vec::new(),
             start: self.start,
+            is_steady: false,
             forcing,
             measurements: self.measurements,
         }

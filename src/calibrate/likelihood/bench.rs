@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::analyze::{NotSteady, SteadyStates};
 use crate::calibrate::experiment::{CalibrateError, Experiment, Target, place};
 use crate::calibrate::noise::{Curvature, NoiseError, PointTerm, point_term};
 use crate::flat::Noise;
@@ -16,6 +17,8 @@ use super::prepared::{Point, Prepared};
 pub(super) struct Bench<'a> {
     prepared: &'a Prepared,
     integrator: Integrator<'a>,
+    /// For an experiment that starts at its steady state.
+    steady: Option<SteadyStates<'a>>,
     conditions: (Vec<f64>, Vec<(usize, f64)>),
     directions: Vec<Direction>,
     outputs: Outputs,
@@ -61,6 +64,10 @@ impl<'a> Bench<'a> {
         let experiment = &prepared.experiment;
         let system = &*experiment.system;
         let options = Options { atol: experiment.tolerance.clone(), interrupt, ..options.clone() };
+        let steady = experiment.steady.as_deref().map(|structure| {
+            let sizes = experiment.tolerance.sizes(options.rtol, system.dims().n_states);
+            SteadyStates::new(system, structure, &sizes).with_interrupt(options.interrupt.clone())
+        });
         let integrator = Integrator::new(system, options)
             .map_err(|error| CalibrateError::Integration { experiment: experiment.name.clone(), error })?;
         let (by_states, by_params) = system.output_patterns();
@@ -68,6 +75,7 @@ impl<'a> Bench<'a> {
         Ok(Bench {
             prepared,
             integrator,
+            steady,
             conditions: (Vec::new(), Vec::new()),
             directions: vec![Direction::default(); prepared.n_directions],
             outputs: Outputs {
@@ -90,7 +98,7 @@ impl<'a> Bench<'a> {
         times: &[f64],
         at_sample: &mut dyn FnMut(Sample<'_>, &mut Outputs),
     ) -> Result<(), EvalError> {
-        let Bench { prepared, integrator, conditions, directions, outputs, .. } = self;
+        let Bench { prepared, integrator, steady, conditions, directions, outputs, .. } = self;
         let experiment = &prepared.experiment;
         let system = &*experiment.system;
         prepared.write_conditions(values, &mut conditions.0, &mut conditions.1);
@@ -117,6 +125,16 @@ impl<'a> Bench<'a> {
             forcing: &experiment.forcing,
             directions: if slopes.is_some() { directions } else { &[] },
             resumes: false,
+        };
+        let found = match steady {
+            Some(steady) => Some(steady.start(&problem).map_err(|error| experiment.unsteady(&error))?),
+            None => None,
+        };
+        let problem = match &found {
+            Some(found) => {
+                Integration { start: Start::Given(&found.steady.x), directions: &found.directions, ..problem }
+            }
+            None => problem,
         };
         let mut observer = |sample: Sample<'_>| {
             system.outputs(sample.at, &mut outputs.work, &mut outputs.y);
@@ -242,12 +260,36 @@ impl Experiment {
         EvalError::new(format!("{reason}{}", place(&self.name)))
     }
 
-    /// A failed integration in words, with the state's name.
-    fn failure(&self, status: &Status) -> EvalError {
-        let state = |idx: usize| match self.state_names.get(idx) {
+    fn state_name(&self, idx: usize) -> String {
+        match self.state_names.get(idx) {
             Some(name) => format!("`{name}`"),
             None => format!("state {idx}"),
+        }
+    }
+
+    /// A start that is not steady in words.
+    fn unsteady(&self, error: &NotSteady) -> EvalError {
+        let reason = match error {
+            NotSteady::Failed(attempts) => match attempts.last() {
+                Some(last) => {
+                    let (name, stage, reason) = (self.state_name(last.worst_state), last.stage, last.reason);
+                    format!("no steady state to start from: {stage} ends with {reason}, and {name} still changes")
+                }
+                None => "no steady state to start from".to_string(),
+            },
+            NotSteady::TimeDependent { state } => {
+                format!("no steady state to start from: the rate of {} depends on time", self.state_name(*state))
+            }
+            NotSteady::NoDerivative => {
+                "the Jacobian is singular at the steady state, which has no derivative in the parameters".to_string()
+            }
         };
+        self.error(&reason)
+    }
+
+    /// A failed integration in words, with the state's name.
+    fn failure(&self, status: &Status) -> EvalError {
+        let state = |idx: usize| self.state_name(idx);
         let reason = match *status {
             Status::StepSizeUnderflow { t, worst_state } => {
                 format!("step size underflow at time {t}: {} has the largest error", state(worst_state))
