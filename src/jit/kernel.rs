@@ -12,7 +12,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError, default_libcall_names};
 
 use super::CompileError;
-use super::emit::{self, Buffers, Compiled, Import};
+use super::emit::{self, Buffers, Compiled, Import, Tables};
 use super::linear::{self, StreamCode};
 use super::math::Symbol;
 use super::plan::{Chunk, Plan, Reads};
@@ -51,6 +51,22 @@ impl Drop for Code {
             // and none is running, since calls borrow their kernel.
             unsafe { module.free_memory() };
         }
+    }
+}
+
+/// A plan's tables, at addresses that its code contains.
+struct TableData {
+    numbers: Box<[f64]>,
+    indices: Box<[u32]>,
+}
+
+impl TableData {
+    fn of(plan: &Plan) -> Self {
+        TableData { numbers: plan.numbers.as_slice().into(), indices: plan.indices.as_slice().into() }
+    }
+
+    fn addresses(&self) -> Tables {
+        Tables { numbers: self.numbers.as_ptr() as usize, indices: self.indices.as_ptr() as usize }
     }
 }
 
@@ -117,9 +133,12 @@ impl Compiler {
         let Some(module) = code.module.as_mut() else { return Ok(Vec::new()) };
         let imports = declare(module, &symbols)?;
 
-        let chunks: Vec<(&Plan, &Chunk)> = plans.iter().flat_map(|p| p.chunks.iter().map(move |c| (p, c))).collect();
+        let data: Vec<Arc<TableData>> = plans.iter().map(|plan| Arc::new(TableData::of(plan))).collect();
+        let with_tables = plans.iter().zip(data.iter().map(|data| data.addresses()));
+        let chunks: Vec<(&Plan, Tables, &Chunk)> =
+            with_tables.flat_map(|(plan, tables)| plan.chunks.iter().map(move |chunk| (plan, tables, chunk))).collect();
         let isa = &*self.isa;
-        let n_instructions: usize = chunks.iter().map(|(_, c)| c.n_instructions).sum();
+        let n_instructions: usize = chunks.iter().map(|(.., chunk)| chunk.n_instructions).sum();
         let n_threads = if n_instructions < PARALLEL_FROM {
             1
         } else {
@@ -128,9 +147,12 @@ impl Compiler {
         // Own threads: a pool that lends a waiting thread to other tasks could make it wait for itself, since kernels
         // are compiled at their first use.
         let per_thread = chunks.len().div_ceil(n_threads).max(1);
-        let compile_all = |chunks: &[(&Plan, &Chunk)]| -> Result<Vec<Compiled>, CompileError> {
+        let compile_all = |chunks: &[(&Plan, Tables, &Chunk)]| -> Result<Vec<Compiled>, CompileError> {
             let mut buffers = Buffers::default();
-            chunks.iter().map(|(plan, chunk)| emit::compile_chunk(plan, chunk, &imports, isa, &mut buffers)).collect()
+            let compile = |&(plan, tables, chunk): &(&Plan, Tables, &Chunk)| {
+                emit::compile_chunk(plan, chunk, tables, &imports, isa, &mut buffers)
+            };
+            chunks.iter().map(compile).collect()
         };
         let compiled = std::thread::scope(|scope| {
             let mut parts = chunks.chunks(per_thread);
@@ -152,7 +174,7 @@ impl Compiler {
             // compiled with `chunk_signature`, whose parameters are those of `Entry`.
             unsafe { std::mem::transmute::<*const u8, Entry>(base.add(offset)) }
         });
-        let kernel = |plan: &Plan| {
+        let kernel = |(plan, data): (&Plan, &Arc<TableData>)| {
             // A plan has at least one chunk, so there is an entry for each kernel.
             let entry = entries.next()?;
             Some(Kernel {
@@ -163,9 +185,10 @@ impl Compiler {
                 n_first: plan.n_first,
                 n_second: plan.n_outputs - plan.n_first,
                 code: code.clone(),
+                _tables: data.clone(),
             })
         };
-        Ok(plans.iter().map_while(kernel).collect())
+        Ok(plans.iter().zip(&data).map_while(kernel).collect())
     }
 
     /// The machine that code is made for.
@@ -283,6 +306,8 @@ pub struct Kernel {
     n_second: usize,
     /// Keeps the entries' memory.
     code: Arc<Code>,
+    /// Keeps the tables that the code reads.
+    _tables: Arc<TableData>,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -357,7 +382,8 @@ impl Kernel {
             "a slice is shorter than what the kernel reads or writes"
         );
         let mut run = |entry: Entry, scratch: &mut [f64]| {
-            // SAFETY: `self.code` keeps the entry's memory. The code reads at most `reads` elements of its inputs and
+            // SAFETY: `self.code` keeps the entry's memory, `self._tables` the tables it reads, at the addresses it was
+            // compiled with; indices in them are below `reads` and the counts of outputs. The code reads at most `reads` elements of its inputs and
             // writes at most `n_first`, `n_second` and `n_slots` elements of its outputs and scratch, all at least
             // that long as just checked. Outputs and scratch are borrowed exclusively, so they overlap nothing.
             unsafe {

@@ -6,10 +6,17 @@
 //! of one level of the graph are grouped: their arguments are written to neighbouring slots, one slice routine
 //! replaces them by the results.
 //!
+//! Families are unrolled long before; `rolls` finds their loops again: many equations of one shape whose operands lie
+//! at equal strides, or in a table of indices, become one [`Loop`], whose body stands among the operations once.
+//!
 //! Invariant: an operand's value was computed by an earlier step, and sums keep the order of their terms. The plan
 //! needs no graph any more: [`super::emit`] and the snapshot text (`Display`) read only it.
 
+mod cuts;
+mod place;
+mod rolls;
 mod schedule;
+mod template;
 mod text;
 
 use std::ops::Range;
@@ -25,11 +32,14 @@ pub struct PlanOptions {
     pub strict_math: bool,
     /// Instructions after which a chunk ends. Default: 500, chosen by benchmark (see `benches/kernels.rs`).
     pub chunk_size: usize,
+    /// Equations of one shape at equal strides from which on they become a loop; four times as many where they need
+    /// a table of indices. Default: 16, chosen by benchmark (see `benches/kernels.rs`).
+    pub shortest_loop: usize,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        PlanOptions { strict_math: false, chunk_size: 500 }
+        PlanOptions { strict_math: false, chunk_size: 500, shortest_loop: 16 }
     }
 }
 
@@ -46,6 +56,77 @@ pub enum Operand {
     Leaf(Leaf),
     /// An earlier value.
     Value(ValueId),
+    /// A scratch slot that a loop or a [`Step::Keep`] has filled.
+    Slot(u32),
+    /// Inside a loop: this iteration's element of a stream.
+    Each(StreamId),
+}
+
+/// Number of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u32);
+
+/// Where a stream's elements are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// x
+    State,
+    /// p
+    Param,
+    /// u
+    Input,
+    /// d
+    Disturbance,
+    /// The direction in x.
+    Direction,
+    /// Scratch.
+    Slot,
+    /// The plan's table of numbers.
+    Number,
+}
+
+/// Which element iteration i of a loop reads or writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// Element `base + stride · i`.
+    Strided { base: u32, stride: i32 },
+    /// The element whose index is entry `offset + i` of the plan's table of indices.
+    Indexed { offset: u32 },
+}
+
+/// What an operand of a loop reads, one element an iteration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stream {
+    /// Where.
+    pub source: Source,
+    /// Which element.
+    pub path: Path,
+}
+
+/// Where a loop writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The outputs.
+    Output(Path),
+    /// Scratch, from this slot on.
+    Slot(u32),
+}
+
+/// Equations of one shape. Iterations are independent of each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loop {
+    /// Iterations.
+    pub count: u32,
+    /// First value of the body; the values up to `end` are computed in ascending order.
+    pub begin: u32,
+    /// End of the body's values.
+    pub end: u32,
+    /// What is written ...
+    pub operand: Operand,
+    /// ... and where.
+    pub target: Target,
+    /// True where two iterations are computed at once.
+    pub is_paired: bool,
 }
 
 /// `coefficient · operand`
@@ -76,6 +157,29 @@ pub enum Op {
     Grouped { group: u32, member: u32 },
 }
 
+impl Op {
+    /// Calls `visit` with each operand.
+    pub fn for_each_operand(&self, visit: &mut impl FnMut(&Operand)) {
+        match self {
+            Op::Unary(_, a) | Op::PowI(a, _) => visit(a),
+            Op::Binary(_, a, b) | Op::Compare(_, a, b) => {
+                visit(a);
+                visit(b);
+            }
+            Op::Sum { start, terms } => {
+                start.iter().for_each(&mut *visit);
+                terms.iter().for_each(|t| visit(&t.operand));
+            }
+            Op::Select { condition, then, otherwise } => {
+                visit(condition);
+                visit(then);
+                visit(otherwise);
+            }
+            Op::Grouped { .. } => {}
+        }
+    }
+}
+
 /// One step of the schedule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
@@ -87,6 +191,12 @@ pub enum Step {
     Call { group: u32 },
     /// Writes an output.
     Output { output: u32, operand: Operand },
+    /// Writes a value to a slot of its own, for loops to read.
+    Keep { slot: u32, operand: Operand },
+    /// Runs a loop.
+    Loop { index: u32 },
+    /// Replaces the arguments that a loop left in slots by a function's values.
+    Apply { function: SliceFunction, slot: u32, len: u32 },
 }
 
 /// Equal elementary functions of one level of the graph.
@@ -156,6 +266,25 @@ pub struct Reads {
     pub time: bool,
 }
 
+impl Reads {
+    /// Takes a leaf into account.
+    fn note(&mut self, leaf: Leaf) {
+        let (count, index) = match leaf {
+            Leaf::Time => {
+                self.time = true;
+                return;
+            }
+            Leaf::DirectionTime => return,
+            Leaf::State(k) => (&mut self.n_states, k),
+            Leaf::Param(k) => (&mut self.n_params, k),
+            Leaf::Input(k) => (&mut self.n_inputs, k),
+            Leaf::Disturbance(k) => (&mut self.n_disturbances, k),
+            Leaf::Direction(k) => (&mut self.n_directions, k),
+        };
+        *count = (*count).max(index as usize + 1);
+    }
+}
+
 /// A schedule, ready to be turned into machine code.
 ///
 /// Invariant: only `schedule` makes one, so that slots, outputs and reads lie within the counts that it states; the
@@ -168,6 +297,14 @@ pub struct Plan {
     pub(in crate::jit) steps: Vec<Step>,
     /// Slice calls.
     pub(in crate::jit) groups: Vec<Group>,
+    /// Loops.
+    pub(in crate::jit) loops: Vec<Loop>,
+    /// By [`StreamId`].
+    pub(in crate::jit) streams: Vec<Stream>,
+    /// Indices of streams and targets.
+    pub(in crate::jit) indices: Vec<u32>,
+    /// Numbers of streams.
+    pub(in crate::jit) numbers: Vec<f64>,
     /// Consecutive, covering all steps; at least one.
     pub(in crate::jit) chunks: Vec<Chunk>,
     /// The slot of a value that a later chunk reads, or of a group's member.
@@ -200,6 +337,11 @@ impl Plan {
         &self.groups
     }
 
+    /// Loops.
+    pub fn loops(&self) -> &[Loop] {
+        &self.loops
+    }
+
     /// Consecutive functions, covering all steps; at least one.
     pub fn chunks(&self) -> &[Chunk] {
         &self.chunks
@@ -213,7 +355,7 @@ impl Plan {
     /// Elements of the longest slice that is read or written.
     pub(in crate::jit) fn longest_slice(&self) -> usize {
         let Reads { n_states, n_params, n_inputs, n_disturbances, n_directions, time: _ } = self.reads;
-        let all = [n_states, n_params, n_inputs, n_disturbances, n_directions, self.n_outputs, self.n_slots];
+        let all = [n_states, n_params, n_inputs, n_disturbances, n_directions, self.n_outputs, self.n_slots, self.indices.len(), self.numbers.len()];
         all.into_iter().max().unwrap_or(0)
     }
 
@@ -238,8 +380,19 @@ impl Plan {
     }
 
     /// Calls `visit` with everything a step reads.
-    pub fn for_each_operand(&self, step: &Step, visit: impl FnMut(&Operand)) {
-        schedule::for_each_operand(self, step, visit);
+    pub fn for_each_operand(&self, step: &Step, mut visit: impl FnMut(&Operand)) {
+        match step {
+            Step::Argument { operand, .. } | Step::Output { operand, .. } | Step::Keep { operand, .. } => {
+                visit(operand);
+            }
+            Step::Call { .. } | Step::Apply { .. } => {}
+            Step::Compute(value) => self.ops[value.0 as usize].for_each_operand(&mut visit),
+            Step::Loop { index } => {
+                let Loop { begin, end, operand, .. } = self.loops[*index as usize];
+                self.ops[begin as usize..end as usize].iter().for_each(|op| op.for_each_operand(&mut visit));
+                visit(&operand);
+            }
+        }
     }
 
     /// Counts the operations.

@@ -1,10 +1,13 @@
-//! The scheduler: levels, order, chunks, slots. Every pass is linear in the nodes that the outputs need.
+//! The scheduler: the order of steps. Every pass is linear in the nodes that the outputs need.
 //!
 //! The order is by demand: an output's operands are computed right before it, unless they are there already. Groups
-//! of elementary functions come first, level by level. A sum is taken in parts of a few terms, each part's operands
+//! of elementary functions and loops come first, level by level. A sum is taken in parts of a few terms, each part's operands
 //! right before it, so that few values live at once and a sum of thousands of terms spreads over many chunks.
 
-use super::{Chunk, Group, Op, Operand, Plan, PlanOptions, PlanTerm, Reads, Step, ValueId};
+use super::cuts::NO_SLOT;
+use super::place;
+use super::rolls::{self, Rolled, Rolls};
+use super::{Group, Loop, Op, Operand, Path, Plan, PlanOptions, PlanTerm, Reads, Source, Step, Stream, Target, ValueId};
 use crate::expr::{Dag, Leaf, Node, NodeId, UnaryOp};
 use crate::jit::math::SliceFunction;
 
@@ -15,23 +18,28 @@ const TERMS_PER_PART: usize = 8;
 const SMALLEST_GROUP: usize = 4;
 
 pub(super) fn schedule(dag: &Dag, first: &[NodeId], second: &[NodeId], options: &PlanOptions) -> Plan {
-    let mut scheduler = Scheduler::new(dag, first, second, options);
-    scheduler.run(first, second);
-    let Scheduler { ops, steps, groups, reads, .. } = scheduler;
+    let rolls = rolls::find(dag, first, second, options).unwrap_or_else(|| Rolls::none(first, second));
+    let mut scheduler = Scheduler::new(dag, &rolls, options);
+    scheduler.run(&rolls);
+    let Scheduler { ops, steps, groups, loops, reads, .. } = scheduler;
     let mut plan = Plan {
         slots: vec![None; ops.len()],
         ops,
         steps,
         groups,
+        loops,
+        streams: rolls.streams,
+        indices: rolls.indices,
+        numbers: rolls.numbers,
         chunks: Vec::new(),
-        n_slots: 0,
+        n_slots: rolls.n_slots as usize,
         n_outputs: first.len() + second.len(),
         n_first: first.len(),
         reads,
         strict_math: options.strict_math,
     };
-    cut(&mut plan, options.chunk_size);
-    place(&mut plan);
+    place::cut(&mut plan, options.chunk_size);
+    place::place(&mut plan);
     plan
 }
 
@@ -47,79 +55,130 @@ enum Task {
     Argument { group: u32, member: u32, argument: NodeId },
     /// Write an output.
     Output { output: u32, node: NodeId },
+    /// Write a value to its slot.
+    Keep { slot: u32, node: NodeId },
 }
 
 struct Scheduler<'a> {
     dag: &'a Dag,
     /// Value of each node, `NONE` where not yet computed.
     values: Vec<u32>,
+    /// Slot of each node that a loop computes; empty without loops.
+    looped: &'a [u32],
     /// By level, then function: the nodes to group.
     members: Vec<(u32, SliceFunction, Vec<NodeId>)>,
     ops: Vec<Op>,
     steps: Vec<Step>,
     groups: Vec<Group>,
+    loops: Vec<Loop>,
     reads: Reads,
 }
 
 const NONE: u32 = u32::MAX;
 
 impl<'a> Scheduler<'a> {
-    fn new(dag: &'a Dag, first: &[NodeId], second: &[NodeId], options: &PlanOptions) -> Self {
-        let n = first.iter().chain(second).map(|id| id.0 as usize + 1).max().unwrap_or(0);
-        let members = if options.strict_math { Vec::new() } else { find_groups(dag, first, second, n) };
+    fn new(dag: &'a Dag, rolls: &'a Rolls, options: &PlanOptions) -> Self {
+        let roots = || rolls.outputs.iter().map(|&(_, id)| id).chain(rolls.kept.iter().map(|&(_, id, _)| id));
+        let n = roots().map(|id| id.0 as usize + 1).max().unwrap_or(0);
         Scheduler {
             dag,
             values: vec![NONE; n],
-            members,
+            looped: &rolls.slots,
+            members: if options.strict_math { Vec::new() } else { find_groups(dag, rolls, roots(), n) },
             ops: Vec::new(),
             steps: Vec::new(),
             groups: Vec::new(),
+            loops: Vec::new(),
             reads: Reads::default(),
         }
     }
 
-    fn run(&mut self, first: &[NodeId], second: &[NodeId]) {
+    fn run(&mut self, rolls: &Rolls) {
         let members = std::mem::take(&mut self.members);
-        let mut begin = 0;
-        while begin < members.len() {
-            let level = members[begin].0;
-            let end = begin + members[begin..].iter().take_while(|m| m.0 == level).count();
-            let first_group = self.groups.len() as u32;
-            for (_, function, nodes) in &members[begin..end] {
-                let group = self.groups.len() as u32;
-                self.groups.push(Group {
-                    function: *function,
-                    level,
-                    len: nodes.len() as u32,
-                    slot: 0,
-                    first_value: 0,
-                });
-                for (member, &node) in nodes.iter().enumerate() {
-                    if let Node::Unary(_, argument) = self.dag.node(node) {
-                        self.perform(Task::Argument { group, member: member as u32, argument });
-                    }
-                }
+        let (mut members, mut kept, mut loops) = (members.as_slice(), rolls.kept.as_slice(), rolls.loops.as_slice());
+        loop {
+            let levels = [members.first().map(|m| m.0), kept.first().map(|k| k.0), loops.first().map(|l| l.level)];
+            let Some(level) = levels.into_iter().flatten().min() else { break };
+            self.groups(level, split_while(&mut members, |m| m.0 == level));
+            for &(_, node, slot) in split_while(&mut kept, |k| k.0 == level) {
+                self.perform(Task::Keep { slot, node });
             }
-            for (offset, (_, _, nodes)) in members[begin..end].iter().enumerate() {
-                let group = first_group + offset as u32;
-                self.steps.push(Step::Call { group });
-                self.groups[group as usize].first_value = self.ops.len() as u32;
-                for (member, &node) in nodes.iter().enumerate() {
-                    self.values[node.0 as usize] = self.ops.len() as u32;
-                    self.ops.push(Op::Grouped { group, member: member as u32 });
-                }
+            for rolled in split_while(&mut loops, |l| l.level == level) {
+                self.roll(rolls, rolled);
             }
-            begin = end;
         }
-        for (output, &node) in first.iter().chain(second).enumerate() {
-            self.perform(Task::Output { output: output as u32, node });
+        for &(output, node) in &rolls.outputs {
+            self.perform(Task::Output { output, node });
+        }
+    }
+
+    /// All groups of one level: their arguments, then their calls.
+    fn groups(&mut self, level: u32, members: &[(u32, SliceFunction, Vec<NodeId>)]) {
+        let first_group = self.groups.len() as u32;
+        for (_, function, nodes) in members {
+            let group = self.groups.len() as u32;
+            let len = nodes.len() as u32;
+            self.groups.push(Group { function: *function, level, len, slot: 0, first_value: 0 });
+            for (member, &node) in nodes.iter().enumerate() {
+                if let Node::Unary(_, argument) = self.dag.node(node) {
+                    self.perform(Task::Argument { group, member: member as u32, argument });
+                }
+            }
+        }
+        for (offset, (_, _, nodes)) in members.iter().enumerate() {
+            let group = first_group + offset as u32;
+            self.steps.push(Step::Call { group });
+            self.groups[group as usize].first_value = self.ops.len() as u32;
+            for (member, &node) in nodes.iter().enumerate() {
+                self.values[node.0 as usize] = self.ops.len() as u32;
+                self.ops.push(Op::Grouped { group, member: member as u32 });
+            }
+        }
+    }
+
+    /// One loop: its body gets the next values.
+    fn roll(&mut self, rolls: &Rolls, rolled: &Rolled) {
+        let begin = self.ops.len() as u32;
+        let reads = &mut self.reads;
+        let mut moved = |operand: &mut Operand| match operand {
+            Operand::Value(value) => value.0 += begin,
+            Operand::Leaf(leaf) => reads.note(*leaf),
+            Operand::Each(stream) => {
+                let Stream { source, path } = rolls.streams[stream.0 as usize];
+                let last = last_element(path, rolled.count, &rolls.indices);
+                match source {
+                    Source::State => reads.note(Leaf::State(last)),
+                    Source::Param => reads.note(Leaf::Param(last)),
+                    Source::Input => reads.note(Leaf::Input(last)),
+                    Source::Disturbance => reads.note(Leaf::Disturbance(last)),
+                    Source::Direction => reads.note(Leaf::Direction(last)),
+                    Source::Slot | Source::Number => {}
+                }
+            }
+            Operand::Const(_) | Operand::Slot(_) => {}
+        };
+        let mut operand = rolled.operand;
+        moved(&mut operand);
+        for op in &rolled.ops {
+            let mut op = op.clone();
+            operands_of(&mut op, &mut moved);
+            self.ops.push(op);
+        }
+        let Rolled { count, target, is_paired, .. } = *rolled;
+        let end = self.ops.len() as u32;
+        self.steps.push(Step::Loop { index: self.loops.len() as u32 });
+        self.loops.push(Loop { count, begin, end, operand, target, is_paired });
+        if let (Some(function), Target::Slot(slot)) = (rolled.function, target) {
+            self.steps.push(Step::Apply { function, slot, len: count });
         }
     }
 
     /// Does a task and everything it needs, without recursion.
     fn perform(&mut self, task: Task) {
         let mut tasks = vec![task];
-        if let Some(Task::Argument { argument: node, .. } | Task::Output { node, .. }) = tasks.first() {
+        if let Some(Task::Argument { argument: node, .. } | Task::Output { node, .. } | Task::Keep { node, .. }) =
+            tasks.first()
+        {
             let node = *node;
             tasks.push(Task::Demand(node));
         }
@@ -136,12 +195,16 @@ impl<'a> Scheduler<'a> {
                     let operand = self.operand(node);
                     self.steps.push(Step::Output { output, operand });
                 }
+                Task::Keep { slot, node } => {
+                    let operand = self.operand(node);
+                    self.steps.push(Step::Keep { slot, operand });
+                }
             }
         }
     }
 
     fn demand(&mut self, node: NodeId, tasks: &mut Vec<Task>) {
-        if self.values[node.0 as usize] != NONE {
+        if self.values[node.0 as usize] != NONE || self.loop_slot(node).is_some() {
             return;
         }
         match self.dag.node(node) {
@@ -211,20 +274,7 @@ impl<'a> Scheduler<'a> {
         match self.dag.node(node) {
             Node::Const(bits) => Operand::Const(f64::from_bits(bits)),
             Node::Leaf(leaf) => {
-                let reads = &mut self.reads;
-                let (count, index) = match leaf {
-                    Leaf::Time => {
-                        reads.time = true;
-                        return Operand::Leaf(leaf);
-                    }
-                    Leaf::DirectionTime => return Operand::Leaf(leaf),
-                    Leaf::State(k) => (&mut reads.n_states, k),
-                    Leaf::Param(k) => (&mut reads.n_params, k),
-                    Leaf::Input(k) => (&mut reads.n_inputs, k),
-                    Leaf::Disturbance(k) => (&mut reads.n_disturbances, k),
-                    Leaf::Direction(k) => (&mut reads.n_directions, k),
-                };
-                *count = (*count).max(index as usize + 1);
+                self.reads.note(leaf);
                 Operand::Leaf(leaf)
             }
             Node::Unary(..)
@@ -232,7 +282,36 @@ impl<'a> Scheduler<'a> {
             | Node::PowI(..)
             | Node::Sum(_)
             | Node::Compare(..)
-            | Node::Select { .. } => Operand::Value(ValueId(self.values[node.0 as usize])),
+            | Node::Select { .. } => match self.loop_slot(node) {
+                Some(slot) => Operand::Slot(slot),
+                None => Operand::Value(ValueId(self.values[node.0 as usize])),
+            },
+        }
+    }
+
+    /// Where a loop leaves the node's value.
+    fn loop_slot(&self, node: NodeId) -> Option<u32> {
+        self.looped.get(node.0 as usize).copied().filter(|&slot| slot != NO_SLOT)
+    }
+}
+
+/// The leading elements for which `is_first` holds, taken off the list.
+fn split_while<'a, T>(list: &mut &'a [T], is_first: impl Fn(&T) -> bool) -> &'a [T] {
+    let (mine, others) = list.split_at(list.iter().take_while(|item| is_first(item)).count());
+    *list = others;
+    mine
+}
+
+/// The largest index on a path.
+fn last_element(path: Path, count: u32, indices: &[u32]) -> u32 {
+    match path {
+        Path::Strided { base, stride } => {
+            let last = i64::from(base) + i64::from(stride) * i64::from(count.saturating_sub(1));
+            i64::from(base).max(last) as u32
+        }
+        Path::Indexed { offset } => {
+            let offset = offset as usize;
+            indices[offset..offset + count as usize].iter().copied().max().unwrap_or(0)
         }
     }
 }
@@ -242,7 +321,7 @@ fn push_demands(operands: impl DoubleEndedIterator<Item = NodeId>, tasks: &mut V
     tasks.extend(operands.rev().map(Task::Demand));
 }
 
-fn slice_function(node: Node) -> Option<SliceFunction> {
+pub(super) fn slice_function(node: Node) -> Option<SliceFunction> {
     match node {
         Node::Unary(UnaryOp::Exp, _) => Some(SliceFunction::Exp),
         Node::Unary(UnaryOp::Ln, _) => Some(SliceFunction::Ln),
@@ -260,11 +339,18 @@ fn slice_function(node: Node) -> Option<SliceFunction> {
     }
 }
 
-/// The groups in the order of execution: by level, then function; members by ascending node.
-fn find_groups(dag: &Dag, first: &[NodeId], second: &[NodeId], n: usize) -> Vec<(u32, SliceFunction, Vec<NodeId>)> {
+/// The groups in the order of execution: by level, then function; members by ascending node. What loops compute is
+/// left out; where there are loops, levels are theirs.
+fn find_groups(
+    dag: &Dag,
+    rolls: &Rolls,
+    roots: impl Iterator<Item = NodeId>,
+    n: usize,
+) -> Vec<(u32, SliceFunction, Vec<NodeId>)> {
     let mut needed = vec![false; n];
-    first.iter().chain(second).for_each(|id| needed[id.0 as usize] = true);
+    roots.for_each(|id| needed[id.0 as usize] = true);
     for idx in (0..n).rev() {
+        needed[idx] = needed[idx] && rolls.slots.get(idx).is_none_or(|&slot| slot == NO_SLOT);
         if needed[idx] {
             dag.for_each_operand(NodeId(idx as u32), |operand| needed[operand.0 as usize] = true);
         }
@@ -276,7 +362,7 @@ fn find_groups(dag: &Dag, first: &[NodeId], second: &[NodeId], n: usize) -> Vec<
         let mut level = 0;
         dag.for_each_operand(id, |operand| level = level.max(levels[operand.0 as usize]));
         if let Some(function) = slice_function(dag.node(id)) {
-            found.push((level, function, id));
+            found.push((rolls.levels.get(idx).copied().unwrap_or(level), function, id));
             level += 1;
         }
         levels[idx] = level;
@@ -293,133 +379,23 @@ fn find_groups(dag: &Dag, first: &[NodeId], second: &[NodeId], n: usize) -> Vec<
     groups
 }
 
-/// Estimated instructions of one step: operations and loads.
-fn cost(plan: &Plan, step: &Step) -> usize {
-    let load = |operand: &Operand| match operand {
-        Operand::Leaf(_) => 1,
-        Operand::Const(_) | Operand::Value(_) => 0,
-    };
-    match step {
-        Step::Argument { operand, .. } | Step::Output { operand, .. } => 1 + load(operand),
-        Step::Call { .. } => 4,
-        Step::Compute(value) => match &plan.ops[value.0 as usize] {
-            Op::Unary(_, a) => 2 + load(a),
-            Op::Binary(_, a, b) | Op::Compare(_, a, b) => 1 + load(a) + load(b),
-            Op::PowI(a, n) => 2 * (32 - n.unsigned_abs().leading_zeros() as usize) + load(a),
-            Op::Sum { terms, .. } => {
-                terms.iter().map(|t| 1 + usize::from(t.coefficient.abs() != 1.0) + load(&t.operand)).sum()
-            }
-            Op::Select { condition, then, otherwise } => 2 + load(condition) + load(then) + load(otherwise),
-            Op::Grouped { .. } => 0,
-        },
-    }
-}
-
-/// Cuts the steps into chunks. A group's results belong to the chunk of its call.
-fn cut(plan: &mut Plan, chunk_size: usize) {
-    let mut chunks = Vec::new();
-    let mut begin = Chunk { steps: 0..0, values: 0..0, n_instructions: 0 };
-    for (idx, step) in plan.steps.iter().enumerate() {
-        let cost = cost(plan, step);
-        if begin.n_instructions > 0 && begin.n_instructions + cost > chunk_size {
-            let next = Chunk { steps: idx..idx, values: begin.values.end..begin.values.end, n_instructions: 0 };
-            chunks.push(std::mem::replace(&mut begin, next));
+/// Calls `visit` with each operand of an operation.
+fn operands_of(op: &mut Op, visit: &mut impl FnMut(&mut Operand)) {
+    match op {
+        Op::Unary(_, a) | Op::PowI(a, _) => visit(a),
+        Op::Binary(_, a, b) | Op::Compare(_, a, b) => {
+            visit(a);
+            visit(b);
         }
-        begin.steps.end = idx + 1;
-        begin.n_instructions += cost;
-        begin.values.end += match step {
-            Step::Compute(_) => 1,
-            Step::Call { group } => plan.groups[*group as usize].len,
-            Step::Argument { .. } | Step::Output { .. } => 0,
-        };
-    }
-    chunks.push(begin);
-    plan.chunks = chunks;
-}
-
-/// Gives slots to groups and to values that a later chunk reads; a slot is free again after the last chunk that
-/// reads it.
-fn place(plan: &mut Plan) {
-    let mut last_chunk = vec![0u32; plan.ops.len()];
-    let mut first_chunk = vec![0u32; plan.ops.len()];
-    let mut group_chunk = vec![u32::MAX; plan.groups.len()];
-    for (chunk_idx, chunk) in plan.chunks.iter().enumerate() {
-        let c = chunk_idx as u32;
-        for value in chunk.values.clone() {
-            first_chunk[value as usize] = c;
-            last_chunk[value as usize] = c;
+        Op::Sum { start, terms } => {
+            start.iter_mut().for_each(&mut *visit);
+            terms.iter_mut().for_each(|t| visit(&mut t.operand));
         }
-        for step in &plan.steps[chunk.steps.clone()] {
-            if let Step::Argument { group, .. } = step {
-                let at = &mut group_chunk[*group as usize];
-                *at = (*at).min(c);
-            }
-            for_each_operand(plan, step, |operand| {
-                if let Operand::Value(v) = operand {
-                    last_chunk[v.0 as usize] = c;
-                }
-            });
+        Op::Select { condition, then, otherwise } => {
+            visit(condition);
+            visit(then);
+            visit(otherwise);
         }
-    }
-    let mut ends: Vec<Vec<u32>> = vec![Vec::new(); plan.chunks.len()];
-    for (value, &last) in last_chunk.iter().enumerate() {
-        ends[last as usize].push(value as u32);
-    }
-    let mut groups_at: Vec<Vec<usize>> = vec![Vec::new(); plan.chunks.len()];
-    for (group, &chunk) in group_chunk.iter().enumerate() {
-        groups_at[chunk as usize].push(group);
-    }
-    let mut free: Vec<u32> = Vec::new();
-    let mut n_slots = 0;
-    for (chunk_idx, chunk) in plan.chunks.iter().enumerate() {
-        for &group in &groups_at[chunk_idx] {
-            plan.groups[group].slot = n_slots;
-            n_slots += plan.groups[group].len;
-        }
-        for value in chunk.values.clone() {
-            let idx = value as usize;
-            plan.slots[idx] = match plan.ops[idx] {
-                Op::Grouped { group, member } => Some(plan.groups[group as usize].slot + member),
-                Op::Unary(..)
-                | Op::Binary(..)
-                | Op::PowI(..)
-                | Op::Sum { .. }
-                | Op::Compare(..)
-                | Op::Select { .. } => (last_chunk[idx] > first_chunk[idx]).then(|| {
-                    free.pop().unwrap_or_else(|| {
-                        n_slots += 1;
-                        n_slots - 1
-                    })
-                }),
-            };
-        }
-        // In descending order, so that the lowest slot is taken next.
-        free.extend(ends[chunk_idx].iter().rev().filter_map(|&value| plan.slots[value as usize]));
-    }
-    plan.n_slots = n_slots as usize;
-}
-
-/// Calls `visit` with everything a step reads.
-pub(super) fn for_each_operand(plan: &Plan, step: &Step, mut visit: impl FnMut(&Operand)) {
-    match step {
-        Step::Argument { operand, .. } | Step::Output { operand, .. } => visit(operand),
-        Step::Call { .. } => {}
-        Step::Compute(value) => match &plan.ops[value.0 as usize] {
-            Op::Unary(_, a) | Op::PowI(a, _) => visit(a),
-            Op::Binary(_, a, b) | Op::Compare(_, a, b) => {
-                visit(a);
-                visit(b);
-            }
-            Op::Sum { start, terms } => {
-                start.iter().for_each(&mut visit);
-                terms.iter().for_each(|t| visit(&t.operand));
-            }
-            Op::Select { condition, then, otherwise } => {
-                visit(condition);
-                visit(then);
-                visit(otherwise);
-            }
-            Op::Grouped { .. } => {}
-        },
+        Op::Grouped { .. } => {}
     }
 }
