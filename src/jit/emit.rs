@@ -8,7 +8,7 @@ mod ops;
 
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::types::{F64, I64};
+use cranelift_codegen::ir::types::{F64, F64X2, I64};
 use cranelift_codegen::ir::{
     AbiParam, Block, ExtFuncData, ExternalName, FuncRef, Function, InstBuilder, MemFlagsData, Signature,
     UserExternalName, Value,
@@ -161,7 +161,13 @@ fn build(
     builder.switch_to_block(block);
     builder.seal_block(block);
     let mut emitter = Emitter::new(plan, chunk, tables, imports, isa, builder, block);
-    plan.steps[chunk.steps.clone()].iter().for_each(|step| emitter.step(step));
+    let mut steps = plan.steps[chunk.steps.clone()].iter();
+    while let Some(step) = steps.next() {
+        match steps.as_slice().first().and_then(|next| emitter.constant_pair(step, next)) {
+            Some(()) => _ = steps.next(),
+            None => emitter.step(step),
+        }
+    }
     emitter.builder.ins().return_(&[]);
     emitter.builder.finalize(isa.frontend_config());
 }
@@ -236,6 +242,30 @@ impl<'a> Emitter<'a> {
             locals: vec![None; chunk.values.len()],
             functions: vec![None; imports.len()],
         }
+    }
+
+    /// Writes two neighboring outputs that are numbers by one instruction, if these are such.
+    fn constant_pair(&mut self, step: &Step, next: &Step) -> Option<()> {
+        let (
+            Step::Output { output: first, operand: Operand::Const(a) },
+            Step::Output { output: second, operand: Operand::Const(b) },
+        ) = (step, next)
+        else {
+            return None;
+        };
+        let n_first = self.plan.n_first as u32;
+        if *second != first + 1 || *second == n_first {
+            return None;
+        }
+        let bytes: Vec<u8> = [a, b].into_iter().flat_map(|c| c.to_bits().to_le_bytes()).collect();
+        let constant = self.builder.func.dfg.constants.insert(bytes.into());
+        let pair = self.builder.ins().vconst(F64X2, constant);
+        let (pointer, index) = match first.checked_sub(n_first) {
+            None => (self.arguments.first, *first),
+            Some(index) => (self.arguments.second, index),
+        };
+        self.builder.ins().store(MemFlagsData::new().with_notrap(), pair, pointer, index as i32 * 8);
+        Some(())
     }
 
     fn step(&mut self, step: &Step) {

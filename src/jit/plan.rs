@@ -355,7 +355,17 @@ impl Plan {
     /// Elements of the longest slice that is read or written.
     pub(in crate::jit) fn longest_slice(&self) -> usize {
         let Reads { n_states, n_params, n_inputs, n_disturbances, n_directions, time: _ } = self.reads;
-        let all = [n_states, n_params, n_inputs, n_disturbances, n_directions, self.n_outputs, self.n_slots, self.indices.len(), self.numbers.len()];
+        let all = [
+            n_states,
+            n_params,
+            n_inputs,
+            n_disturbances,
+            n_directions,
+            self.n_outputs,
+            self.n_slots,
+            self.indices.len(),
+            self.numbers.len(),
+        ];
         all.into_iter().max().unwrap_or(0)
     }
 

@@ -21,7 +21,7 @@ fn plan_in_several_chunks_names_its_slots() {
     let outer = dag.unary(UnaryOp::Exp, sum);
     let wave = dag.unary(UnaryOp::Exp, product);
     let last = dag.sum(&[(1.0, outer), (1.0, wave), (1.0, product)]);
-    let plan = Plan::new(&dag, &[sum, last], &PlanOptions { strict_math: false, chunk_size: 8 });
+    let plan = Plan::new(&dag, &[sum, last], &PlanOptions { chunk_size: 8, ..PlanOptions::default() });
     insta::assert_snapshot!(plan.to_string());
 }
 
@@ -29,6 +29,17 @@ fn plan_in_several_chunks_names_its_slots() {
 fn assert_ordered(plan: &Plan) {
     let mut is_known = vec![false; plan.ops().len()];
     for step in plan.steps() {
+        if let Step::Loop { index } = step {
+            let one = plan.loops()[*index as usize];
+            for value in one.begin..one.end {
+                plan.ops()[value as usize].for_each_operand(&mut |operand| {
+                    if let twinc::jit::plan::Operand::Value(ValueId(v)) = operand {
+                        assert!((one.begin..value).contains(v), "a body reads its own earlier values only");
+                    }
+                });
+            }
+            continue;
+        }
         plan.for_each_operand(step, |operand| {
             if let twinc::jit::plan::Operand::Value(ValueId(v)) = operand {
                 assert!(is_known[*v as usize]);
@@ -40,7 +51,11 @@ fn assert_ordered(plan: &Plan) {
                 let group = plan.groups()[*group as usize];
                 is_known[group.first_value as usize..(group.first_value + group.len) as usize].fill(true);
             }
-            Step::Argument { .. } | Step::Output { .. } => {}
+            Step::Loop { index } => {
+                let one = plan.loops()[*index as usize];
+                is_known[one.begin as usize..one.end as usize].fill(true);
+            }
+            Step::Argument { .. } | Step::Output { .. } | Step::Keep { .. } | Step::Apply { .. } => {}
         }
     }
     assert!(is_known.iter().all(|known| *known));

@@ -51,9 +51,10 @@ proptest! {
     fn strict_kernels_equal_the_interpreter_bit_for_bit(
         list in prop::collection::vec(programs(), 1..8),
         chunk_size in prop_oneof![1..12usize, 12..200usize, Just(500)],
+        shortest_loop in 2..6usize,
     ) {
         let (dag, outputs) = build(&list);
-        let options = PlanOptions { strict_math: true, chunk_size };
+        let options = PlanOptions { strict_math: true, chunk_size, shortest_loop };
         for point in list.iter().take(3) {
             let got = run(&dag, &outputs, &options, at(point));
             let want = Interpreter::new(&dag, &outputs).values(&env(point));
@@ -67,11 +68,12 @@ proptest! {
     fn kernels_stay_within_four_epsilon_of_the_carried_scale(
         list in prop::collection::vec(programs(), 1..8),
         chunk_size in prop_oneof![1..12usize, 12..200usize, Just(500)],
+        shortest_loop in 2..6usize,
     ) {
         let mut dag = Dag::new();
         let roots: Vec<NodeId> = list.iter().map(|program| program.build(&mut dag)).collect();
         for point in &list {
-            let got = run(&dag, &roots, &PlanOptions { strict_math: false, chunk_size }, at(point));
+            let got = run(&dag, &roots, &PlanOptions { strict_math: false, chunk_size, shortest_loop }, at(point));
             let (mut want, mut scale) = (vec![0.0; roots.len()], vec![0.0; roots.len()]);
             Interpreter::new(&dag, &roots).eval_with_scale(&env(point), &mut Vec::new(), &mut want, &mut scale);
             for (k, program) in list.iter().enumerate() {
@@ -91,8 +93,9 @@ proptest! {
     fn chunks_and_groups_do_not_change_a_bit(list in prop::collection::vec(programs(), 1..8)) {
         let (dag, outputs) = build(&list);
         let point = at(&list[0]);
-        let whole = run(&dag, &outputs, &PlanOptions { strict_math: false, chunk_size: 100_000 }, point);
-        let single = run(&dag, &outputs, &PlanOptions { strict_math: false, chunk_size: 1 }, point);
+        let with = |chunk_size, shortest_loop| PlanOptions { strict_math: false, chunk_size, shortest_loop };
+        let whole = run(&dag, &outputs, &with(100_000, usize::MAX / 8), point);
+        let single = run(&dag, &outputs, &with(1, 2), point);
         for (k, output) in outputs.iter().enumerate() {
             let alone = run(&dag, &[*output], &PlanOptions::default(), point)[0];
             prop_assert!(same_bits(whole[k], single[k]) && same_bits(whole[k], alone));

@@ -133,8 +133,7 @@ impl<'a> Cuts<'a> {
     /// True where a tree finds the value of the node in a slot.
     pub(super) fn is_in_slot(&self, id: NodeId) -> bool {
         let idx = id.0 as usize;
-        self.slot[idx] != NO_SLOT
-            || (self.is_root[idx] && !matches!(self.dag.node(id), Node::Const(_) | Node::Leaf(_)))
+        self.slot[idx] != NO_SLOT || (self.is_root[idx] && !matches!(self.dag.node(id), Node::Const(_) | Node::Leaf(_)))
     }
 
     /// The level of a root, or what a tree with this node in it must be above.
@@ -255,7 +254,10 @@ fn own_cost(dag: &Dag, id: NodeId) -> u32 {
                 BinaryOp::Pow | BinaryOp::Atan2 => 40,
             }
         }
-        Node::PowI(_, n) => 1 + u32::from(n < 0) * 4 + (32 - n.unsigned_abs().leading_zeros()),
+        Node::PowI(_, n) => {
+            let m = n.unsigned_abs().max(1);
+            m.ilog2() + m.count_ones() - 1 + if n < 0 { 4 } else { 0 }
+        }
         Node::Sum(sum) => {
             let terms = dag.terms(sum);
             let products = terms.iter().filter(|t| t.coefficient.abs() != 1.0 && t.node != Dag::ONE).count();

@@ -21,6 +21,10 @@ const TABLE_FACTOR: usize = 4;
 const MOST_SHORT_RUNS: usize = 8;
 /// Mean length from which on runs are not short.
 const SHORT_RUN: usize = 64;
+/// Sequences that may be interleaved.
+const LARGEST_LAG: usize = 8;
+/// Rows that show whether they are.
+const LAG_SAMPLE: usize = 256;
 
 /// A loop with a body of its own numbering.
 pub(super) struct Rolled {
@@ -170,7 +174,8 @@ impl Finder<'_> {
     /// but are too few for a loop go to `left`.
     fn roll(&mut self, units: &[Unit], left: &mut Vec<(u32, NodeId)>) -> Vec<Unit> {
         let Some(&first) = units.first() else { return Vec::new() };
-        let function = if self.is_strict || first.is_output { None } else { slice_function(self.cuts.dag.node(first.node)) };
+        let function =
+            if self.is_strict || first.is_output { None } else { slice_function(self.cuts.dag.node(first.node)) };
         let (cuts, slots, walk) = (&mut self.cuts, &mut self.slots, &mut self.walk);
         let first_top = top(cuts, &first, function);
         let n_kept = slots.kept.len();
@@ -205,14 +210,13 @@ impl Finder<'_> {
         }
         if !first.is_output && !is_alone {
             // Consecutive slots for what runs in one loop.
-            let order = runs.iter().flat_map(|r| r.clone()).chain(rest.iter().copied());
-            for (position, member) in order.enumerate() {
+            for (position, &member) in runs.iter().flatten().chain(&rest).enumerate() {
                 let idx = members[member].node.0 as usize;
                 let slot = self.slots.next + position as u32;
                 self.cuts.slot[idx] = slot;
             }
         }
-        let mut lists: Vec<Vec<usize>> = runs.into_iter().map(|r| r.collect()).collect();
+        let mut lists = runs;
         if rest_rolls {
             lists.push(rest.clone());
         }
@@ -357,43 +361,55 @@ impl Rows {
         if self.width == 0 { 0 } else { self.entries.len() / self.width }
     }
 
-    /// Ranges of rows that advance by equal strides, at least `shortest` long, and the rows outside of them.
-    fn runs(&self, kinds: &[HoleKind], shortest: usize) -> (Vec<std::ops::Range<usize>>, Vec<usize>) {
+    /// Lists of rows that advance by equal strides, at least `shortest` long, and the rows in none of them.
+    fn runs(&self, kinds: &[HoleKind], shortest: usize) -> (Vec<Vec<usize>>, Vec<usize>) {
         let n = self.len();
-        let mut runs = Vec::new();
-        let mut begin = 0;
-        while begin < n {
-            let mut end = (begin + 2).min(n);
-            while end < n && self.goes_on(kinds, end) {
-                end += 1;
-            }
-            if end - begin >= shortest {
-                runs.push(begin..end);
-                begin = end;
-            } else {
-                // The last row of a short run may begin the next.
-                begin = (end - 1).max(begin + 1);
+        let lag = self.lag(kinds);
+        let mut runs: Vec<Vec<usize>> = Vec::new();
+        let mut rest = Vec::new();
+        for phase in 0..lag.min(n) {
+            let mut begin = phase;
+            while begin < n {
+                let mut end = begin + 2 * lag;
+                while end < n && self.goes_on(kinds, end, lag) {
+                    end += lag;
+                }
+                let rows = (begin..end.min(n)).step_by(lag);
+                if rows.len() >= shortest {
+                    runs.push(rows.collect());
+                    begin = end;
+                } else {
+                    // The last row of a short run may begin the next.
+                    let n_done = rows.len().max(2) - 1;
+                    rest.extend(rows.take(n_done));
+                    begin += n_done * lag;
+                }
             }
         }
-        let n_rows: usize = runs.iter().map(|r| r.len()).sum();
-        if runs.len() > MOST_SHORT_RUNS && n_rows < SHORT_RUN * runs.len() {
+        let n_rows: usize = runs.iter().map(Vec::len).sum();
+        if runs.len() > MOST_SHORT_RUNS.max(lag) && n_rows < SHORT_RUN * runs.len() {
             return (Vec::new(), (0..n).collect());
         }
-        let mut rest = Vec::with_capacity(n - n_rows);
-        let mut next = 0;
-        for run in &runs {
-            rest.extend(next..run.start);
-            next = run.end;
-        }
-        rest.extend(next..n);
+        rest.sort_unstable();
         (runs, rest)
     }
 
-    /// True where row `end` is as far from the row before as that from its predecessor.
-    fn goes_on(&self, kinds: &[HoleKind], end: usize) -> bool {
+    /// How many sequences are interleaved: the smallest distance at which most rows advance by equal strides.
+    fn lag(&self, kinds: &[HoleKind]) -> usize {
+        let n = self.len();
+        let is_regular = |lag: usize| {
+            let rows = 2 * lag..n.min(2 * lag + LAG_SAMPLE);
+            let n_rows = rows.len();
+            n_rows > 0 && rows.filter(|&row| self.goes_on(kinds, row, lag)).count() * 8 >= n_rows * 7
+        };
+        (1..=LARGEST_LAG).find(|&lag| is_regular(lag)).unwrap_or(1)
+    }
+
+    /// True where row `end` is as far from the row `lag` before as that from its predecessor.
+    fn goes_on(&self, kinds: &[HoleKind], end: usize, lag: usize) -> bool {
         kinds.iter().enumerate().all(|(hole, kind)| {
             let at = |row: usize| self.entry(row, hole) as i64;
-            *kind == HoleKind::Number || at(end) - at(end - 1) == at(end - 1) - at(end - 2)
+            *kind == HoleKind::Number || at(end) - at(end - lag) == at(end - lag) - at(end - 2 * lag)
         })
     }
 }

@@ -7,7 +7,9 @@
 use super::cuts::NO_SLOT;
 use super::place;
 use super::rolls::{self, Rolled, Rolls};
-use super::{Group, Loop, Op, Operand, Path, Plan, PlanOptions, PlanTerm, Reads, Source, Step, Stream, Target, ValueId};
+use super::{
+    Group, Loop, Op, Operand, Path, Plan, PlanOptions, PlanTerm, Reads, Source, Step, Stream, Target, ValueId,
+};
 use crate::expr::{Dag, Leaf, Node, NodeId, UnaryOp};
 use crate::jit::math::SliceFunction;
 
