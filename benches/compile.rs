@@ -1,10 +1,12 @@
 //! What it takes from source text to ready kernels, and to check a large text.
 //!
-//! `cargo bench --bench compile` prints each stage; with `-- --check` it fails where STAT5 takes more than 5 ms, a
-//! chain of 1000 species more than 100 ms, the time of chains grows faster than size^1.1 from 100 to 10,000 reactions,
-//! or 16,000 statements take more than 0.5 s to parse and check. Everything runs in one thread; where Linux tells a
-//! thread's time on the processor, that is what counts, so that other work on the machine takes little part. Bars hold
-//! for the fastest of several runs; medians stand beside them.
+//! `cargo bench --bench compile` prints each stage; with `-- --check` it fails where STAT5 takes more than 5 ms,
+//! right-hand side, Jacobian and parameter derivatives of a chain of 1000 species more than 60 ms, of 5000 species
+//! more than 300 ms, of a random network of 10,000 reactions more than 500 ms, where the time grows faster than
+//! size^1.1 from 1000 to 10,000 reactions, or where 16,000 statements take more than 0.5 s to parse and check. What
+//! counts is this thread's time on the processor, where Linux tells it, so that other work on the machine takes little
+//! part; large straight-line kernels are compiled by a second thread beside it. Bars hold for the fastest of several
+//! runs; medians stand beside them.
 
 mod clock;
 
@@ -19,11 +21,13 @@ use clock::Stopwatch;
 use twinc::diag::Diagnostics;
 use twinc::flat::{FlatModel, Variation, flatten};
 use twinc::hir::{self, Module};
-use twinc::jit::{Kernels, Needs, Options};
+use twinc::jit::{Kernels, Needs, Options, Part};
 use twinc::source::{LoadError, Loader, SourceFile, SourceMap};
 
 const STAT5_BAR: f64 = 5e-3;
-const CHAIN_BAR: f64 = 100e-3;
+const CHAIN_1000_BAR: f64 = 60e-3;
+const CHAIN_5000_BAR: f64 = 300e-3;
+const NETWORK_BAR: f64 = 500e-3;
 const LARGEST_EXPONENT: f64 = 1.1;
 const CHECK_BAR: f64 = 0.5;
 
@@ -44,13 +48,15 @@ struct Stages {
     check: f64,
     /// Checked model to flat equations.
     flatten: f64,
-    /// Flat equations to kernels, derivatives included.
-    compile: f64,
+    /// Flat equations to plans, derivatives included.
+    plan: f64,
+    /// Plans to machine code.
+    code: f64,
 }
 
 impl Stages {
     fn total(self) -> f64 {
-        self.check + self.flatten + self.compile
+        self.check + self.flatten + self.plan + self.code
     }
 }
 
@@ -79,7 +85,13 @@ fn compile(name: &str, text: &Arc<str>, texts: &Texts, needs: Needs) -> (Stages,
     let kernels = Kernels::compile(flat.clone(), &Options::default()).expect("kernels");
     kernels.prepare(needs).expect("kernels");
     let compiled = begin.seconds();
-    (Stages { check: checked, flatten: flattened, compile: compiled }, flat, kernels)
+    // The share of machine code, by the wall clock.
+    let (plan, code) = kernels.timings().iter().fold((1e-9, 1e-9), |(plan, code), timing| {
+        (plan + timing.plan.as_secs_f64(), code + timing.compile.as_secs_f64())
+    });
+    let share = code / (plan + code);
+    let stages = Stages { check: checked, flatten: flattened, plan: compiled * (1.0 - share), code: compiled * share };
+    (stages, flat, kernels)
 }
 
 /// The fastest and the median of several runs, by `key`.
@@ -100,40 +112,66 @@ fn report(name: &str, n_runs: usize, text: &Arc<str>, texts: &Texts, needs: Need
         |(stages, ..)| stages.total(),
     );
     println!(
-        "{name}: {n_states} states, {n_params} parameters, {} bytes: check {:.2}, flatten {:.2}, compile {:.2}, \
-         together {:.2} ms (median {:.2})",
+        "{name}: {n_states} states, {n_params} parameters, {} bytes: check {:.2}, flatten {:.2}, \
+         differentiate and plan {:.2}, machine code {:.2}, together {:.2} ms (median {:.2})",
         text.len(),
         fast.check * 1e3,
         fast.flatten * 1e3,
-        fast.compile * 1e3,
+        fast.plan * 1e3,
+        fast.code * 1e3,
         fast.total() * 1e3,
         median.total() * 1e3
     );
     fast
 }
 
-/// A chain of `n` species and n − 1 reactions, half of them mass action, half saturating.
+/// A chain of `n` species and n − 1 reversible reactions, each with two constants.
 fn chain(n: usize) -> Arc<str> {
-    let mut text = String::from("model Chain {\n  time [s]\n  species {\n    S0 [uM] = 10\n");
+    let mut text = String::from("model Chain {\n  time [s]\n  species {\n    S0 [uM] = 1\n");
     for i in 1..n {
         let _ = writeln!(text, "    S{i} [uM] = 0");
     }
     text.push_str("  }\n  param {\n");
     for i in 1..n {
-        if i % 2 == 0 {
-            let _ = writeln!(text, "    k{i} [1/s] = {:.3} in 1e-3 .. 1e3", 0.5 + 0.001 * i as f64);
-        } else {
-            let _ = writeln!(text, "    V{i} [uM/s] = {:.3} in 1e-3 .. 1e3\n    K{i} [uM] = 2", 1.0 + 0.001 * i as f64);
-        }
+        let _ = writeln!(text, "    f{i} [1/s] = {}\n    b{i} [1/s] = {}.5", 1 + 10 * (i % 5), i % 3);
     }
     text.push_str("  }\n  reaction {\n");
     for i in 1..n {
-        let from = i - 1;
-        if i % 2 == 0 {
-            let _ = writeln!(text, "    r{i}: S{from} -> S{i} @ k{i}");
+        let _ = writeln!(text, "    r{i}: S{} <-> S{i} @ f{i}, b{i}", i - 1);
+    }
+    text.push_str("  }\n}\n");
+    text.into()
+}
+
+/// A network of `n` mass-action reactions among n/4 species, drawn at random: four fifths join two species, the others
+/// turn one into another.
+fn network(n: usize) -> Arc<str> {
+    let n_species = (n / 4).max(4);
+    let mut draws = 0x9e37_79b9_u64;
+    let mut draw = |below: usize| {
+        // Knuth's linear congruential generator; its high bits are random enough to pick species.
+        draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (draws >> 33) as usize % below
+    };
+    let mut text = String::from("model Network {\n  time [s]\n  species {\n");
+    for i in 0..n_species {
+        let _ = writeln!(text, "    S{i} [uM] = 1");
+    }
+    text.push_str("  }\n  param {\n");
+    for i in 0..n {
+        let unit = if i % 5 == 0 { "1/s" } else { "1/uM/s" };
+        let _ = writeln!(text, "    k{i} [{unit}] = {}.25", i % 7);
+    }
+    text.push_str("  }\n  reaction {\n");
+    for i in 0..n {
+        let a = draw(n_species);
+        let b = (a + 1 + draw(n_species - 2)) % n_species;
+        let c = (0..).map(|_| draw(n_species)).find(|&c| c != a && c != b).unwrap_or(0);
+        let _ = if i % 5 == 0 {
+            writeln!(text, "    r{i}: S{a} -> S{c} @ k{i}")
         } else {
-            let _ = writeln!(text, "    r{i}: S{from} -> S{i} rate V{i}*S{from}/(K{i} + S{from})");
-        }
+            writeln!(text, "    r{i}: S{a} + S{b} -> S{c} @ k{i}")
+        };
     }
     text.push_str("  }\n}\n");
     text.into()
@@ -190,27 +228,22 @@ fn main() -> ExitCode {
     let fast = report("stat5 (study and model, all kernels of a calibration)", 41, &study, &stat5, needs);
     hold("seconds for stat5", fast.total(), STAT5_BAR);
 
-    let needs = Needs::SIMULATION | Needs::STIFF;
-    let sizes = [100, 300, 1_000, 3_000, 10_000];
-    let times: Vec<f64> = sizes
-        .iter()
-        .map(|&n| {
-            report(
-                &format!("chain of {n} (kernels of a stiff simulation)"),
-                if n > 2_000 { 5 } else { 15 },
-                &chain(n + 1),
-                &none,
-                needs,
-            )
-            .total()
-        })
-        .collect();
-    hold("seconds for 1000 reactions", times[2], CHAIN_BAR);
-    hold("growth exponent from 100 to 10,000 reactions", (times[4] / times[0]).log10() / 2.0, LARGEST_EXPONENT);
-    let steps = sizes.windows(2).zip(times.windows(2));
-    let slopes: Vec<String> =
-        steps.map(|(n, t)| format!("{:.2}", (t[1] / t[0]).ln() / (n[1] as f64 / n[0] as f64).ln())).collect();
-    println!("  exponents between neighbors: {}", slopes.join(", "));
+    let needs = Needs::of(&[Part::Rhs, Part::Jacobian, Part::ParameterJacobian]);
+    let exponent = |times: &[f64]| (times[times.len() - 1] / times[0]).log10();
+    let runs = |n: usize| if n > 2_000 { 5 } else { 15 };
+    let chain_times = [1_000, 5_000, 10_000].map(|n| {
+        let name = format!("chain of {n} (f and its derivatives in x and p)");
+        report(&name, runs(n), &chain(n), &none, needs).total()
+    });
+    hold("seconds for a chain of 1000", chain_times[0], CHAIN_1000_BAR);
+    hold("seconds for a chain of 5000", chain_times[1], CHAIN_5000_BAR);
+    hold("growth exponent of chains from 1000 to 10,000", exponent(&chain_times), LARGEST_EXPONENT);
+    let network_times = [1_000, 3_000, 10_000].map(|n| {
+        let name = format!("random network of {n} reactions (f and its derivatives in x and p)");
+        report(&name, runs(n), &network(n), &none, needs).total()
+    });
+    hold("seconds for 10,000 random reactions", network_times[2], NETWORK_BAR);
+    hold("growth exponent of networks from 1000 to 10,000", exponent(&network_times), LARGEST_EXPONENT);
 
     let (text, n_statements) = large(16_000);
     let run = || {

@@ -3,6 +3,7 @@
 mod events;
 mod life;
 mod linear;
+mod loops;
 mod math;
 mod models;
 mod plans;

@@ -92,9 +92,14 @@ impl Program {
 
     /// The last result as a node.
     pub fn build(&self, dag: &mut Dag) -> NodeId {
+        self.build_at(dag, |k| k, |k| k)
+    }
+
+    /// The last result as a node, where `state` and `param` say which elements stand for the first few.
+    pub fn build_at(&self, dag: &mut Dag, state: impl Fn(u32) -> u32, param: impl Fn(u32) -> u32) -> NodeId {
         let mut pool = vec![dag.leaf(Leaf::Time)];
-        pool.extend((0..N_STATES as u32).map(|k| dag.leaf(Leaf::State(k))));
-        pool.extend((0..N_PARAMS as u32).map(|k| dag.leaf(Leaf::Param(k))));
+        pool.extend((0..N_STATES as u32).map(|k| dag.leaf(Leaf::State(state(k)))));
+        pool.extend((0..N_PARAMS as u32).map(|k| dag.leaf(Leaf::Param(param(k)))));
         for op in &self.ops {
             let at = |back: usize| pool[pool.len() - 1 - back % pool.len()];
             let node = match op {

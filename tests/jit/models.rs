@@ -142,3 +142,51 @@ pub fn chain(n: u32) -> Arc<FlatModel> {
     let initial = vec![Dag::ONE; n as usize];
     Arc::new(model(dag, &initial, &rhs, 2 * (n as usize - 1), 0))
 }
+
+/// A line of n cells with two substances that react and diffuse; all of the first, then all of the second.
+pub fn cells(n: u32) -> Arc<FlatModel> {
+    let mut dag = Dag::new();
+    let u: Vec<NodeId> = (0..n).map(|i| dag.leaf(Leaf::State(i))).collect();
+    let v: Vec<NodeId> = (0..n).map(|i| dag.leaf(Leaf::State(n + i))).collect();
+    let (speed, feed) = (dag.leaf(Leaf::Param(0)), dag.leaf(Leaf::Param(1)));
+    let mut rows = Vec::new();
+    for (this, sign) in [(&u, 1.0), (&v, -1.0)] {
+        for i in 0..n as usize {
+            let left = i.checked_sub(1).map_or(Dag::ONE, |k| this[k]);
+            let right = this.get(i + 1).copied().unwrap_or(Dag::ONE);
+            let spread = dag.sum(&[(1.0, left), (-2.0, this[i]), (1.0, right)]);
+            let spread = dag.mul(speed, spread);
+            let square = dag.powi(u[i], 2);
+            let react = dag.mul(square, v[i]);
+            rows.push(dag.sum(&[(1.0, feed), (sign, react), (-4.0, u[i]), (1.0, spread)]));
+        }
+    }
+    let initial = vec![Dag::ONE; 2 * n as usize];
+    Arc::new(model(dag, &initial, &rows, 2, 0))
+}
+
+/// A network without order: reactions of one or two species that make a third, one parameter each.
+pub fn network(n_species: u32, n_reactions: u32) -> Arc<FlatModel> {
+    let mut dag = Dag::new();
+    let x: Vec<NodeId> = (0..n_species).map(|i| dag.leaf(Leaf::State(i))).collect();
+    let mut draws = 12_345u64;
+    let mut draw = || {
+        draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (draws >> 33) as usize % n_species as usize
+    };
+    let mut rows: Vec<Vec<(f64, NodeId)>> = vec![Vec::new(); n_species as usize];
+    for r in 0..n_reactions {
+        let (a, b, c) = (draw(), draw(), draw());
+        let constant = dag.leaf(Leaf::Param(r));
+        let mut rate = dag.mul(constant, x[a]);
+        if r % 5 != 0 {
+            rate = dag.mul(rate, x[b]);
+            rows[b].push((-1.0, rate));
+        }
+        rows[a].push((-1.0, rate));
+        rows[c].push((1.0, rate));
+    }
+    let rhs: Vec<NodeId> = rows.iter().map(|row| dag.sum(row)).collect();
+    let initial = vec![Dag::ONE; n_species as usize];
+    Arc::new(model(dag, &initial, &rhs, n_reactions as usize, 0))
+}

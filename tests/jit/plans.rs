@@ -64,13 +64,16 @@ fn assert_ordered(plan: &Plan) {
 #[test]
 fn chunks_are_small_and_slots_are_few() {
     let kernels = Kernels::compile(models::chain(2_000), &Options::default()).unwrap();
-    for part in [Part::Rhs, Part::Jacobian, Part::ParameterJacobian] {
-        let plan = &kernels.plan(part)[0];
+    let straight = PlanOptions { shortest_loop: 5_000, ..PlanOptions::default() };
+    let rhs: Vec<NodeId> = kernels.model().states.iter().map(|s| s.rhs).collect();
+    let jacobian = kernels.jacobian_nodes().1.to_vec();
+    for (what, nodes) in [("rhs", rhs), ("jacobian", jacobian)] {
+        let plan = &Plan::new(&kernels.dag(), &nodes, &straight);
         assert_ordered(plan);
         assert!(plan.chunks().iter().all(|chunk| chunk.n_instructions <= 500));
         assert!(plan.chunks().len() > 5);
         // Neighbors share values; what waits at the boundary of two chunks needs few slots.
-        assert!(plan.n_slots() < 40, "{part:?}: {} slots", plan.n_slots());
+        assert!(plan.n_slots() < 40, "{what}: {} slots", plan.n_slots());
     }
 }
 
@@ -84,8 +87,21 @@ fn a_sum_of_thousands_of_terms_spreads_over_chunks() {
         })
         .collect();
     let sum = dag.sum(&terms);
-    let plan = Plan::new(&dag, &[sum], &PlanOptions::default());
+    let straight = PlanOptions { shortest_loop: 20_000, ..PlanOptions::default() };
+    let plan = Plan::new(&dag, &[sum], &straight);
     assert_ordered(&plan);
     assert!(plan.chunks().len() > 10 && plan.chunks().iter().all(|chunk| chunk.n_instructions <= 500));
     assert!(plan.n_slots() < 20, "{} slots", plan.n_slots());
+}
+
+#[test]
+fn plans_with_loops_are_in_order() {
+    for model in [models::chain(200), models::cells(100), models::network(100, 500)] {
+        let kernels = Kernels::compile(model, &Options::default()).unwrap();
+        for part in [Part::Rhs, Part::Jacobian, Part::ParameterJacobian, Part::JacobianAlong] {
+            let plan = &kernels.plan(part)[0];
+            assert!(!plan.loops().is_empty());
+            assert_ordered(plan);
+        }
+    }
 }

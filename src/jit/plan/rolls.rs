@@ -141,13 +141,13 @@ impl Finder<'_> {
         let mut units: Vec<Unit> = Vec::with_capacity(outputs.len());
         for node in cuts.roots() {
             let slice = if cuts.is_slice(node) { slice_function(cuts.dag.node(node)) } else { None };
-            let shape = cuts.shape(node) ^ slice.map_or(0, |f| f as u64 + 1);
+            let shape = cuts.shape(node).wrapping_add(slice.map_or(0, |f| f as u64 + 1));
             units.push(Unit { level: cuts.level(node), shape, number: node.0, node, is_output: false });
         }
         for &(output, node) in &outputs {
-            // Nothing reads outputs, so all are of one level; the two slices are apart.
-            let shape = cuts.operand_shape(node).wrapping_add(u64::from(output >= self.n_first));
-            units.push(Unit { level: u32::MAX, shape, number: output, node, is_output: true });
+            // Nothing reads outputs, so all of one slice are of one level, behind all roots.
+            let level = if output < self.n_first { u32::MAX - 1 } else { u32::MAX };
+            units.push(Unit { level, shape: cuts.operand_shape(node), number: output, node, is_output: true });
         }
         units.sort_unstable();
         let mut left = Vec::new();
@@ -174,8 +174,7 @@ impl Finder<'_> {
     /// but are too few for a loop go to `left`.
     fn roll(&mut self, units: &[Unit], left: &mut Vec<(u32, NodeId)>) -> Vec<Unit> {
         let Some(&first) = units.first() else { return Vec::new() };
-        let function =
-            if self.is_strict || first.is_output { None } else { slice_function(self.cuts.dag.node(first.node)) };
+        let function = self.function(&first);
         let (cuts, slots, walk) = (&mut self.cuts, &mut self.slots, &mut self.walk);
         let first_top = top(cuts, &first, function);
         let n_kept = slots.kept.len();
@@ -185,7 +184,8 @@ impl Finder<'_> {
         let mut others = Vec::new();
         for unit in units {
             let top = top(cuts, unit, function);
-            if body.read(cuts, slots, walk, top, &mut rows.entries) {
+            let is_alike = self.is_strict || unit.is_output || slice_function(cuts.dag.node(unit.node)) == function;
+            if is_alike && body.read(cuts, slots, walk, top, &mut rows.entries) {
                 members.push(*unit);
                 if unit.is_output {
                     rows.entries.push(u64::from(unit.number));
@@ -253,6 +253,11 @@ impl Finder<'_> {
             }
         }
         others
+    }
+
+    /// The slice routine that follows the unit's loop.
+    fn function(&self, unit: &Unit) -> Option<SliceFunction> {
+        if self.is_strict || unit.is_output { None } else { slice_function(self.cuts.dag.node(unit.node)) }
     }
 
     /// What iterations read for one hole.

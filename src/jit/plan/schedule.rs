@@ -65,8 +65,11 @@ struct Scheduler<'a> {
     dag: &'a Dag,
     /// Value of each node, `NONE` where not yet computed.
     values: Vec<u32>,
-    /// Slot of each node that a loop computes; empty without loops.
+    /// Slot of each node that a loop computes, and the loop's level; empty without loops.
     looped: &'a [u32],
+    levels: &'a [u32],
+    /// Loops below this level have run.
+    level: u32,
     /// By level, then function: the nodes to group.
     members: Vec<(u32, SliceFunction, Vec<NodeId>)>,
     ops: Vec<Op>,
@@ -86,6 +89,8 @@ impl<'a> Scheduler<'a> {
             dag,
             values: vec![NONE; n],
             looped: &rolls.slots,
+            levels: &rolls.levels,
+            level: 0,
             members: if options.strict_math { Vec::new() } else { find_groups(dag, rolls, roots(), n) },
             ops: Vec::new(),
             steps: Vec::new(),
@@ -101,6 +106,7 @@ impl<'a> Scheduler<'a> {
         loop {
             let levels = [members.first().map(|m| m.0), kept.first().map(|k| k.0), loops.first().map(|l| l.level)];
             let Some(level) = levels.into_iter().flatten().min() else { break };
+            self.level = level;
             self.groups(level, split_while(&mut members, |m| m.0 == level));
             for &(_, node, slot) in split_while(&mut kept, |k| k.0 == level) {
                 self.perform(Task::Keep { slot, node });
@@ -109,6 +115,7 @@ impl<'a> Scheduler<'a> {
                 self.roll(rolls, rolled);
             }
         }
+        self.level = u32::MAX;
         for &(output, node) in &rolls.outputs {
             self.perform(Task::Output { output, node });
         }
@@ -291,9 +298,11 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Where a loop leaves the node's value.
+    /// Where a loop has left the node's value. What a later loop computes, an earlier step may need too: it is
+    /// computed twice then.
     fn loop_slot(&self, node: NodeId) -> Option<u32> {
-        self.looped.get(node.0 as usize).copied().filter(|&slot| slot != NO_SLOT)
+        let idx = node.0 as usize;
+        self.looped.get(idx).copied().filter(|&slot| slot != NO_SLOT && self.levels[idx] < self.level)
     }
 }
 
