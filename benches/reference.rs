@@ -4,7 +4,7 @@
 //! columns, repeat the operations that our own plan shows, one statement each: the comparison is of machine code.
 
 /// The Pollution model's right-hand side (Verwer 1994; 20 species, 25 reactions) by hand.
-#[inline(never)]
+#[inline]
 pub fn pollution(y: &[f64; 20], k: &[f64; 25], dy: &mut [f64; 20]) {
     let r1 = k[0] * y[0];
     let r2 = k[1] * y[1] * y[3];
@@ -54,7 +54,7 @@ pub fn pollution(y: &[f64; 20], k: &[f64; 25], dy: &mut [f64; 20]) {
 }
 
 /// Robertson's right-hand side by hand.
-#[inline(never)]
+#[inline]
 pub fn robertson(x: &[f64; 3], k: &[f64; 3], out: &mut [f64; 3]) {
     let slow = k[0] * x[0];
     let very_fast = k[1] * x[1] * x[1];
@@ -65,7 +65,7 @@ pub fn robertson(x: &[f64; 3], k: &[f64; 3], out: &mut [f64; 3]) {
 }
 
 /// The right-hand side of HIRES by hand.
-#[inline(never)]
+#[inline]
 pub fn hires(y: &[f64; 8], _k: &[f64; 0], out: &mut [f64; 8]) {
     let bound = 280.0 * y[5] * y[7];
     out[0] = -1.71 * y[0] + 0.43 * y[1] + 8.32 * y[2] + 7e-4;
@@ -79,7 +79,7 @@ pub fn hires(y: &[f64; 8], _k: &[f64; 0], out: &mut [f64; 8]) {
 }
 
 /// Robertson's Jacobian.
-#[inline(never)]
+#[inline]
 pub fn robertson_jacobian(x: &[f64; 3], p: &[f64; 3], out: &mut [f64; 7]) {
     let v0 = -p[0];
     out[0] = v0;
@@ -98,7 +98,7 @@ pub fn robertson_jacobian(x: &[f64; 3], p: &[f64; 3], out: &mut [f64; 7]) {
 }
 
 /// The Jacobian of HIRES.
-#[inline(never)]
+#[inline]
 pub fn hires_jacobian(x: &[f64; 8], _p: &[f64; 0], out: &mut [f64; 25]) {
     out[0] = -1.71;
     out[1] = 1.71;
@@ -133,7 +133,7 @@ pub fn hires_jacobian(x: &[f64; 8], _p: &[f64; 0], out: &mut [f64; 25]) {
 }
 
 /// The Jacobian of Pollution.
-#[inline(never)]
+#[inline]
 pub fn pollution_jacobian(x: &[f64; 20], p: &[f64; 25], out: &mut [f64; 82]) {
     let v0 = x[10] * p[9];
     let v1 = x[5] * p[13];

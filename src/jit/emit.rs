@@ -44,13 +44,17 @@ pub struct Compiled {
     pub relocations: Vec<ModuleReloc>,
 }
 
-/// The signature of a chunk:
+/// The signature of a chunk: `(x, p, first output)` of a plain plan, otherwise
 /// `(t, dt, x, u, d, p, scratch, first output, dx, second output)`. The first six pointers go in registers (x86-64
 /// System V); the two that few kernels need come last.
-pub fn chunk_signature(isa: &dyn TargetIsa) -> Signature {
+pub fn chunk_signature(isa: &dyn TargetIsa, is_plain: bool) -> Signature {
     let mut signature = Signature::new(isa.default_call_conv());
-    signature.params.extend([AbiParam::new(F64); 2]);
-    signature.params.extend([AbiParam::new(I64); 8]);
+    if is_plain {
+        signature.params.extend([AbiParam::new(I64); 3]);
+    } else {
+        signature.params.extend([AbiParam::new(F64); 2]);
+        signature.params.extend([AbiParam::new(I64); 8]);
+    }
     signature
 }
 
@@ -154,7 +158,7 @@ fn build(
     function: &mut Function,
     buffer: &mut FunctionBuilderContext,
 ) {
-    function.signature = chunk_signature(isa);
+    function.signature = chunk_signature(isa, plan.is_plain());
     let mut builder = FunctionBuilder::new(function, buffer);
     let block = builder.create_block();
     builder.append_block_params_for_function_params(block);
@@ -192,6 +196,27 @@ struct Arguments {
     second: Value,
 }
 
+impl Arguments {
+    /// From the parameters of [`chunk_signature`]. What a plain plan does not read is never used.
+    fn of(values: &[Value]) -> Self {
+        if let &[x, p, first] = values {
+            return Arguments { t: x, dt: x, x, u: x, d: x, p, scratch: x, first, dx: x, second: first };
+        }
+        Arguments {
+            t: values[0],
+            dt: values[1],
+            x: values[2],
+            u: values[3],
+            d: values[4],
+            p: values[5],
+            scratch: values[6],
+            first: values[7],
+            dx: values[8],
+            second: values[9],
+        }
+    }
+}
+
 struct Emitter<'a> {
     plan: &'a Plan,
     chunk: &'a Chunk,
@@ -217,19 +242,7 @@ impl<'a> Emitter<'a> {
         builder: FunctionBuilder<'a>,
         block: Block,
     ) -> Self {
-        let values = builder.block_params(block);
-        let arguments = Arguments {
-            t: values[0],
-            dt: values[1],
-            x: values[2],
-            u: values[3],
-            d: values[4],
-            p: values[5],
-            scratch: values[6],
-            first: values[7],
-            dx: values[8],
-            second: values[9],
-        };
+        let arguments = Arguments::of(builder.block_params(block));
         Emitter {
             plan,
             chunk,

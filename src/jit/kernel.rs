@@ -38,6 +38,9 @@ type Entry = unsafe extern "C" fn(
 /// See [`linear::signature`].
 type StreamEntry = unsafe extern "C" fn(f64, *const f64, *mut f64) -> u8;
 
+/// Of a plain plan; see [`emit::chunk_signature`].
+type PlainEntry = unsafe extern "C" fn(*const f64, *const f64, *mut f64);
+
 /// Executable memory; freed when dropped.
 struct Code {
     /// `None` only while dropping.
@@ -166,20 +169,26 @@ impl Compiler {
             Ok(compiled)
         })?;
 
-        let (base, offsets) = link(module, compiled, &emit::chunk_signature(isa))?;
+        let (base, offsets) = link(module, compiled, &emit::chunk_signature(isa, false))?;
 
         let code = Arc::new(code);
-        let mut entries = offsets.into_iter().map(|offset| {
-            // SAFETY: `base + offset` is inside the block just defined, at the first byte of a function that was
-            // compiled with `chunk_signature`, whose parameters are those of `Entry`.
-            unsafe { std::mem::transmute::<*const u8, Entry>(base.add(offset)) }
-        });
+        // SAFETY (of the additions): `base + offset` is inside the block just defined.
+        let mut entries = offsets.into_iter().map(|offset| unsafe { base.add(offset) });
+        // SAFETY: the pointer is the first byte of a function that was compiled with `chunk_signature` of a plan that
+        // is not plain, whose parameters are those of `Entry`.
+        let full = |entry: *const u8| unsafe { std::mem::transmute::<*const u8, Entry>(entry) };
         let kernel = |(plan, data): (&Plan, &Arc<TableData>)| {
             // A plan has at least one chunk, so there is an entry for each kernel.
-            let entry = entries.next()?;
+            let first = entries.next()?;
+            let code_of = if plan.is_plain() {
+                // SAFETY: as above, with the parameters of `PlainEntry`.
+                Chunks::Plain(unsafe { std::mem::transmute::<*const u8, PlainEntry>(first) })
+            } else {
+                let rest = entries.by_ref().take(plan.chunks.len() - 1).map(full).collect();
+                Chunks::Full { first: full(first), rest }
+            };
             Some(Kernel {
-                entry,
-                rest: entries.by_ref().take(plan.chunks.len() - 1).collect(),
+                chunks: code_of,
                 reads: plan.reads,
                 n_slots: plan.n_slots,
                 n_first: plan.n_first,
@@ -294,12 +303,19 @@ pub struct Direction<'a> {
     pub dt: f64,
 }
 
+/// The functions of a kernel.
+enum Chunks {
+    Plain(PlainEntry),
+    /// The first chunk, which is all of most kernels, and the others.
+    Full {
+        first: Entry,
+        rest: Box<[Entry]>,
+    },
+}
+
 /// A compiled plan.
 pub struct Kernel {
-    /// The first chunk, which is all of a small kernel.
-    entry: Entry,
-    /// The other chunks.
-    rest: Box<[Entry]>,
+    chunks: Chunks,
     reads: Reads,
     n_slots: usize,
     n_first: usize,
@@ -313,7 +329,11 @@ pub struct Kernel {
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sharing = Arc::strong_count(&self.code);
-        write!(f, "Kernel({} chunks, {} outputs, memory of {sharing})", self.rest.len() + 1, self.n_outputs())
+        let n_chunks = match &self.chunks {
+            Chunks::Plain(_) => 1,
+            Chunks::Full { first: _, rest } => 1 + rest.len(),
+        };
+        write!(f, "Kernel({n_chunks} chunks, {} outputs, memory of {sharing})", self.n_outputs())
     }
 }
 
@@ -350,10 +370,24 @@ impl Kernel {
         first: &mut [f64],
         second: &mut [f64],
     ) {
+        if let Chunks::Plain(entry) = self.chunks {
+            return self.call_plain(entry, at, first);
+        }
         if work.scratch.len() < self.n_slots {
             work.scratch.resize(self.n_slots, 0.0);
         }
         self.call_slices(at, direction, &mut work.scratch, first, second);
+    }
+
+    /// The short way of kernels that read x and p only.
+    #[inline]
+    fn call_plain(&self, entry: PlainEntry, at: At<'_>, first: &mut [f64]) {
+        assert!(
+            (at.x.len() >= self.reads.n_states) & (at.p.len() >= self.reads.n_params) & (first.len() >= self.n_first),
+            "a slice is shorter than what the kernel reads or writes"
+        );
+        // SAFETY: as in `call_slices`; the code of a plain plan touches nothing else.
+        unsafe { entry(at.x.as_ptr(), at.p.as_ptr(), first.as_mut_ptr()) };
     }
 
     /// [`Kernel::call_along`] with the scratch as a slice of at least `n_slots`.
@@ -369,6 +403,10 @@ impl Kernel {
         first: &mut [f64],
         second: &mut [f64],
     ) {
+        let (entry, rest) = match &self.chunks {
+            Chunks::Plain(entry) => return self.call_plain(*entry, at, first),
+            Chunks::Full { first, rest } => (*first, rest),
+        };
         let reads = &self.reads;
         assert!(
             (at.x.len() >= reads.n_states)
@@ -401,8 +439,8 @@ impl Kernel {
                 );
             }
         };
-        run(self.entry, scratch);
-        for &entry in &self.rest {
+        run(entry, scratch);
+        for &entry in rest {
             run(entry, scratch);
         }
     }

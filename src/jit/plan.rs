@@ -264,6 +264,8 @@ pub struct Reads {
     pub n_directions: usize,
     /// True where t itself is read.
     pub time: bool,
+    /// True where the direction in t is read.
+    pub time_direction: bool,
 }
 
 impl Reads {
@@ -274,7 +276,10 @@ impl Reads {
                 self.time = true;
                 return;
             }
-            Leaf::DirectionTime => return,
+            Leaf::DirectionTime => {
+                self.time_direction = true;
+                return;
+            }
             Leaf::State(k) => (&mut self.n_states, k),
             Leaf::Param(k) => (&mut self.n_params, k),
             Leaf::Input(k) => (&mut self.n_inputs, k),
@@ -352,9 +357,18 @@ impl Plan {
         self.n_slots
     }
 
+    /// True for one chunk that reads x and p only, writes one slice and needs no scratch: its call can be short.
+    pub(in crate::jit) fn is_plain(&self) -> bool {
+        let Reads { n_states: _, n_params: _, n_inputs, n_disturbances, n_directions, time, time_direction } =
+            self.reads;
+        let reads_more = n_inputs + n_disturbances + n_directions > 0 || time || time_direction;
+        self.chunks.len() == 1 && self.n_slots == 0 && self.n_first == self.n_outputs && !reads_more
+    }
+
     /// Elements of the longest slice that is read or written.
     pub(in crate::jit) fn longest_slice(&self) -> usize {
-        let Reads { n_states, n_params, n_inputs, n_disturbances, n_directions, time: _ } = self.reads;
+        let Reads { n_states, n_params, n_inputs, n_disturbances, n_directions, time: _, time_direction: _ } =
+            self.reads;
         let all = [
             n_states,
             n_params,

@@ -44,8 +44,8 @@ fn code_of_families_and_networks_does_not_grow_with_them() {
         let of = |model| size(&Kernels::compile(model, &Options::default()).unwrap().plan(part)[0]);
         assert_eq!(of(models::cells(400)), of(models::cells(4_000)), "{part:?} of cells");
         assert_eq!(of(models::chain(400)), of(models::chain(4_000)), "{part:?} of a chain");
-        let (small, large) = (of(models::network(500, 2_000)), of(models::network(2_000, 8_000)));
-        assert!(large < 2 * small && large < 8_000, "{part:?} of a network: {small} and {large} instructions");
+        let (small, large) = (of(models::network(1_000, 4_000)), of(models::network(4_000, 16_000)));
+        assert!(large < 2 * small, "{part:?} of a network: {small} and {large} instructions");
     }
 }
 
@@ -164,9 +164,9 @@ proptest! {
                 outputs.extend(gradients(&mut dag, &roots, wrt).into_iter().flatten().map(|(_, node)| node));
             }
         }
-        let point = |values: &[f64]| (0..N_ELEMENTS as usize).map(|k| values[k % values.len()] + 0.01 * k as f64);
-        let x: Vec<f64> = point(&list[0].program.x).collect();
-        let p: Vec<f64> = point(&list[0].program.p).collect();
+        let point = |values: &[f64]| (0..N_ELEMENTS as usize).map(|k| values[k % values.len()] + 0.01 * k as f64).collect::<Vec<f64>>();
+        let x = point(&list[0].program.x);
+        let p = point(&list[0].program.p);
         let options = PlanOptions { strict_math: true, chunk_size, shortest_loop };
         let (got, want) = both(&dag, &outputs, &options, &x, &p);
         for (k, (g, w)) in got.iter().zip(&want).enumerate() {

@@ -38,7 +38,7 @@ fn assert_ordered(plan: &Plan) {
                     }
                 });
             }
-            continue;
+            is_known[one.begin as usize..one.end as usize].fill(true);
         }
         plan.for_each_operand(step, |operand| {
             if let twinc::jit::plan::Operand::Value(ValueId(v)) = operand {
@@ -51,11 +51,11 @@ fn assert_ordered(plan: &Plan) {
                 let group = plan.groups()[*group as usize];
                 is_known[group.first_value as usize..(group.first_value + group.len) as usize].fill(true);
             }
-            Step::Loop { index } => {
-                let one = plan.loops()[*index as usize];
-                is_known[one.begin as usize..one.end as usize].fill(true);
-            }
-            Step::Argument { .. } | Step::Output { .. } | Step::Keep { .. } | Step::Apply { .. } => {}
+            Step::Loop { .. }
+            | Step::Argument { .. }
+            | Step::Output { .. }
+            | Step::Keep { .. }
+            | Step::Apply { .. } => {}
         }
     }
     assert!(is_known.iter().all(|known| *known));

@@ -124,7 +124,7 @@ impl<'a> Cuts<'a> {
         let is_coarse_sum = self.grain == Grain::Terms && matches!(node, Node::Sum(_));
         dag.for_each_operand(id, |operand| {
             self.claim(operand, unit);
-            if is_coarse_sum {
+            if is_coarse_sum && can_be_root(dag.node(operand)) {
                 self.is_root[operand.0 as usize] = true;
             }
         });
@@ -133,7 +133,7 @@ impl<'a> Cuts<'a> {
     /// True where a tree finds the value of the node in a slot.
     pub(super) fn is_in_slot(&self, id: NodeId) -> bool {
         let idx = id.0 as usize;
-        self.slot[idx] != NO_SLOT || (self.is_root[idx] && !matches!(self.dag.node(id), Node::Const(_) | Node::Leaf(_)))
+        self.slot[idx] != NO_SLOT || self.is_root[idx]
     }
 
     /// The level of a root, or what a tree with this node in it must be above.
@@ -152,8 +152,7 @@ impl<'a> Cuts<'a> {
     /// The roots that the last cut found, in ascending order.
     pub(super) fn roots(&self) -> impl Iterator<Item = NodeId> + '_ {
         let is_new = |&idx: &usize| self.is_root[idx] && self.owner[idx] != NOBODY && self.slot[idx] == NO_SLOT;
-        let roots = (0..self.n).filter(is_new).map(|idx| NodeId(idx as u32));
-        roots.filter(|&id| !matches!(self.dag.node(id), Node::Const(_) | Node::Leaf(_)))
+        (0..self.n).filter(is_new).map(|idx| NodeId(idx as u32))
     }
 
     /// A hash of the shape of a tree at its top: equal for trees that may become iterations of one loop.
@@ -163,9 +162,10 @@ impl<'a> Cuts<'a> {
 
     /// A hash of what an operand looks like to its reader.
     pub(super) fn operand_shape(&self, id: NodeId) -> u64 {
-        if self.is_in_slot(id) {
-            return SLOT_KEY;
-        }
+        if self.is_in_slot(id) { SLOT_KEY } else { self.inner_shape(id) }
+    }
+
+    fn inner_shape(&self, id: NodeId) -> u64 {
         match self.dag.node(id) {
             Node::Const(_) => 1,
             Node::Leaf(leaf) => match leaf {
@@ -189,7 +189,7 @@ impl<'a> Cuts<'a> {
     fn shape_of(&self, id: NodeId) -> u64 {
         let operand = |id: NodeId| self.operand_shape(id);
         match self.dag.node(id) {
-            Node::Const(_) | Node::Leaf(_) => self.operand_shape(id),
+            Node::Const(_) | Node::Leaf(_) => self.inner_shape(id),
             Node::Unary(op, a) => mix(mix(10, op as u64), operand(a)),
             Node::Binary(op, a, b) => {
                 let (a, b) = (operand(a), operand(b));
@@ -210,6 +210,20 @@ impl<'a> Cuts<'a> {
                 mix(mix(hash, kind), operand(term.node))
             }),
         }
+    }
+}
+
+/// True where a term of a sum may wait in a slot; among them are leaves, so that all terms look alike.
+fn can_be_root(node: Node) -> bool {
+    match node {
+        Node::Const(_) | Node::Leaf(Leaf::Time | Leaf::DirectionTime) => false,
+        Node::Leaf(Leaf::State(_) | Leaf::Param(_) | Leaf::Input(_) | Leaf::Disturbance(_) | Leaf::Direction(_))
+        | Node::Unary(..)
+        | Node::Binary(..)
+        | Node::PowI(..)
+        | Node::Sum(_)
+        | Node::Compare(..)
+        | Node::Select { .. } => true,
     }
 }
 

@@ -126,7 +126,7 @@ enum Seen {
 
 fn see_top(cuts: &mut Cuts<'_>, slots: &mut Slots, top: Top) -> Seen {
     match top {
-        Top::Computed(id) => Seen::Inner(id),
+        Top::Computed(id) => look(cuts, id),
         Top::Read(id) => see(cuts, slots, Item::Node(id)),
     }
 }
@@ -139,6 +139,11 @@ fn see(cuts: &mut Cuts<'_>, slots: &mut Slots, item: Item) -> Seen {
     if cuts.is_in_slot(id) {
         return Seen::Hole(HoleKind::Slot, u64::from(slots.of(cuts, id)));
     }
+    look(cuts, id)
+}
+
+/// A node that is not in a slot, or not yet.
+fn look(cuts: &Cuts<'_>, id: NodeId) -> Seen {
     match cuts.dag.node(id) {
         Node::Const(bits) => Seen::Hole(HoleKind::Number, bits),
         Node::Leaf(leaf) => match leaf {

@@ -62,7 +62,7 @@ fn write_step(plan: &Plan, step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Resu
 
 fn write_loop(plan: &Plan, one: &Loop, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let pairs = if one.is_paired { ", in pairs" } else { "" };
-    writeln!(f, "  for i in 0..{}{pairs}", one.count - 1)?;
+    writeln!(f, "  for i in 0 .. {}{pairs}", one.count - 1)?;
     for value in one.begin..one.end {
         write!(f, "    v{value} = ")?;
         write_op(plan, &plan.ops[value as usize], f)?;
@@ -70,8 +70,10 @@ fn write_loop(plan: &Plan, one: &Loop, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     }
     let operand = Show(plan, &one.operand);
     match one.target {
-        Target::Slot(base) => writeln!(f, "    slot {base} + i = {operand}"),
-        Target::Output(path) => writeln!(f, "    out {} = {operand}", ShowPath(plan, path)),
+        Target::Slot(base) => {
+            writeln!(f, "    slot[{}] = {operand}", ShowPath(plan, Path::Strided { base, stride: 1 }))
+        }
+        Target::Output(path) => writeln!(f, "    out[{}] = {operand}", ShowPath(plan, path)),
     }
 }
 
@@ -173,6 +175,7 @@ impl fmt::Display for ShowPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.1 {
             Path::Strided { base: 0, stride: 1 } => f.write_str("i"),
+            Path::Strided { base: 0, stride } => write!(f, "{stride}i"),
             Path::Strided { base, stride: 1 } => write!(f, "{base} + i"),
             Path::Strided { base, stride } if stride < 0 => write!(f, "{base} - {}i", stride.unsigned_abs()),
             Path::Strided { base, stride } => write!(f, "{base} + {stride}i"),
