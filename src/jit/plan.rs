@@ -33,13 +33,13 @@ pub struct PlanOptions {
     /// Instructions after which a chunk ends. Default: 500, chosen by benchmark (see `benches/kernels.rs`).
     pub chunk_size: usize,
     /// Equations of one shape at equal strides from which on they become a loop; four times as many where they need
-    /// a table of indices. Default: 16, chosen by benchmark (see `benches/kernels.rs`).
+    /// a table of indices. Default: 12, chosen by benchmark (see `benches/kernels.rs`).
     pub shortest_loop: usize,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        PlanOptions { strict_math: false, chunk_size: 500, shortest_loop: 16 }
+        PlanOptions { strict_math: false, chunk_size: 500, shortest_loop: 12 }
     }
 }
 

@@ -11,8 +11,10 @@ use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 use super::{Emitter, Local};
 use crate::jit::plan::{Loop, Operand, Path, Source, Stream, Target, ValueId};
 
-/// Operations up to which a round computes two pairs of iterations; chosen by benchmark.
+/// Operations up to which a round computes two (pairs of) iterations; chosen by benchmark.
 const LARGEST_TWICE: u32 = 24;
+/// Operations up to which a round computes four single iterations.
+const LARGEST_FOURFOLD: u32 = 4;
 
 /// Where the code stands in a loop.
 pub(super) struct Round {
@@ -37,8 +39,13 @@ impl Emitter<'_> {
     pub(super) fn run_loop(&mut self, index: u32) {
         let one = self.plan.loops[index as usize];
         let Loop { count, begin, end, is_paired, .. } = one;
-        let n_pairs = if count >= 4 && end - begin <= LARGEST_TWICE { 2 } else { 1 };
-        let (n_copies, width) = if is_paired && count >= 2 { (n_pairs, 2) } else { (1, 1) };
+        let width = if is_paired && count >= 2 { 2 } else { 1 };
+        let n_copies = match end - begin {
+            0..=LARGEST_FOURFOLD if width == 1 => 4,
+            0..=LARGEST_TWICE => 2,
+            _ => 1,
+        };
+        let n_copies = n_copies.min(count / width);
         let per_round = n_copies * width;
         let last = count - per_round;
 

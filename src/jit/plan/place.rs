@@ -11,9 +11,9 @@ fn cost(plan: &Plan, step: &Step) -> usize {
         Step::Call { .. } | Step::Apply { .. } => 4,
         Step::Compute(value) => op_cost(plan, &plan.ops[value.0 as usize]),
         Step::Loop { index } => {
-            let Loop { begin, end, operand, is_paired, .. } = plan.loops[*index as usize];
+            let Loop { begin, end, operand, .. } = plan.loops[*index as usize];
             let body = plan.ops[begin as usize..end as usize].iter().map(|op| op_cost(plan, op)).sum::<usize>();
-            8 + (2 + body + load(plan, &operand)) * if is_paired { 2 } else { 1 }
+            8 + (2 + body + load(plan, &operand)) * 2
         }
     }
 }

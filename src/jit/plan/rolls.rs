@@ -17,6 +17,9 @@ use crate::jit::math::SliceFunction;
 
 /// A loop needs this many times the iterations if it takes tables of indices.
 const TABLE_FACTOR: usize = 4;
+/// Instructions of straight-line code that a loop with tables must replace. Below, straight-line code runs up to twice
+/// as fast and compiles in a few milliseconds; beyond, it costs compile time and leaves the instruction cache.
+const TABLE_PAYS: usize = 1_500;
 /// More runs than this, if they are short, become one loop with tables: each is code of its own.
 const MOST_SHORT_RUNS: usize = 8;
 /// Mean length from which on runs are not short.
@@ -96,6 +99,8 @@ pub(super) fn find(dag: &Dag, first: &[NodeId], second: &[NodeId], options: &Pla
         walk: Walk::default(),
         slots: Slots { next: 0, kept: Vec::new() },
         shortest,
+        // Proportional, so that tests with short loops see tables too.
+        table_pays: TABLE_PAYS * shortest / PlanOptions::default().shortest_loop,
         n_first: first.len() as u32,
         loops: Vec::new(),
         looped: vec![NO_SLOT; n],
@@ -124,6 +129,7 @@ struct Finder<'a> {
     walk: Walk,
     slots: Slots,
     shortest: usize,
+    table_pays: usize,
     n_first: u32,
     is_strict: bool,
     loops: Vec<Rolled>,
@@ -199,7 +205,8 @@ impl Finder<'_> {
             kinds.push(HoleKind::Output);
         }
         let (runs, rest) = rows.runs(&kinds, self.shortest);
-        let rest_rolls = rest.len() >= self.shortest * TABLE_FACTOR;
+        let rest_rolls =
+            rest.len() >= self.shortest * TABLE_FACTOR && rest.len() * body.n_instructions() >= self.table_pays;
         let is_alone = runs.is_empty() && !rest_rolls;
         if is_alone {
             // Nothing reads the slots that reading the trees has asked for.
@@ -235,7 +242,7 @@ impl Finder<'_> {
             };
             slot += list.len() as u32;
             let (ops, operand) = body.fill(&holes);
-            let is_paired = ops.iter().all(|op| is_pairable(op));
+            let is_paired = ops.iter().all(is_pairable) && self.pairing_pays(&ops, &holes, target);
             let (level, count) = (first.level, list.len() as u32);
             self.loops.push(Rolled { level, count, ops, operand, target, function, is_paired });
         }
@@ -253,6 +260,23 @@ impl Finder<'_> {
             }
         }
         others
+    }
+
+    /// True where computing two iterations at once saves more operations than bringing their operands together costs:
+    /// elements that do not lie side by side are loaded one by one.
+    fn pairing_pays(&self, ops: &[Op], holes: &[Operand], target: Target) -> bool {
+        let is_apart = |path: Path| !matches!(path, Path::Strided { stride: 1, .. });
+        let apart = |hole: &&Operand| match hole {
+            Operand::Each(stream) => is_apart(self.streams[stream.0 as usize].path),
+            Operand::Const(_) | Operand::Leaf(_) | Operand::Slot(_) | Operand::Value(_) => false,
+        };
+        let is_scattered = match target {
+            Target::Output(path) => is_apart(path),
+            Target::Slot(_) => false,
+        };
+        let n_moves = holes.iter().filter(apart).count() + usize::from(is_scattered);
+        let n_saved: usize = ops.iter().map(op_weight).sum();
+        n_saved > n_moves || n_moves == 0
     }
 
     /// The slice routine that follows the unit's loop.
@@ -348,6 +372,17 @@ fn is_pairable(op: &Op) -> bool {
         },
         Op::PowI(..) | Op::Sum { .. } | Op::Compare(..) | Op::Select { .. } => true,
         Op::Grouped { .. } => false,
+    }
+}
+
+/// Operations in those of an addition.
+fn op_weight(op: &Op) -> usize {
+    match op {
+        Op::Unary(UnaryOp::Sqrt, _) | Op::Binary(BinaryOp::Div, ..) => 4,
+        Op::Unary(..) | Op::Binary(..) | Op::Compare(..) | Op::PowI(..) => 1,
+        Op::Select { .. } => 2,
+        Op::Sum { terms, .. } => terms.iter().map(|t| 1 + usize::from(t.coefficient.abs() != 1.0)).sum::<usize>() - 1,
+        Op::Grouped { .. } => 0,
     }
 }
 

@@ -266,6 +266,15 @@ impl Body {
         }
     }
 
+    /// Estimated instructions of one tree in straight-line code, its store among them.
+    pub(super) fn n_instructions(&self) -> usize {
+        let of = |op: &BodyOp| match op.kind {
+            Kind::Sum => (op.end - op.begin) / 2,
+            Kind::Unary(_) | Kind::Binary(_) | Kind::PowI(_) | Kind::Compare(_) | Kind::Select => 2,
+        };
+        1 + self.ops.iter().map(of).sum::<usize>()
+    }
+
     /// What stands in each hole, in the order of rows.
     pub(super) fn kinds(&self) -> &[HoleKind] {
         &self.kinds
