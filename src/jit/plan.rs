@@ -15,6 +15,7 @@
 mod cuts;
 mod place;
 mod rolls;
+mod runs;
 mod schedule;
 mod template;
 mod text;

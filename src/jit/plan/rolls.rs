@@ -9,6 +9,7 @@
 //! Invariant: a loop of level n reads slots that levels below n have filled, by loops or by [`Rolls::kept`].
 
 use super::cuts::{Cuts, Grain, NO_SLOT};
+use super::runs::Rows;
 use super::schedule::slice_function;
 use super::template::{Body, HoleKind, Slots, Top, Walk};
 use super::{Op, Operand, Path, PlanOptions, Source, Stream, StreamId, Target};
@@ -20,14 +21,6 @@ const TABLE_FACTOR: usize = 4;
 /// Instructions of straight-line code that a loop with tables must replace. Below, straight-line code runs up to twice
 /// as fast and compiles in a few milliseconds; beyond, it costs compile time and leaves the instruction cache.
 const TABLE_PAYS: usize = 1_500;
-/// More runs than this, if they are short, become one loop with tables: each is code of its own.
-const MOST_SHORT_RUNS: usize = 8;
-/// Mean length from which on runs are not short.
-const SHORT_RUN: usize = 64;
-/// Sequences that may be interleaved.
-const LARGEST_LAG: usize = 8;
-/// Rows that show whether they are.
-const LAG_SAMPLE: usize = 256;
 
 /// A loop with a body of its own numbering.
 pub(super) struct Rolled {
@@ -229,8 +222,6 @@ impl Finder<'_> {
         }
         let mut slot = self.slots.next;
         for list in &lists {
-            let holes: Vec<Operand> =
-                (0..body.kinds().len()).map(|hole| self.operand(kinds[hole], &rows, list, hole)).collect();
             let target = if first.is_output {
                 Target::Output(self.path(&rows, list, kinds.len() - 1))
             } else {
@@ -241,10 +232,9 @@ impl Finder<'_> {
                 Target::Slot(slot)
             };
             slot += list.len() as u32;
-            let (ops, operand) = body.fill(&holes);
-            let is_paired = ops.iter().all(is_pairable) && self.pairing_pays(&ops, &holes, target);
-            let (level, count) = (first.level, list.len() as u32);
-            self.loops.push(Rolled { level, count, ops, operand, target, function, is_paired });
+            let holes: Vec<Operand> =
+                (0..body.kinds().len()).map(|hole| self.operand(kinds[hole], &rows, list, hole)).collect();
+            self.add_loop(&body, &holes, target, (first.level, list.len() as u32, function));
         }
         if !first.is_output && !is_alone {
             self.slots.next += members.len() as u32;
@@ -260,6 +250,18 @@ impl Finder<'_> {
             }
         }
         others
+    }
+
+    fn add_loop(
+        &mut self,
+        body: &Body,
+        holes: &[Operand],
+        target: Target,
+        (level, count, function): (u32, u32, Option<SliceFunction>),
+    ) {
+        let (ops, operand) = body.fill(holes);
+        let is_paired = ops.iter().all(is_pairable) && self.pairing_pays(&ops, holes, target);
+        self.loops.push(Rolled { level, count, ops, operand, target, function, is_paired });
     }
 
     /// True where computing two iterations at once saves more operations than bringing their operands together costs:
@@ -383,73 +385,5 @@ fn op_weight(op: &Op) -> usize {
         Op::Select { .. } => 2,
         Op::Sum { terms, .. } => terms.iter().map(|t| 1 + usize::from(t.coefficient.abs() != 1.0)).sum::<usize>() - 1,
         Op::Grouped { .. } => 0,
-    }
-}
-
-/// What units put into holes, one row each.
-struct Rows {
-    width: usize,
-    entries: Vec<u64>,
-}
-
-impl Rows {
-    fn entry(&self, row: usize, hole: usize) -> u64 {
-        self.entries[row * self.width + hole]
-    }
-
-    fn len(&self) -> usize {
-        if self.width == 0 { 0 } else { self.entries.len() / self.width }
-    }
-
-    /// Lists of rows that advance by equal strides, at least `shortest` long, and the rows in none of them.
-    fn runs(&self, kinds: &[HoleKind], shortest: usize) -> (Vec<Vec<usize>>, Vec<usize>) {
-        let n = self.len();
-        let lag = self.lag(kinds);
-        let mut runs: Vec<Vec<usize>> = Vec::new();
-        let mut rest = Vec::new();
-        for phase in 0..lag.min(n) {
-            let mut begin = phase;
-            while begin < n {
-                let mut end = begin + 2 * lag;
-                while end < n && self.goes_on(kinds, end, lag) {
-                    end += lag;
-                }
-                let rows = (begin..end.min(n)).step_by(lag);
-                if rows.len() >= shortest {
-                    runs.push(rows.collect());
-                    begin = end;
-                } else {
-                    // The last row of a short run may begin the next.
-                    let n_done = rows.len().max(2) - 1;
-                    rest.extend(rows.take(n_done));
-                    begin += n_done * lag;
-                }
-            }
-        }
-        let n_rows: usize = runs.iter().map(Vec::len).sum();
-        if runs.len() > MOST_SHORT_RUNS.max(lag) && n_rows < SHORT_RUN * runs.len() {
-            return (Vec::new(), (0..n).collect());
-        }
-        rest.sort_unstable();
-        (runs, rest)
-    }
-
-    /// How many sequences are interleaved: the smallest distance at which most rows advance by equal strides.
-    fn lag(&self, kinds: &[HoleKind]) -> usize {
-        let n = self.len();
-        let is_regular = |lag: usize| {
-            let rows = 2 * lag..n.min(2 * lag + LAG_SAMPLE);
-            let n_rows = rows.len();
-            n_rows > 0 && rows.filter(|&row| self.goes_on(kinds, row, lag)).count() * 8 >= n_rows * 7
-        };
-        (1..=LARGEST_LAG).find(|&lag| is_regular(lag)).unwrap_or(1)
-    }
-
-    /// True where row `end` is as far from the row `lag` before as that from its predecessor.
-    fn goes_on(&self, kinds: &[HoleKind], end: usize, lag: usize) -> bool {
-        kinds.iter().enumerate().all(|(hole, kind)| {
-            let at = |row: usize| self.entry(row, hole) as i64;
-            *kind == HoleKind::Number || at(end) - at(end - lag) == at(end - lag) - at(end - 2 * lag)
-        })
     }
 }
