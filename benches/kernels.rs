@@ -34,7 +34,7 @@ struct NoTexts;
 
 impl Loader for NoTexts {
     fn load(&self, _from: &str, _path: &str) -> Result<SourceFile, LoadError> {
-        Err(LoadError { reason: "not in memory".to_owned() })
+        Err(LoadError::new("not in memory"))
     }
 }
 
@@ -69,7 +69,7 @@ fn time<const K: usize>(n_calls: u32, functions: [&mut dyn FnMut(u32); K]) -> [f
 }
 
 /// What a kernel or a Rust function looks like to its caller.
-type Values<'a> = &'a dyn Fn(At<'_>, &mut [f64]);
+type Values<'a> = &'a dyn Fn(&At<'_>, &mut [f64]);
 
 /// Prints what a right-hand side or Jacobian costs against a Rust function that must give the same numbers. Both are
 /// called the same way: by a pointer, with slices whose lengths are checked. Beside them stand the kernel called as
@@ -85,7 +85,7 @@ fn compare<const N: usize, const P: usize, const M: usize>(
     let kernel = compiler.compile(&kernels.plan(part)).expect("the kernel compiles").remove(0);
     let x: [f64; N] = std::array::from_fn(|i| 0.01 + 0.003 * (i % 97) as f64);
     let p: [f64; P] = std::array::from_fn(|i| kernels.model().params[i].value);
-    let by_slices = |at: At<'_>, out: &mut [f64]| {
+    let by_slices = |at: &At<'_>, out: &mut [f64]| {
         if let (Ok(x), Ok(p), Ok(out)) = (at.x.try_into(), at.p.try_into(), out.try_into()) {
             rust(x, p, out);
         }
@@ -101,21 +101,26 @@ fn compare<const N: usize, const P: usize, const M: usize>(
         &mut vec![0.0; system.jacobian_pattern().nnz()],
     );
     let mut system_work = system.work();
-    let at = || At { t: 0.0, x: black_box(&x), u: &[], d: &[], p: black_box(&p) };
+    // Written out in each call, so that it is not copied.
+    macro_rules! at {
+        () => {
+            At { t: 0.0, x: black_box(&x), u: &[], d: &[], p: black_box(&p) }
+        };
+    }
     let mut ratio = f64::INFINITY;
     for _ in 0..3 {
         let [kernel_ns, rust_ns, system_ns, bare_ns] = time(
             n_calls,
             [
-                &mut |n| (0..n).for_each(|_| kernel.call(at(), &mut work, black_box(&mut ours))),
-                &mut |n| (0..n).for_each(|_| by_slices(at(), black_box(&mut theirs))),
+                &mut |n| (0..n).for_each(|_| kernel.call(at!(), &mut work, black_box(&mut ours))),
+                &mut |n| (0..n).for_each(|_| by_slices(&at!(), black_box(&mut theirs))),
                 &mut |n| {
                     (0..n).for_each(|_| {
                         let out = black_box(&mut others);
                         if is_rhs {
-                            system.rhs(at(), &mut system_work, out)
+                            system.rhs(at!(), &mut system_work, out)
                         } else {
-                            system.jacobian(at(), &mut system_work, out)
+                            system.jacobian(at!(), &mut system_work, out)
                         }
                     });
                 },

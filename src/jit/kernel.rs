@@ -314,6 +314,9 @@ enum Chunks {
 }
 
 /// A compiled plan.
+///
+/// Calls are always inlined: a point handed on by value is copied, and reading back a copy just made costs more than a
+/// small kernel (7 ns against 3, benches/kernels.rs).
 pub struct Kernel {
     chunks: Chunks,
     reads: Reads,
@@ -352,7 +355,7 @@ impl Kernel {
     ///
     /// # Panics
     /// Where a slice is shorter than what the plan reads or writes.
-    #[inline]
+    #[inline(always)]
     pub fn call(&self, at: At<'_>, work: &mut Work, out: &mut [f64]) {
         self.call_along(at, Direction::default(), work, out, &mut []);
     }
@@ -361,7 +364,7 @@ impl Kernel {
     ///
     /// # Panics
     /// Where a slice is shorter than what the plan reads or writes.
-    #[inline]
+    #[inline(always)]
     pub fn call_along(
         &self,
         at: At<'_>,
@@ -380,7 +383,7 @@ impl Kernel {
     }
 
     /// The short way of kernels that read x and p only.
-    #[inline]
+    #[inline(always)]
     fn call_plain(&self, entry: PlainEntry, at: At<'_>, first: &mut [f64]) {
         assert!(
             (at.x.len() >= self.reads.n_states) & (at.p.len() >= self.reads.n_params) & (first.len() >= self.n_first),
@@ -394,7 +397,7 @@ impl Kernel {
     ///
     /// # Panics
     /// Where a slice is shorter than what the plan reads or writes.
-    #[inline]
+    #[inline(always)]
     pub fn call_slices(
         &self,
         at: At<'_>,

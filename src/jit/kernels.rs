@@ -269,7 +269,7 @@ impl Kernels {
     }
 
     /// The kernels of a part, compiled if they are not yet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn compiled(&self, part: Part) -> &Result<Vec<Kernel>, CompileError> {
         self.cells[part as usize].get_or_init(|| {
             let mut kernels = self.compile_together(&[part])?;

@@ -10,12 +10,12 @@ use crate::system::{At, Dims, Event, System, Work};
 
 impl Kernels {
     /// Calls a part of one kernel; not-a-number where it could not be compiled.
-    #[inline]
+    #[inline(always)]
     fn run(&self, part: Part, at: At<'_>, work: &mut Work, out: &mut [f64]) {
         self.run_along(part, at, Direction::default(), work, out, &mut []);
     }
 
-    #[inline]
+    #[inline(always)]
     fn run_along(
         &self,
         part: Part,
@@ -35,7 +35,7 @@ impl Kernels {
     }
 
     /// Kernel number `idx` of a part, if it could be compiled.
-    #[inline]
+    #[inline(always)]
     pub(super) fn kernel(&self, part: Part, idx: usize) -> Option<&Kernel> {
         self.compiled(part).as_ref().ok()?.get(idx)
     }
