@@ -25,7 +25,7 @@ impl Rows {
 
     /// Number of rows.
     fn len(&self) -> usize {
-        if self.width == 0 { 0 } else { self.entries.len() / self.width }
+        self.entries.len().checked_div(self.width).unwrap_or(0)
     }
 
     /// Lists of rows that advance by equal strides, at least `shortest` long, and the rows in none of them.
