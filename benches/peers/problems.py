@@ -39,6 +39,7 @@ class Problem:
     vector: object = None  # function (t, y, parameters) -> dy on arrays, where that is faster than the expressions
     jacobian: object = None  # the same for the sparse Jacobian
     diffsl: list = field(default_factory=list)  # (label, text, order of states): further forms in DiffSL
+    is_heavy: bool = False  # diffsol takes more than 10 GB to load it
     invariant: object = None  # function y -> size of what should be zero
 
     def __post_init__(self):
@@ -503,7 +504,7 @@ F_i {{ S_ij * r_j }}
     return Problem(
         f"network_{n_reactions}", f"Random network, {n_reactions} reactions", 10.0, states, start, rhs, text, states,
         lets=lets, reactions=reactions, reference=("tight",), vector=vector if n > 100 else None, jacobian=jacobian,
-        diffsl=[("tensor", diffsl, None)], invariant=lambda y: abs(sum(y) - total),
+        diffsl=[("tensor", diffsl, None)], is_heavy=n_reactions > 5000, invariant=lambda y: abs(sum(y) - total),
     )
 
 

@@ -149,6 +149,8 @@ def diffsol(problem, options):
     binary = HERE / "diffsol/target/release/peer-diffsol"
     if not binary.exists():
         raise Failure("not built: cargo build --release --manifest-path benches/peers/diffsol/Cargo.toml")
+    if problem.is_heavy and not options.thorough:
+        raise Failure("takes more than 10 GB to load it, only with --thorough")
     forms = [("scalar", emit.diffsl(problem), None)] if problem.n <= LARGEST or options.thorough else []
     forms += problem.diffsl
     if not forms:
