@@ -1,6 +1,6 @@
-//! The formula in use: an explicit one, Rodas5P, BDF, or the first two in turn.
+//! The formula in use: an explicit one, Rodas5P, BDF, or the first and one of the others in turn.
 //!
-//! Stiff problems are Rodas5P's in [`Method::Auto`]: for an equal error it took less time than BDF on most rows of
+//! Stiff problems are Rodas5P's in [`Method::Auto`] unless they are large: for an equal error it took less time than BDF on most rows of
 //! benches/stiff.rs, and for an equal tolerance its error is ten times smaller (docs/performance.md).
 
 use super::bdf::Bdf;
@@ -24,6 +24,10 @@ const NONSTIFF_STEPS: u32 = 6;
 const EASY_STEPS: u32 = 25;
 /// ... where the length times a bound of the spectral radius is at most this.
 const EASY: f64 = 1.0;
+
+/// From this number of states on [`Method::Auto`] takes the multistep formula where a problem is stiff: factorisations and
+/// solves then outweigh all else, and it needs a quarter of them (docs/performance.md).
+const LARGE: usize = 200;
 
 /// Which formula is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +68,12 @@ impl Formula {
         let implicit = match method {
             Method::Auto | Method::Rodas5p | Method::Bdf => {
                 let lu = ShiftedLu::with_code(field.system.jacobian_pattern(), field.system.lu_code());
-                let multistep = (method == Method::Bdf).then(|| Box::new(Bdf::new(field)));
+                let is_multistep = match method {
+                    Method::Bdf => true,
+                    Method::Auto => field.n >= LARGE,
+                    Method::Rodas5p | Method::Tsit5 | Method::Euler | Method::Rk4 => false,
+                };
+                let multistep = is_multistep.then(|| Box::new(Bdf::new(field)));
                 Some(Box::new(Implicit { lu, rosenbrock: Rodas5p::new(field), multistep }))
             }
             Method::Tsit5 | Method::Euler | Method::Rk4 => None,
@@ -212,7 +221,7 @@ impl Formula {
     pub fn accept(&mut self, field: &Field<'_>, norm: &Norm, z_new: &[f64], h: f64) {
         match &mut self.implicit {
             Some(implicit) if self.kind != Kind::Explicit => {
-                if self.method == Method::Auto {
+                if self.method == Method::Auto && self.kind == Kind::Rosenbrock {
                     let is_easy = h * implicit.rosenbrock.radius(field) <= EASY;
                     self.easy_steps = if is_easy { self.easy_steps + 1 } else { 0 };
                 }
@@ -251,7 +260,7 @@ impl Formula {
         match &mut self.implicit {
             Some(implicit) if self.kind == Kind::Explicit => {
                 implicit.rosenbrock.restart();
-                self.kind = Kind::Rosenbrock;
+                self.kind = if implicit.multistep.is_some() { Kind::Multistep } else { Kind::Rosenbrock };
                 self.easy_steps = 0;
                 true
             }

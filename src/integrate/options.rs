@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 /// Which formula advances the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Method {
-    /// [`Method::Tsit5`] at first; [`Method::Rodas5p`] from the moment that stability and not accuracy limits the step;
-    /// back where the problem is no longer stiff.
+    /// [`Method::Tsit5`] at first; from the moment that stability and not accuracy limits the step [`Method::Rodas5p`],
+    /// and back where the problem is no longer stiff, or from 200 states on [`Method::Bdf`].
     #[default]
     Auto,
     /// Explicit Runge–Kutta pair of order 5(4), for problems that are not stiff.

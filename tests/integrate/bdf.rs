@@ -226,3 +226,18 @@ fn a_multistep_step_takes_little_more_than_one_solve() {
         assert!(10 * work.solves < 14 * work.implicit_steps && 3 * work.factorizations < work.steps, "{work:?}");
     }
 }
+
+#[test]
+fn the_automatic_choice_is_multistep_for_many_states() {
+    for (n, is_multistep) in [(60, false), (250, true)] {
+        let chain = chain(n);
+        let mut start = vec![0.0; n];
+        start[0] = 1.0;
+        let options = options(Method::Auto, 1e-5, 1e-8);
+        let outcome = solve(&chain, options, (0.0, 1e4), Start::Given(&start), &[], &[], &[]).0;
+        assert_success(&outcome);
+        let work = outcome.statistics;
+        let per_step = work.solves as f64 / work.implicit_steps as f64;
+        assert!(work.implicit_steps > 20 && (per_step < 3.0) == is_multistep, "n = {n}: {work:?}");
+    }
+}
