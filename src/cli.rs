@@ -25,6 +25,7 @@ mod interrupt;
 mod machine;
 mod new;
 mod outlet;
+mod paths;
 mod prepare;
 mod progress;
 mod reasons;

@@ -5,9 +5,11 @@
 //! compiles a [`FlatModel`]; `analyze` and `export` read it.
 
 mod conserve;
+mod diffusion;
 mod discontinuity;
 mod events;
 mod flatten;
+pub mod jumps;
 mod layout;
 mod lower;
 mod network;
@@ -15,7 +17,8 @@ mod pieces;
 mod spread;
 
 pub use crate::hir::model::Noise;
-pub use flatten::{Variation, check, flatten};
+pub use flatten::{Variation, check, flatten, flatten_counting};
+pub use jumps::{JumpLaw, Jumps};
 
 use crate::expr::{Dag, NodeId};
 use crate::source::Span;
@@ -237,4 +240,10 @@ pub struct FlatModel {
     pub conserved: Vec<Conserved>,
     /// Numeric assertions.
     pub expectations: Vec<Expectation>,
+    /// Wiener processes.
+    pub noises: Vec<Quantity>,
+    /// The nonzero `(state, noise, g)` of `dx = rhs dt + g dW`, sorted.
+    pub diffusion: Vec<(u32, u32, NodeId)>,
+    /// How species are counted, where that was asked for.
+    pub jumps: Option<Jumps>,
 }

@@ -41,6 +41,7 @@ mod roots;
 mod schedule;
 mod sensitivity;
 mod solve;
+pub mod stochastic;
 mod tsit5;
 
 pub use forcing::{Forcing, Signal};

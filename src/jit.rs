@@ -33,12 +33,14 @@ pub mod linear;
 pub mod math;
 pub mod parts;
 pub mod plan;
+pub mod stochastic;
 mod system;
 
 pub use kernel::{Compiler, Direction, Kernel};
 pub use kernels::{Kernels, Options};
 pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
+pub use stochastic::{DiffusionKernels, JumpKernels};
 
 /// Why no machine code could be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,8 @@
 //! [`stream`] derives independent generators from a seed and an index, so that the numbers a start, an episode or a
 //! draw sees do not depend on how many threads run.
 
+pub mod draw;
+
 use rand::SeedableRng;
 pub use rand_chacha::ChaCha8Rng as Rng;
 

@@ -4,6 +4,7 @@
 //! closures so that solvers are tested without the compiler. Everything is `f64` and slices; nothing allocates.
 
 pub mod closure;
+pub mod stochastic;
 
 use std::sync::Arc;
 

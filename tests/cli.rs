@@ -1,6 +1,7 @@
 //! The command as a user runs it: streams, exit codes, formats, and files that are missing, wrong, huge or in the way.
 
 mod calibrate;
+mod chance;
 mod data;
 mod files;
 mod formats;

@@ -10,5 +10,6 @@ mod integrate;
 mod jit;
 mod models;
 mod reference;
+mod stochastic;
 mod syntax;
 mod units;

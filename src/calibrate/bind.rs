@@ -147,6 +147,12 @@ pub fn bind(
                     is_whole = false;
                     continue;
                 };
+                if let Some(noise) = flat.noises.first() {
+                    let title =
+                        format!("a model with noise such as `{}` cannot be calibrated by this version", noise.name);
+                    diagnostics.push(Diagnostic::new(Code("E0901"), noise.span, title).at("declared here"));
+                    return None;
+                }
                 models.push(Arc::new(flat));
                 if is_plain {
                     shared = Some(models.len() - 1);
@@ -381,9 +387,12 @@ fn places(study: &Study, symbol: SymbolId, model: &FlatModel) -> Vec<Target> {
             let list: Vec<Target> = params.collect();
             if list.is_empty() { states.collect() } else { list }
         }
-        SymbolKind::Const | SymbolKind::Let | SymbolKind::Input | SymbolKind::Disturbance | SymbolKind::Observable => {
-            Vec::new()
-        }
+        SymbolKind::Const
+        | SymbolKind::Let
+        | SymbolKind::Input
+        | SymbolKind::Disturbance
+        | SymbolKind::Observable
+        | SymbolKind::Noise => Vec::new(),
     }
 }
 

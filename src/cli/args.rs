@@ -236,12 +236,21 @@ pub struct SimArgs {
     /// Distance of output times
     #[arg(long, value_name = "TIME")]
     pub output: Option<String>,
-    /// Step of euler and rk4, over which inputs are held
+    /// Step of euler, rk4, cle, em and milstein, over which inputs are held
     #[arg(long, value_name = "TIME")]
     pub step: Option<String>,
-    /// Integrator: auto, tsit5, rodas5p, bdf, euler, rk4
+    /// Integrator: auto, tsit5, rodas5p, bdf, euler, rk4; random paths: ssa, tau_leap, cle, em, milstein
     #[arg(long, value_name = "NAME")]
     pub method: Option<String>,
+    /// How many random paths; short for --set simulate.paths=N
+    #[arg(long, value_name = "N")]
+    pub paths: Option<u64>,
+    /// Write mean and variance over the paths instead of the paths
+    #[arg(long)]
+    pub moments: bool,
+    /// Seed of draws, noise and paths; short for --set simulate.seed=N
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Relative tolerance
     #[arg(long)]
     pub rtol: Option<f64>,

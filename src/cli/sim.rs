@@ -6,6 +6,7 @@ use super::console::Console;
 use super::failure::{Exit, Failure, exit_of};
 use super::idle::{self, Use};
 use super::outlet::Outlets;
+use super::paths;
 use super::prepare::{self, Extras};
 use super::run_folder::{Recipe, RunFolder, State};
 use super::sim_run::{self, Finished};
@@ -43,7 +44,7 @@ pub fn run(args: &SimArgs, console: &mut Console, sources: &mut SourceMap) -> Re
     let mut study = prepare::study(&target, &opened, &choice, &args.set, &extras, sources, &mut warnings)?;
     study.hold_lets();
     let variation = Variation { starts: &study.starts, events: &study.events };
-    let flat = Arc::new(prepare::flat(&study.model, &variation, &mut warnings)?);
+    let flat = Arc::new(paths::flat(&study, &variation, &mut warnings)?);
     let file = target.path.display().to_string();
     idle::warn(&study, Some(Use::Simulation), sources, &mut warnings);
     let plan = simulation::plan(&study, &flat, &file, &files::FsLoader, sources, &mut warnings).map_err(|failure| {
@@ -131,6 +132,14 @@ fn extras(args: &SimArgs) -> Extras {
             simulate.push(format!("{key} = {}", number(value)));
         }
     }
+    for (key, value) in [("paths", args.paths), ("seed", args.seed)] {
+        if let Some(value) = value {
+            simulate.push(format!("{key} = {value}"));
+        }
+    }
+    if args.moments {
+        simulate.push("moments = true".to_string());
+    }
     let mut statements: Vec<String> = args.sweep.iter().map(|sweep| format!("sweep {sweep}")).collect();
     statements.extend(args.steady.then(|| "start steady".to_string()));
     Extras { simulate, statements }
@@ -155,8 +164,10 @@ fn settings(plan: &Plan, study: &Study) -> Value {
         Tolerance::PerState(values) => json!(values),
     };
     json!({
-        "until": plan.times.last(), "n_times": plan.times.len(), "method": plan.options.method.name(),
-        "rtol": plan.options.rtol, "atol": atol, "step": plan.options.fixed_step,
+        "until": plan.times.last(), "n_times": plan.times.len(),
+        "method": plan.paths.as_ref().map_or(plan.options.method.name(), |paths| paths.method.name()),
+        "paths": plan.n_paths, "moments": plan.has_moments,
+        "rtol": plan.options.rtol, "atol": atol, "step": plan.options.fixed_step.or(plan.paths.as_ref().and_then(|paths| paths.step)),
         "max_steps": plan.options.max_steps, "n_runs": plan.runs.len(), "noise": plan.has_noise,
         "start": if plan.steady.is_some() { "steady" } else { "given" },
         "sweeps": study.sweeps.iter().map(|s| json!({ "name": s.name, "values": s.values })).collect::<Vec<_>>(),

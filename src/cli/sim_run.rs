@@ -1,12 +1,14 @@
 //! Carries out the runs of a simulation in parallel and gathers them into one table.
 
 use super::failure::Failure;
+use super::paths::{Chance, Moments};
 use super::simulation::{Plan, Run, draw};
 use super::steady;
 use crate::analyze::{NotSteady, Reason, Steady, SteadyStates};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::table::{Column, Table, number};
 use crate::flat::{Distribution, FlatModel, Noise, Quantity, Reaction};
+use crate::integrate::stochastic::Stochastic;
 use crate::integrate::{Integrator, Problem, ProblemError, Sample, Start, Statistics, Status};
 use crate::jit::{Kernel, Kernels};
 use crate::random::stream;
@@ -15,6 +17,10 @@ use rayon::prelude::*;
 
 /// Streams of noise begin here, apart from those of draws.
 const NOISE_STREAM: u64 = 1 << 40;
+/// Streams of random paths begin here.
+const PATH_STREAM: u64 = 1 << 41;
+/// Paths whose moments one thread collects before they are joined, in order, with those of others.
+const PATHS_PER_BLOCK: usize = 64;
 /// Warnings about ranges and safe sets, at most.
 const MOST_WARNINGS: usize = 10;
 
@@ -55,16 +61,23 @@ struct Rows {
 /// A mistake in the plan that the integrator finds.
 pub fn run(plan: &Plan, kernels: &Kernels, extras: &Kernel) -> Result<Finished, Failure> {
     let model = kernels.model();
-    let done: Vec<Result<Rows, Failure>> = plan
-        .runs
-        .par_iter()
-        .enumerate()
-        .map(
-            |(idx, run)| {
-                if super::interrupt::is_asked() { Ok(Rows::none()) } else { one(plan, idx, run, kernels, extras) }
-            },
-        )
-        .collect();
+    let chance = plan.paths.as_ref().map(|options| Chance::compile(kernels, options)).transpose()?;
+    let chance = chance.as_ref();
+    if plan.has_moments {
+        return moments(plan, kernels, extras, chance);
+    }
+    let done: Vec<Result<Rows, Failure>> =
+        plan.runs
+            .par_iter()
+            .enumerate()
+            .map(|(idx, run)| {
+                if super::interrupt::is_asked() {
+                    Ok(Rows::none())
+                } else {
+                    one(plan, idx, run, kernels, extras, chance)
+                }
+            })
+            .collect();
     let done = done.into_iter().collect::<Result<Vec<Rows>, Failure>>()?;
     let names = names(model);
     let labels = plan.runs.first().map_or(&[][..], |run| &run.labels);
@@ -161,10 +174,90 @@ fn names(model: &FlatModel) -> Vec<(String, String)> {
     names
 }
 
-fn one(plan: &Plan, idx: usize, run: &Run, kernels: &Kernels, extras: &Kernel) -> Result<Rows, Failure> {
+/// Mean and variance over the paths of each run. Blocks of paths are joined in their order, so that the sums do not
+/// depend on threads.
+fn moments(plan: &Plan, kernels: &Kernels, extras: &Kernel, chance: Option<&Chance>) -> Result<Finished, Failure> {
+    let model = kernels.model();
+    let mut finished = Finished {
+        table: Table { columns: Vec::new() },
+        n_labels: 0,
+        statistics: Vec::new(),
+        problems: Diagnostics::default(),
+        warnings: Diagnostics::default(),
+        n_hidden: 0,
+        is_interrupted: false,
+        starts: Vec::new(),
+    };
+    let names = names(model);
+    for (group, runs) in plan.runs.chunks(plan.n_paths).enumerate() {
+        let block = |(k, runs): (usize, &[Run])| {
+            let mut moments = Moments::default();
+            let (mut statistics, mut problems) = (Vec::new(), Diagnostics::default());
+            let mut is_interrupted = false;
+            for (j, run) in runs.iter().enumerate() {
+                let idx = group * plan.n_paths + k * PATHS_PER_BLOCK + j;
+                is_interrupted |= super::interrupt::is_asked();
+                if is_interrupted {
+                    break;
+                }
+                let rows = one(plan, idx, run, kernels, extras, chance)?;
+                statistics.push(rows.statistics);
+                if let Some(undrawn) = &rows.undrawn {
+                    problems.push(with_labels(undrawn.diagnostic(model), run));
+                }
+                if let (Some(Err(error)), Some((_, span))) = (&rows.steady, &plan.steady) {
+                    problems.push(with_labels(steady::missing(error, model, *span), run));
+                    continue;
+                }
+                match problem(rows.status, model, run) {
+                    None if rows.status.is_success() => moments.add(&rows.columns[1..names.len()]),
+                    None => is_interrupted = true,
+                    Some(diagnostic) => problems.push(diagnostic),
+                }
+            }
+            Ok((moments, statistics, problems, is_interrupted))
+        };
+        let blocks: Vec<Result<_, Failure>> = runs.par_chunks(PATHS_PER_BLOCK).enumerate().map(block).collect();
+        let mut all = Moments::default();
+        for done in blocks {
+            let (moments, statistics, problems, is_interrupted) = done?;
+            all.join(moments);
+            finished.statistics.extend(statistics);
+            for diagnostic in problems {
+                if finished.problems.len() < MOST_WARNINGS {
+                    finished.problems.push(diagnostic);
+                }
+            }
+            finished.is_interrupted |= is_interrupted;
+        }
+        // The last label is the number of the path.
+        let labels = runs.first().map_or(&[][..], |run| &run.labels[..run.labels.len() - 1]);
+        finished.n_labels = labels.len();
+        let column = |name: &str, unit: &str, values| Column { name: name.into(), unit: unit.into(), values };
+        let fixed = labels.iter().map(|(name, unit, value)| column(name, unit, vec![*value; plan.times.len()]));
+        let time = column(&names[0].0, &names[0].1, plan.times.clone());
+        let columns = fixed.chain([time]).chain(all.columns(&names[1..], plan.times.len()));
+        if group == 0 {
+            finished.table.columns = columns.collect();
+        } else {
+            for (into, from) in finished.table.columns.iter_mut().zip(columns) {
+                into.values.extend(from.values);
+            }
+        }
+    }
+    Ok(finished)
+}
+
+fn one(
+    plan: &Plan,
+    idx: usize,
+    run: &Run,
+    kernels: &Kernels,
+    extras: &Kernel,
+    chance: Option<&Chance>,
+) -> Result<Rows, Failure> {
     let model = kernels.model();
     let wrong = |error: ProblemError| mistake(&error, model);
-    let mut integrator = Integrator::new(kernels, plan.options.clone()).map_err(wrong)?;
     let problem = Problem {
         t0: plan.times.first().copied().unwrap_or(0.0),
         t1: plan.times.last().copied().unwrap_or(0.0),
@@ -235,7 +328,17 @@ fn one(plan: &Plan, idx: usize, run: &Run, kernels: &Kernels, extras: &Kernel) -
             column.push(value);
         }
     };
-    let outcome = integrator.solve(&problem, &plan.times, &mut observe).map_err(wrong)?;
+    let outcome = match (&plan.paths, chance) {
+        (Some(options), Some(chance)) => {
+            let mut path = Stochastic::new(kernels, chance.law(), options.clone()).map_err(wrong)?;
+            let mut rng = stream(plan.seed, PATH_STREAM + idx as u64);
+            path.solve(&problem, &plan.times, &mut rng, &mut observe).map_err(wrong)?
+        }
+        (_, _) => {
+            let mut integrator = Integrator::new(kernels, plan.options.clone()).map_err(wrong)?;
+            integrator.solve(&problem, &plan.times, &mut observe).map_err(wrong)?
+        }
+    };
     Ok(Rows { columns, undrawn, status: outcome.status, statistics: outcome.statistics, steady })
 }
 
@@ -375,6 +478,18 @@ pub fn problem(status: Status, model: &FlatModel, run: &Run) -> Option<Diagnosti
             let d = Diagnostic::new(Code("E0505"), second.span, title).at("this event");
             let d = if first.span == second.span { d } else { d.label(first.span, "happens at the same time") };
             d.help("at one instant `+=` and `-=` add up and `*=` multiply: write one `:=`, or move one event")
+        }
+        Status::NegativeCount { t, state } => about_state(Code("E0709"), model, state, |name| {
+            format!("`{name}` has a negative count at time {}", when(model, t))
+        })
+        .help("items are counted from zero upwards: start at zero or more, and let events take no more than there is"),
+        Status::BadRate { t, reaction: k } => {
+            let reaction = model.reactions.get(k)?;
+            let title =
+                format!("the rate of `{}` is negative or not a number at time {}", reaction.name, when(model, t));
+            Diagnostic::new(Code("E0708"), reaction.span, title)
+                .at("its rate")
+                .help("a reaction that is counted goes one way: give `<->` two rates, forward and backward")
         }
     };
     Some(with_labels(diagnostic, run))

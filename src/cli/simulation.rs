@@ -11,6 +11,7 @@ use crate::flat::{Distribution, FlatModel, Param};
 use crate::hir::settings::{SettingKind, SettingSpec};
 use crate::hir::study::{Hold, Simulate, Study};
 use crate::hir::{Model, SymbolKind};
+use crate::integrate::stochastic::{StochasticMethod, StochasticOptions};
 use crate::integrate::{Forcing, Method, Options, Signal, Tolerance};
 use crate::random::{Rng, stream};
 use crate::source::{Loader, SourceMap, Span};
@@ -34,10 +35,12 @@ pub const SETTINGS: &[SettingSpec] = &[
     },
     SettingSpec {
         name: "method",
-        kind: SettingKind::Choice(&["auto", "tsit5", "rodas5p", "bdf", "euler", "rk4"]),
+        kind: SettingKind::Choice(&[
+            "auto", "tsit5", "rodas5p", "bdf", "euler", "rk4", "ssa", "tau_leap", "cle", "em", "milstein",
+        ]),
         unit: "",
         default: "auto",
-        doc: "formula of the integration",
+        doc: "formula of the integration, or of random paths",
     },
     SettingSpec {
         name: "max_steps",
@@ -72,7 +75,28 @@ pub const SETTINGS: &[SettingSpec] = &[
         kind: SettingKind::Integer(0, i64::MAX),
         unit: "",
         default: "1",
-        doc: "seed of draws and noise",
+        doc: "seed of draws, noise and paths",
+    },
+    SettingSpec {
+        name: "paths",
+        kind: SettingKind::Integer(1, 1_000_000),
+        unit: "",
+        default: "1",
+        doc: "random paths of each run",
+    },
+    SettingSpec {
+        name: "moments",
+        kind: SettingKind::Truth,
+        unit: "",
+        default: "false",
+        doc: "whether mean and variance over the paths are written instead of the paths",
+    },
+    SettingSpec {
+        name: "epsilon",
+        kind: SettingKind::Number(1e-4, 0.5),
+        unit: "",
+        default: "0.03",
+        doc: "largest relative change of a rate in one leap of `tau_leap`",
     },
 ];
 
@@ -81,7 +105,7 @@ const DEFAULT_ROWS: usize = 200;
 /// Draws that fall outside the `in` of a parameter are repeated this often.
 const MOST_REDRAWS: usize = 1000;
 /// Runs of one simulation; each has its own copy of parameters and forcing.
-const MOST_RUNS: usize = 1_000_000;
+pub const MOST_RUNS: usize = 1_000_000;
 
 /// Checks the settings of a `simulate` block of a study of `model`.
 pub fn check(simulate: &Simulate, model: &Model, diagnostics: &mut Diagnostics) {
@@ -90,6 +114,7 @@ pub fn check(simulate: &Simulate, model: &Model, diagnostics: &mut Diagnostics) 
     check_effect(simulate, diagnostics);
     if let Some((via, span)) = &simulate.via
         && Method::from_name(via).is_none()
+        && StochasticMethod::from_name(via).is_none()
     {
         diagnostics.push(
             Diagnostic::new(Code("E0602"), *span, format!("there is no method `{via}`"))
@@ -125,14 +150,14 @@ fn check_effect(simulate: &Simulate, diagnostics: &mut Diagnostics) {
     let by_setting = settings.get("method").zip(settings.word("method")).map(|(s, word)| (word, s.value_span));
     let by_via = simulate.via.as_ref().map(|(word, span)| (word.as_str(), *span));
     let Some((method, place)) = by_setting.or(by_via) else { return };
-    if !Method::from_name(method).is_some_and(Method::is_grid) {
+    if StochasticMethod::from_name(method).is_none() && !Method::from_name(method).is_some_and(Method::is_grid) {
         return;
     }
     for key in ["rtol", "atol", "max_step"] {
         if let Some(setting) = settings.get(key)
             && setting.key_span.source >= place.source
         {
-            let title = format!("`{key}` has no effect beside `{method}`, which takes the steps it is given");
+            let title = format!("`{key}` has no effect beside `{method}`, which takes no steps by tolerance");
             diagnostics.push(
                 Diagnostic::new(Code("E0107"), setting.key_span, title)
                     .at("remove this")
@@ -163,6 +188,12 @@ pub struct Plan {
     pub times: Vec<f64>,
     /// The integration.
     pub options: Options,
+    /// Where the runs are random paths.
+    pub paths: Option<StochasticOptions>,
+    /// Paths of one run, which stand behind one another in `runs`.
+    pub n_paths: usize,
+    /// Mean and variance over the paths of each run are wanted instead of the paths.
+    pub has_moments: bool,
     /// At least one.
     pub runs: Vec<Run>,
     /// `start steady` with where it is written.
@@ -219,14 +250,20 @@ pub fn plan(
     hold(simulate, study, flat, until, &mut forcing)?;
     let settings = &simulate.settings;
     let seed = settings.number("seed").map_or(1, |value| value as u64);
+    let paths = super::paths::options(simulate, flat, &forcing, &options)?;
+    let n_paths = settings.number("paths").map_or(1, |n| n as usize);
+    let has_moments = settings.truth("moments").unwrap_or(false);
+    super::paths::check_settings(simulate, paths.is_some(), n_paths, has_moments)?;
     let runs = runs(study, flat, Run { labels: Vec::new(), params, start: Vec::new(), forcing }, seed)?;
-    let n_rows = times.len().saturating_mul(runs.len());
+    let runs = super::paths::repeated(runs, n_paths)?;
+    let n_rows = times.len().saturating_mul(if has_moments { runs.len() / n_paths } else { runs.len() });
     if n_rows > crate::limits::MAX_OUTPUT_ROWS {
         return Err(Failure::new("E0611", format!("the output would have {n_rows} rows"))
             .help("ask for a coarser `output`, fewer `draws` or a smaller `sweep`"));
     }
     let steady = study.steady.map(|span| (Structure::of(flat), span));
-    Ok(Plan { times, options, runs, steady, seed, has_noise: settings.truth("noise").unwrap_or(false) })
+    let has_noise = settings.truth("noise").unwrap_or(false);
+    Ok(Plan { times, options, paths, n_paths, has_moments, runs, steady, seed, has_noise })
 }
 
 fn options(simulate: &Simulate, study: &Study, flat: &FlatModel, params: &[f64]) -> Result<Options, Failure> {
@@ -238,7 +275,8 @@ fn options(simulate: &Simulate, study: &Study, flat: &FlatModel, params: &[f64])
     };
     // Both are there only where the command line says `--method`, which counts more than the file.
     let via = simulate.via.as_ref().map(|(name, _)| name.as_str());
-    let method = settings.word("method").or(via).map_or(Ok(Method::default()), method)?;
+    let named = settings.word("method").or(via).filter(|name| StochasticMethod::from_name(name).is_none());
+    let method = named.map_or(Ok(Method::default()), method)?;
     let fixed_step = if method.is_grid() { simulate.step } else { None };
     if method.is_grid() && fixed_step.is_none() {
         return Err(needs_step(simulate, method, flat));
@@ -312,7 +350,8 @@ fn method(name: &str) -> Result<Method, Failure> {
 }
 
 fn method_names() -> String {
-    let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+    let paths = StochasticMethod::ALL.iter().map(|method| method.name());
+    let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).chain(paths).collect();
     names.join(", ")
 }
 

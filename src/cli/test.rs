@@ -154,6 +154,12 @@ fn expectations(kernels: &Kernels, found: &mut Diagnostics) -> Result<(), Failur
     if model.expectations.is_empty() {
         return Ok(());
     }
+    if let Some(noise) = model.noises.first() {
+        let title =
+            format!("assertions of a model with noise such as `{}` are not carried out by this version", noise.name);
+        found.push(Diagnostic::new(Code("E0901"), noise.span, title).at("declared here"));
+        return Ok(());
+    }
     let mut order: Vec<&Expectation> = model.expectations.iter().collect();
     order.sort_by(|a, b| a.time.total_cmp(&b.time));
     let nodes: Vec<_> = order.iter().map(|expectation| expectation.node).collect();

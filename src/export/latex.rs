@@ -147,6 +147,17 @@ fn equations(out: &mut String, model: &FlatModel) {
         .collect();
     align(out, "Equations", &sides, &write(&rhs));
 
+    let noise: Vec<NodeId> = model.diffusion.iter().map(|&(.., g)| g).collect();
+    let sides: Vec<String> = model
+        .diffusion
+        .iter()
+        .map(|&(state, noise, _)| {
+            let state = names::symbol(&model.states[state as usize].quantity.name);
+            format!("g_{{{state},{}}}", names::symbol(&model.noises[noise as usize].name))
+        })
+        .collect();
+    align(out, "Noise, as factors of white noise", &sides, &write(&noise));
+
     let started: Vec<_> = model.states.iter().filter(|state| model.dag.as_const(state.initial).is_none()).collect();
     let nodes: Vec<NodeId> = started.iter().map(|state| state.initial).collect();
     let sides: Vec<String> =

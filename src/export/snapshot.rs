@@ -236,6 +236,17 @@ fn odes(out: &mut String, model: &FlatModel) {
     for (state, text) in model.states.iter().zip(&texts.roots).filter(|(state, _)| !state.is_discrete) {
         let _ = writeln!(out, "  {}' = {text}", state.quantity.name);
     }
+    if model.noises.is_empty() {
+        return;
+    }
+    let nodes: Vec<NodeId> = model.diffusion.iter().map(|&(.., g)| g).collect();
+    let texts = written(model, &nodes);
+    heading(out, "noise", false);
+    write_temporaries(out, &texts);
+    for (&(state, noise, _), text) in model.diffusion.iter().zip(&texts.roots) {
+        let (state, noise) = (&model.states[state as usize].quantity.name, &model.noises[noise as usize].name);
+        let _ = writeln!(out, "  {state}' has ({text})*{noise}'");
+    }
 }
 
 fn events(out: &mut String, model: &FlatModel) {

@@ -26,13 +26,29 @@ pub struct Variation<'a> {
 
 /// Flattens `model`; `None` where errors were reported.
 pub fn flatten(model: &Model, variation: &Variation<'_>, diagnostics: &mut Diagnostics) -> Option<FlatModel> {
+    flatten_for(model, variation, false, diagnostics)
+}
+
+/// As [`flatten`], with [`FlatModel::jumps`] for methods that count items.
+pub fn flatten_counting(model: &Model, variation: &Variation<'_>, diagnostics: &mut Diagnostics) -> Option<FlatModel> {
+    flatten_for(model, variation, true, diagnostics)
+}
+
+fn flatten_for(
+    model: &Model,
+    variation: &Variation<'_>,
+    is_counting: bool,
+    diagnostics: &mut Diagnostics,
+) -> Option<FlatModel> {
     let before = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     let mut builder = Builder::new(model, diagnostics);
+    builder.counting = is_counting.then(super::jumps::Counting::new);
     let flat = builder.flatten(variation);
     let movers =
         conserve::Movers { flows: std::mem::take(&mut builder.flows), diluted: std::mem::take(&mut builder.diluted) };
     let mut flat = flat?;
     conserve::prove(&mut flat, &movers, diagnostics);
+    super::diffusion::separate(&mut flat, diagnostics);
     spread::check(&flat, diagnostics);
     let after = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     (before == after).then_some(flat)
@@ -101,6 +117,9 @@ impl Builder<'_> {
             roots: Vec::new(),
             conserved: Vec::new(),
             expectations: Vec::new(),
+            noises: Vec::new(),
+            diffusion: Vec::new(),
+            jumps: None,
         };
         let is_good = [
             self.states(&mut flat).is_some(),
@@ -110,6 +129,8 @@ impl Builder<'_> {
             self.observables(&mut flat).is_some(),
             self.events(&events, &mut flat).is_some(),
             self.assertions(&mut flat).is_some(),
+            self.noises(&mut flat).is_some(),
+            self.jumps(&mut flat).is_some(),
         ];
         flat.dag = std::mem::take(&mut self.dag);
         is_good.iter().all(|g| *g).then_some(flat)
@@ -152,7 +173,7 @@ impl Builder<'_> {
                     let value = self.constant(start.value, "this value")?;
                     values.insert((start.symbol, offset), value);
                 }
-                Home::Const | Home::Let | Home::Observable => {
+                Home::Const | Home::Let | Home::Observable | Home::Noise => {
                     let symbol = self.model.symbol(start.symbol);
                     self.diagnostics.push(
                         Diagnostic::new(
@@ -257,7 +278,7 @@ impl Builder<'_> {
     }
 
     /// Name, unit and constant range of a member.
-    fn quantity(&mut self, id: SymbolId, offset: usize) -> Option<Quantity> {
+    pub(super) fn quantity(&mut self, id: SymbolId, offset: usize) -> Option<Quantity> {
         let model = self.model;
         let symbol = model.symbol(id);
         self.enter_member(id, offset as u32);
@@ -272,7 +293,7 @@ impl Builder<'_> {
     }
 
     /// All members of the symbols that `first_of` gives a first place, sorted by place.
-    fn members(&self, first_of: impl Fn(&Layout) -> Option<u32>) -> Vec<(u32, SymbolId, usize)> {
+    pub(super) fn members(&self, first_of: impl Fn(&Layout) -> Option<u32>) -> Vec<(u32, SymbolId, usize)> {
         let mut list = Vec::new();
         for ((id, _), layout) in self.model.symbols().zip(&self.layouts) {
             if let Some(first) = first_of(layout) {
@@ -338,7 +359,8 @@ impl Builder<'_> {
             | Home::Input
             | Home::Disturbance
             | Home::Let
-            | Home::Observable => None,
+            | Home::Observable
+            | Home::Noise => None,
         });
         let mut is_good = true;
         for (_, id, offset) in members {

@@ -25,6 +25,8 @@ pub(super) enum Home {
     Let,
     /// An observable's median.
     Observable,
+    /// A Wiener process.
+    Noise,
 }
 
 /// The members of one symbol: `first ..` in the vector of its home, in row-major order of its index ranges.
@@ -90,6 +92,7 @@ pub(super) struct Counts {
     pub inputs: u32,
     pub disturbances: u32,
     pub algebra: u32,
+    pub noises: u32,
 }
 
 /// Gives every symbol its place: moved states first, then discrete ones; parameters in the order declared.
@@ -121,6 +124,7 @@ pub(super) fn lay_out(
             SymbolKind::Input => Home::Input,
             SymbolKind::Disturbance => Home::Disturbance,
             SymbolKind::Observable => Home::Observable,
+            SymbolKind::Noise => Home::Noise,
         };
         let layout = Layout { home, first: 0, shape };
         total = total.saturating_add(layout.len());
@@ -152,6 +156,7 @@ pub(super) fn lay_out(
             Home::State { seed: None } => {}
             Home::Input => layout.first = take(&mut counts.inputs, n),
             Home::Disturbance => layout.first = take(&mut counts.disturbances, n),
+            Home::Noise => layout.first = take(&mut counts.noises, n),
         }
     }
     Some((layouts, counts))

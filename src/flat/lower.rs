@@ -73,6 +73,8 @@ pub(super) struct Builder<'a> {
     pub flows: Vec<Flow>,
     /// Concentrations that a volume with an equation dilutes: the state, and that of the volume.
     pub diluted: Vec<(u32, u32)>,
+    /// How each direction of a reaction is counted; `None` where nobody asks.
+    pub counting: Option<super::jumps::Counting>,
     /// Definitions in a circle or behind one; reported.
     circular: HashSet<Definition>,
     /// Members of all families of reactions.
@@ -131,6 +133,7 @@ impl<'a> Builder<'a> {
             derivatives: Vec::new(),
             flows: Vec::new(),
             diluted: Vec::new(),
+            counting: None,
             circular: HashSet::new(),
             n_reactions: 0,
             bits: Vec::new(),
@@ -455,6 +458,9 @@ impl<'a> Builder<'a> {
             ExprKind::Derivative { symbol, indices } => {
                 let offset = self.member(*symbol, indices)?;
                 let state = self.layouts[symbol.0 as usize].first + offset;
+                if self.layouts[symbol.0 as usize].home == Home::Noise {
+                    return Ok(self.dag.leaf(super::diffusion::white_noise(state)));
+                }
                 if matches!(self.derivatives[state as usize], DerivativeSource::Pending) {
                     let name = &model.symbol(*symbol).name;
                     self.diagnostics.push(
@@ -625,6 +631,8 @@ impl<'a> Builder<'a> {
             Home::Param => Ok(self.dag.leaf(Leaf::Param(k))),
             Home::Input => Ok(self.dag.leaf(Leaf::Input(k))),
             Home::Disturbance => Ok(self.dag.leaf(Leaf::Disturbance(k))),
+            // Refused when its name was looked up.
+            Home::Noise => Err(Stop::Failed),
             Home::State { .. } => match moment {
                 Moment::Running => Ok(self.dag.leaf(Leaf::State(k))),
                 Moment::Start => {

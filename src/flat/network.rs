@@ -18,14 +18,14 @@ use super::lower::{Builder, DerivativeSource, Flow, Moment};
 use super::{Reaction as FlatReaction, layout::Layout};
 
 /// A compartment and which of its members.
-type Place = (SymbolId, u32);
+pub(super) type Place = (SymbolId, u32);
 
 /// What a reaction does to one species.
-struct Change {
-    symbol: SymbolId,
-    offset: u32,
+pub(super) struct Change {
+    pub symbol: SymbolId,
+    pub offset: u32,
     /// Products minus reactants.
-    net: f64,
+    pub net: f64,
     reactant: f64,
     factor: f64,
     is_amount: bool,
@@ -203,6 +203,12 @@ impl Builder<'_> {
                 flow.terms.push((state, sign * change.net * factor, node));
             }
             self.flows.push(flow);
+            if self.counting.is_some() {
+                let law = self.jump_law(reaction, direction, side, place, rate, &changes)?;
+                if let Some(counting) = &mut self.counting {
+                    counting.laws.push(law);
+                }
+            }
             let amount_rate = match (direction.basis, place) {
                 (RateBasis::Concentration(_), Some(volume)) => {
                     let v = self.volume(volume)?;
@@ -245,13 +251,7 @@ impl Builder<'_> {
         let mut rate = self.dag.scale(direction.factor, law);
         for term in side {
             let offset = self.settle_member(term.symbol, &term.indices)?;
-            let mut conc = self.settle_reference(term.symbol, offset)?;
-            if term.is_amount
-                && let Some(volume) = self.volume_of(term.symbol, offset)
-            {
-                let v = self.volume(volume)?;
-                conc = self.dag.div(conc, v);
-            }
+            let conc = self.driver(term, offset)?;
             let power = self.dag.constant(term.coefficient);
             let driven = self.dag.pow(conc, power);
             rate = self.dag.mul(rate, driven);
@@ -259,7 +259,19 @@ impl Builder<'_> {
         Some((rate, Some(law)))
     }
 
-    fn settle_reference(&mut self, symbol: SymbolId, offset: u32) -> Option<NodeId> {
+    /// The concentration by which a reactant drives mass action.
+    pub(super) fn driver(&mut self, term: &Term, offset: u32) -> Option<NodeId> {
+        let conc = self.settle_reference(term.symbol, offset)?;
+        match self.volume_of(term.symbol, offset).filter(|_| term.is_amount) {
+            Some(volume) => {
+                let v = self.volume(volume)?;
+                Some(self.dag.div(conc, v))
+            }
+            None => Some(conc),
+        }
+    }
+
+    pub(super) fn settle_reference(&mut self, symbol: SymbolId, offset: u32) -> Option<NodeId> {
         loop {
             match self.reference(symbol, offset, Moment::Running) {
                 Ok(node) => return Some(node),
@@ -368,12 +380,12 @@ impl Builder<'_> {
         is_good.then_some(())
     }
 
-    fn volume(&mut self, (compartment, member): Place) -> Option<NodeId> {
+    pub(super) fn volume(&mut self, (compartment, member): Place) -> Option<NodeId> {
         self.settle_reference(compartment, member)
     }
 
     /// How fast one unit of stoichiometry changes a species, in its own unit: a factor and a node.
-    fn change_rate(
+    pub(super) fn change_rate(
         &mut self,
         basis: RateBasis,
         rate: NodeId,

@@ -198,6 +198,10 @@ impl<'a> Checker<'a> {
     }
 
     fn form_of(&self, symbol: SymbolId) -> Option<Form> {
+        if self.model.symbol(symbol).kind == SymbolKind::Noise {
+            // The variance of a Wiener process is time.
+            return self.time_form().map(|time| time.pow(Ratio::new(1, 2)));
+        }
         match &self.model.symbol(symbol).unit {
             Some(unit) => Some(known(unit)),
             None if self.unsettled.untyped.contains(&symbol) => None,

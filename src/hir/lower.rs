@@ -138,8 +138,19 @@ pub(super) fn subject_name(directive: &Directive) -> Option<&ast::Name> {
     }
 }
 
-const DECLARING: &[&str] =
-    &["const", "param", "species", "compartment", "state", "discrete", "let", "input", "disturbance", "observe"];
+const DECLARING: &[&str] = &[
+    "const",
+    "param",
+    "species",
+    "compartment",
+    "state",
+    "discrete",
+    "let",
+    "input",
+    "disturbance",
+    "observe",
+    "noise",
+];
 
 struct Pending<'a> {
     id: SymbolId,
@@ -200,6 +211,7 @@ impl Lower<'_> {
                 "let" => SymbolKind::Let,
                 "input" => SymbolKind::Input,
                 "disturbance" => SymbolKind::Disturbance,
+                "noise" => SymbolKind::Noise,
                 _ => SymbolKind::Observable,
             };
             let block = entry.block.take();
@@ -304,10 +316,10 @@ impl Lower<'_> {
     fn define(&mut self, id: SymbolId, entry: &Entry<'_>) {
         let symbol = self.model.symbol(id);
         let (kind, ranges, name) = (symbol.kind, symbol.ranges.clone(), symbol.name.clone());
-        let has_domain = !matches!(kind, SymbolKind::Let | SymbolKind::Const);
+        let has_domain = !matches!(kind, SymbolKind::Let | SymbolKind::Const | SymbolKind::Noise);
         let allowed = Allowed {
-            unit: true,
-            init: true,
+            unit: kind != SymbolKind::Noise,
+            init: kind != SymbolKind::Noise,
             family: true,
             range: has_domain,
             dist: matches!(
@@ -442,7 +454,8 @@ impl Lower<'_> {
             | SymbolKind::Let
             | SymbolKind::Input
             | SymbolKind::Disturbance
-            | SymbolKind::Observable => {
+            | SymbolKind::Observable
+            | SymbolKind::Noise => {
                 let (word, span) = (self.model.symbol(symbol).kind.phrase(), self.model.symbol(symbol).span);
                 let name = text(&ode.target);
                 if self.unsettled.doubled.contains(&name) {

@@ -174,7 +174,11 @@ impl Lower<'_> {
         let is_good = match found.kind {
             SymbolKind::Observable | SymbolKind::Param | SymbolKind::Input | SymbolKind::Disturbance => !is_initial,
             SymbolKind::State | SymbolKind::Species { .. } => is_initial,
-            SymbolKind::Const | SymbolKind::Compartment | SymbolKind::Discrete | SymbolKind::Let => false,
+            SymbolKind::Const
+            | SymbolKind::Compartment
+            | SymbolKind::Discrete
+            | SymbolKind::Let
+            | SymbolKind::Noise => false,
         };
         if is_good {
             return Some(());

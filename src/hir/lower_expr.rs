@@ -201,6 +201,9 @@ impl Lower<'_> {
         match self.symbol(path) {
             Some(symbol) => {
                 self.check_indices(symbol, 0, path);
+                if self.is_bare_noise(symbol, path) {
+                    return Lowered::Kind(ExprKind::Error);
+                }
                 Lowered::Kind(ExprKind::Symbol { symbol, indices: Vec::new() })
             }
             None => Lowered::Kind(ExprKind::Error),
@@ -303,6 +306,9 @@ impl Lower<'_> {
         {
             let indices: Vec<ExprId> = args.iter().map(|a| self.value(&a.value)).collect();
             self.check_indices(symbol, indices.len(), function);
+            if self.is_bare_noise(symbol, function) {
+                return Lowered::Kind(ExprKind::Error);
+            }
             return Lowered::Kind(ExprKind::Symbol { symbol, indices });
         }
         if let Some((file, original, Item::Fn(statement))) = self.files.find(self.file, &name) {
@@ -428,10 +434,25 @@ impl Lower<'_> {
         self.report(d);
     }
 
+    /// E0511 for a noise that stands without its `'`.
+    fn is_bare_noise(&mut self, symbol: SymbolId, path: &ast::Path) -> bool {
+        let is_noise = self.model.symbol(symbol).kind == SymbolKind::Noise;
+        if is_noise {
+            let (name, declared) = (text(path), self.model.symbol(symbol).span);
+            self.report(
+                Diagnostic::new(Code("E0511"), path.span, format!("the noise `{name}` is used by its derivative"))
+                    .at("without `'`")
+                    .label(declared, "declared here")
+                    .help(format!("write `{name}'`, as in `x' = -k*x + sigma*{name}'`")),
+            );
+        }
+        is_noise
+    }
+
     /// True for what may have a derivative.
     fn is_moved(&self, symbol: SymbolId) -> bool {
         match self.model.symbol(symbol).kind {
-            SymbolKind::State | SymbolKind::Compartment => true,
+            SymbolKind::State | SymbolKind::Compartment | SymbolKind::Noise => true,
             SymbolKind::Species { is_fixed, .. } => !is_fixed,
             SymbolKind::Const
             | SymbolKind::Param

@@ -124,6 +124,7 @@ impl Lower<'_> {
             products,
             forward: direction(laws[0]),
             reverse: laws.get(1).map(|law| direction(*law)),
+            is_net,
             ranges,
             span,
         });

@@ -41,6 +41,8 @@ pub enum SymbolKind {
     Disturbance,
     /// What a sensor shows.
     Observable,
+    /// A Wiener process, used by its derivative.
+    Noise,
 }
 
 impl SymbolKind {
@@ -57,6 +59,7 @@ impl SymbolKind {
             SymbolKind::Input => "input",
             SymbolKind::Disturbance => "disturbance",
             SymbolKind::Observable => "observe",
+            SymbolKind::Noise => "noise",
         }
     }
 }
@@ -75,6 +78,7 @@ impl SymbolKind {
             SymbolKind::Input => "an `input`",
             SymbolKind::Disturbance => "a `disturbance`",
             SymbolKind::Observable => "an observable",
+            SymbolKind::Noise => "a `noise`",
         }
     }
 }
@@ -245,6 +249,8 @@ pub struct Reaction {
     pub forward: Direction,
     /// Right to left.
     pub reverse: Option<Direction>,
+    /// `<->` with one law, which is the difference of both directions.
+    pub is_net: bool,
     /// Bound indices.
     pub ranges: Vec<Range>,
     /// The whole statement.

@@ -134,6 +134,20 @@ pub enum Status {
         /// Two of the events, indices into [`crate::system::System::events`].
         events: [usize; 2],
     },
+    /// A species that is counted has a negative start value, or an event gave it one.
+    NegativeCount {
+        /// When.
+        t: f64,
+        /// The species.
+        state: usize,
+    },
+    /// The rate of a reaction that is counted is negative or not a number.
+    BadRate {
+        /// When.
+        t: f64,
+        /// An index into [`crate::system::stochastic::Jumps::channels`].
+        reaction: usize,
+    },
     /// [`super::Options::interrupt`] was raised.
     Interrupted {
         /// Where.
@@ -162,6 +176,10 @@ impl std::fmt::Display for Status {
             Status::EventStorm { t, event } => write!(f, "event {event} repeats without end at time {t}"),
             Status::EventConflict { t, state, events: [a, b] } => {
                 write!(f, "events {a} and {b} at time {t} set state {state} in conflicting ways")
+            }
+            Status::NegativeCount { t, state } => write!(f, "state {state} has a negative count at time {t}"),
+            Status::BadRate { t, reaction } => {
+                write!(f, "the rate of reaction {reaction} is negative or not a number at time {t}")
             }
             Status::Interrupted { t } => write!(f, "interrupted at time {t}"),
         }
@@ -247,6 +265,9 @@ pub enum ProblemError {
         /// The method's name.
         method: &'static str,
     },
+    /// The method does not go with the problem; the text says what it needs.
+    #[error("{0}")]
+    Unsuited(&'static str),
     /// More scheduled events than [`crate::limits::MAX_SCHEDULED_EVENTS`].
     #[error("event {event_idx} would happen {count} times, more than {limit}")]
     TooManyEvents {

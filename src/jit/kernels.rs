@@ -191,6 +191,21 @@ impl Kernels {
         kernels.pop().ok_or_else(|| CompileError::Backend("no kernel came out".to_owned()))
     }
 
+    /// A kernel for each list of nodes, all in one block of memory; see [`Kernels::compile_nodes`].
+    ///
+    /// # Errors
+    /// As [`Kernels::compile`].
+    pub fn compile_each(&self, lists: &[Vec<NodeId>]) -> Result<Vec<Kernel>, CompileError> {
+        let plans: Vec<Plan> = {
+            let dag = self.dag();
+            if dag.is_full() {
+                return Err(CompileError::TooLarge);
+            }
+            lists.iter().map(|nodes| Plan::new(&dag, nodes, &self.options)).collect()
+        };
+        self.compiler.compile(&plans)
+    }
+
     /// The plans of a part: one, or one per root or event.
     pub fn plan(&self, part: Part) -> Vec<Plan> {
         let model = &*self.model;

@@ -73,7 +73,7 @@ shows! { names:
     "wrong kinds" => &model("  let a = k'\n  let b = S(1)\n  let c = \"5\"\n  let d = [1, 2]\n  k -> 0 @ k\n  let e = S + (S > 1 [uM])\n  safe f: S"),
     "wrong arguments" => &format!("fn f(x, n = 2) = x^n\n{}", model("  let a = f()\n  let b = f(S, 2, 3)\n  let c = f(S, m = 3)\n  let d = exp()\n  let e = f")),
     "an error inside of a function" => "fn f(x) = x*y\nfn g(x) = g(x - 1)\nmodel M {\n  time [1]\n  state x [1] = 1\n  x' = f(x) + f(2) + g(x)\n}",
-    "words" => &model("  paramm q = 1\n  noise w\n  use f from std.kinetics\n  q = 1"),
+    "words" => &model("  paramm q = 1\n  part w = N\n  use f from std.kinetics\n  q = 1"),
     "file level" => "stuff 1\nx' = 2\nuse nothing from std.kinetics\nuse a from std.kinetic\nuse b from \"none.twin\"\nmodel M { time [1] }\nmodel M { time [1] }",
     "variants" => &format!("{}model A = M(k = 2, kk = 3)\nmodel B = N(k = 2)\nmodel C = M(3, y = 2)\nmodel D = D()\nmodel E", model("  let y = S")),
 }

@@ -78,8 +78,8 @@ fn what_later_versions_bring_is_refused_once_per_statement() {
 port Fluid { across p [bar]; flow q [L/s] }
 model Tank { time [s]; port bottom of Fluid; param area [m^2] = 0.5; state h [m] = 1 in 0 .. 3
   h' = bottom.q/area; eq bottom.p = rho_water*g_n*h }
-model Two { time [s]; part t1 = Tank(h = 2 [m]); connect t1.bottom to t2.bottom; var z [1] guess 1; noise w
-  observe level [m] = t1.h ~ Normal(sd = 0.01); state s [1] = 0; s' = z + w' + z2*f(s, z); var { z2 [1/s] guess 2 } }
+model Two { time [s]; part t1 = Tank(h = 2 [m]); connect t1.bottom to t2.bottom; var z [1] guess 1
+  observe level [m] = t1.h ~ Normal(sd = 0.01); state s [1] = 0; s' = z + z2*f(s, z); var { z2 [1/s] guess 2 } }
 study Calm of Two { estimate z in 0 .. 1; simulate { until = 9 } }
 study Learn of Balance { simulate { until = 9 } }
 task Balance of Tank { step 0.02 [s]; episode 10 [s]; reward 1; fail when not (rail and tilt) }
@@ -99,7 +99,6 @@ net f(S, u) [uM/s] { hidden = [16, 16] }
         "part",
         "connect",
         "var",
-        "noise",
         "var",
         "Balance",
         "task",

@@ -48,6 +48,9 @@ pub fn model(dag: Dag, initial: &[NodeId], rhs: &[NodeId], n_params: usize, n_in
         roots: Vec::new(),
         conserved: Vec::new(),
         expectations: Vec::new(),
+        noises: Vec::new(),
+        diffusion: Vec::new(),
+        jumps: None,
     }
 }
 

@@ -147,7 +147,11 @@ pub(super) fn relaxation(
             Status::Interrupted { .. } => return Err(Reason::Interrupted),
             Status::StepLimit { .. } => return Err(Reason::Unsettled { time: outcome.t }),
             Status::NonFinite { state, .. } => return Err(Reason::NonFinite { state }),
-            Status::StepSizeUnderflow { .. } | Status::EventStorm { .. } | Status::EventConflict { .. } => {
+            Status::StepSizeUnderflow { .. }
+            | Status::EventStorm { .. }
+            | Status::EventConflict { .. }
+            | Status::NegativeCount { .. }
+            | Status::BadRate { .. } => {
                 return Err(Reason::Underflow { time: outcome.t });
             }
         }

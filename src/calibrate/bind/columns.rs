@@ -117,7 +117,7 @@ fn role(study: &Study, binding: &Binding, model: &FlatModel) -> Result<Role, Box
         SymbolKind::State | SymbolKind::Species { .. } | SymbolKind::Discrete | SymbolKind::Compartment => {
             if binding.is_initial { state().map(Role::Start).or_else(|| param().map(Role::Param)) } else { None }
         }
-        SymbolKind::Const | SymbolKind::Let => None,
+        SymbolKind::Const | SymbolKind::Let | SymbolKind::Noise => None,
     };
     let word = symbol.kind.word();
     let found = found.ok_or_else(|| {

@@ -301,7 +301,11 @@ impl Experiment {
             Status::EventConflict { t, state: idx, .. } => {
                 format!("events at time {t} set {} in conflicting ways", state(idx))
             }
-            Status::Success | Status::EventStorm { .. } | Status::Interrupted { .. } => status.to_string(),
+            Status::Success
+            | Status::EventStorm { .. }
+            | Status::Interrupted { .. }
+            | Status::NegativeCount { .. }
+            | Status::BadRate { .. } => status.to_string(),
         };
         self.error(&reason)
     }

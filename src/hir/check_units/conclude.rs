@@ -47,7 +47,7 @@ impl Checker<'_> {
         let used = self.used_symbols();
         let mut unsolved = Vec::new();
         for k in 0..self.model.symbols.len() {
-            if self.model.symbols[k].unit.is_some() {
+            if self.model.symbols[k].unit.is_some() || self.model.symbols[k].kind == SymbolKind::Noise {
                 continue;
             }
             match self.solver.solution(k as u32) {

@@ -274,7 +274,8 @@ impl Checker<'_> {
                     | SymbolKind::State
                     | SymbolKind::Discrete
                     | SymbolKind::Input
-                    | SymbolKind::Disturbance => {}
+                    | SymbolKind::Disturbance
+                    | SymbolKind::Noise => {}
                 }
             }
             kind.for_each_operand(|e| stack.push((e, via)));
