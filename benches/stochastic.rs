@@ -101,7 +101,7 @@ struct NoFiles;
 
 impl Loader for NoFiles {
     fn load(&self, _: &str, _: &str) -> Result<SourceFile, LoadError> {
-        Err(LoadError { reason: "there are no other files".to_string() })
+        Err(LoadError::new("there are no other files".to_string()))
     }
 }
 
