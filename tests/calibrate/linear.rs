@@ -254,7 +254,7 @@ fn product_of_rate_constants_is_reported_unidentifiable() {
         ..experiment(system, vec![observable("y", 0, Some(1), Some(Noise::Normal))], vec![0.0; 2])
     };
     let parameters = vec![parameter("k", Scale::Log, 1e-3, 1e3, 1.0), parameter("c", Scale::Log, 1e-3, 1e3, 1.0)];
-    let settings = FitSettings { starts: 2, ..FitSettings::default() };
+    let settings = FitSettings { starts: 10, ..FitSettings::default() };
     let problem = Problem::new(parameters, vec![measured], &settings).unwrap();
     let fits = multistart::run(&problem, &settings, Vec::new(), &Arc::default(), &()).unwrap();
     // All minima are as good as each other, and rounding says which is best; on a bound one parameter would be held.
