@@ -9,6 +9,7 @@
 //! θ is on the search scale, so that directions of the sensitivities carry the factor dvalue/dθ.
 
 mod bench;
+mod gradient;
 mod prepared;
 
 use std::sync::Arc;
@@ -21,9 +22,10 @@ use crate::system::At;
 use super::experiment::{CalibrateError, Experiment, check_parameter};
 use super::noise::Curvature;
 use super::parameter::Parameter;
-use super::prior::penalty;
+use super::prior::{Term, penalty};
 use super::settings::FitSettings;
 use bench::Bench;
+pub use gradient::Way;
 use prepared::Prepared;
 
 /// Parameters, experiments and settings of a fit, checked and prepared. Shared by all threads.
@@ -164,7 +166,8 @@ impl Evaluator<'_> {
         for bench in &mut self.benches {
             bench.visit(&self.values, None, Curvature::Search, &mut |visit, _| value += visit.term.value)?;
         }
-        Ok(value + self.prior(Curvature::Search, None))
+        self.priors(Curvature::Search, &mut |_, term| value += term.value);
+        Ok(value)
     }
 
     /// Value and gradient, with Fisher's information in place of the Hessian.
@@ -231,24 +234,22 @@ impl Evaluator<'_> {
         for bench in &mut self.benches {
             bench.accumulate(&self.values, &self.slopes, curvature, local)?;
         }
-        local.value += self.prior(curvature, Some(local));
+        let n = self.values.len();
+        self.priors(curvature, &mut |i, term| {
+            local.value += term.value;
+            local.gradient[i] += term.slope * self.slopes[i];
+            local.hessian[i * n + i] += term.curvature * self.slopes[i] * self.slopes[i];
+        });
         Ok(())
     }
 
-    /// The priors' part of the objective; adds their derivatives to `local`.
-    fn prior(&self, curvature: Curvature, mut local: Option<&mut Local>) -> f64 {
-        let n = self.values.len();
-        let mut value = 0.0;
+    /// Calls `each` with the priors' terms by parameter, differentiated by the value in the declared unit.
+    fn priors(&self, curvature: Curvature, each: &mut dyn FnMut(usize, Term)) {
         for (i, parameter) in self.problem.parameters.iter().enumerate() {
-            let Some(prior) = parameter.prior.filter(|_| self.problem.has_priors) else { continue };
-            let term = penalty(prior, self.values[i], curvature);
-            value += term.value;
-            if let Some(local) = local.as_deref_mut() {
-                local.gradient[i] += term.slope * self.slopes[i];
-                local.hessian[i * n + i] += term.curvature * self.slopes[i] * self.slopes[i];
+            if let Some(prior) = parameter.prior.filter(|_| self.problem.has_priors) {
+                each(i, penalty(prior, self.values[i], curvature));
             }
         }
-        value
     }
 }
 

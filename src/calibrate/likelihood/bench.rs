@@ -11,28 +11,31 @@ use crate::integrate::{Direction, Integrator, Options, Problem as Integration, S
 use crate::optimize::{EvalError, Local};
 use crate::system::Work;
 
+use super::gradient::Backward;
 use super::prepared::{Point, Prepared};
 
 /// One experiment with its integrator and buffers.
 pub(super) struct Bench<'a> {
-    prepared: &'a Prepared,
-    integrator: Integrator<'a>,
+    pub(super) prepared: &'a Prepared,
+    pub(super) integrator: Integrator<'a>,
     /// For an experiment that starts at its steady state.
-    steady: Option<SteadyStates<'a>>,
-    conditions: (Vec<f64>, Vec<(usize, f64)>),
+    pub(super) steady: Option<SteadyStates<'a>>,
+    pub(super) conditions: (Vec<f64>, Vec<(usize, f64)>),
     directions: Vec<Direction>,
-    outputs: Outputs,
+    pub(super) outputs: Outputs,
     /// m′ and s′ by local parameter.
-    by_median: Vec<f64>,
-    by_spread: Vec<f64>,
+    pub(super) by_median: Vec<f64>,
+    pub(super) by_spread: Vec<f64>,
+    /// Made where the adjoint is first asked for.
+    pub(super) backward: Option<Box<Backward<'a>>>,
 }
 
 /// Outputs and their derivatives at one sample.
 pub(super) struct Outputs {
-    work: Work,
-    y: Vec<f64>,
-    dy_dx: Vec<f64>,
-    dy_dp: Vec<f64>,
+    pub(super) work: Work,
+    pub(super) y: Vec<f64>,
+    pub(super) dy_dx: Vec<f64>,
+    pub(super) dy_dp: Vec<f64>,
 }
 
 impl Outputs {
@@ -48,7 +51,7 @@ pub(super) struct Visit<'v> {
     pub(super) term: PointTerm,
     pub(super) median: f64,
     pub(super) spread: f64,
-    sensitivities: &'v [f64],
+    pub(super) sensitivities: &'v [f64],
 }
 
 impl<'a> Bench<'a> {
@@ -86,6 +89,7 @@ impl<'a> Bench<'a> {
             },
             by_median: vec![0.0; n_locals],
             by_spread: vec![0.0; n_locals],
+            backward: None,
         })
     }
 
@@ -219,7 +223,7 @@ impl<'a> Bench<'a> {
 
 impl Prepared {
     /// `out` = d output/dθ by local parameter.
-    fn derivative(&self, output: usize, outputs: &Outputs, sensitivities: &[f64], slopes: &[f64], out: &mut [f64]) {
+    pub(super) fn derivative(&self, output: usize, outputs: &Outputs, sensitivities: &[f64], slopes: &[f64], out: &mut [f64]) {
         let row = &self.rows[output];
         let n_states = self.experiment.system.dims().n_states;
         for (local, slot) in self.locals.iter().zip(out.iter_mut()) {
@@ -233,7 +237,7 @@ impl Prepared {
         }
     }
 
-    fn no_likelihood(&self, point: &Point, error: NoiseError) -> EvalError {
+    pub(super) fn no_likelihood(&self, point: &Point, error: NoiseError) -> EvalError {
         let name = &self.experiment.observables[point.observable].quantity.name;
         let time = self.times[point.sample];
         let reason = match (error, point.noise) {
@@ -256,7 +260,7 @@ impl Prepared {
 
 impl Experiment {
     /// An error that names the experiment, where there is a name.
-    fn error(&self, reason: &str) -> EvalError {
+    pub(super) fn error(&self, reason: &str) -> EvalError {
         EvalError::new(format!("{reason}{}", place(&self.name)))
     }
 
@@ -288,7 +292,7 @@ impl Experiment {
     }
 
     /// A failed integration in words, with the state's name.
-    fn failure(&self, status: &Status) -> EvalError {
+    pub(super) fn failure(&self, status: &Status) -> EvalError {
         let state = |idx: usize| self.state_name(idx);
         let reason = match *status {
             Status::StepSizeUnderflow { t, worst_state } => {

@@ -1,0 +1,192 @@
+//! The gradient alone, without curvature: by forward sensitivities or by the adjoint, whichever takes less.
+//!
+//! Forward sensitivities cost a share of a run for every parameter that moves the states; the adjoint costs a few runs
+//! whatever their number, but gives no Fisher information. Both are exact for the computed objective on their steps; the
+//! steps differ by what the errors of sensitivities ask for.
+
+use crate::calibrate::experiment::Target;
+use crate::calibrate::noise::{Curvature, point_term};
+use crate::integrate::adjoint::{Adjoint, Gradient};
+use crate::integrate::{Problem as Integration, Sample, Start};
+use crate::optimize::EvalError;
+
+use super::Evaluator;
+use super::bench::{Bench, Visit};
+
+/// How a gradient is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    /// Each experiment by the way that [`Way::cheaper`] names.
+    #[default]
+    Auto,
+    /// By forward sensitivities.
+    Forward,
+    /// By the adjoint.
+    Adjoint,
+}
+
+/// Time of a run with m directions, in runs without: `FORWARD_BASE + FORWARD_EACH m` ...
+const FORWARD_BASE: f64 = 2.0;
+const FORWARD_EACH: f64 = 0.25;
+/// ... and of a recorded run taken back. Measured on networks of 10 to 1000 states (see benches/gradients.rs).
+const ADJOINT: f64 = 5.0;
+
+impl Way {
+    /// The way that takes less time where `n_directions` parameters move the states.
+    pub fn cheaper(n_directions: usize) -> Way {
+        let forward = FORWARD_BASE + FORWARD_EACH * n_directions as f64;
+        if forward <= ADJOINT { Way::Forward } else { Way::Adjoint }
+    }
+}
+
+impl Evaluator<'_> {
+    /// The negative log-likelihood (with priors: log-posterior), and its gradient on the search scale,
+    /// `gradient: n_parameters`.
+    ///
+    /// # Errors
+    /// As [`Evaluator::value`].
+    pub fn gradient(&mut self, theta: &[f64], way: Way, gradient: &mut [f64]) -> Result<f64, EvalError> {
+        self.write_values(theta);
+        gradient.fill(0.0);
+        let mut value = 0.0;
+        for bench in &mut self.benches {
+            let chosen = match way {
+                Way::Auto => Way::cheaper(bench.n_directions()),
+                Way::Forward | Way::Adjoint => way,
+            };
+            value += match chosen {
+                Way::Forward | Way::Auto => bench.forward_gradient(&self.values, &self.slopes, gradient)?,
+                Way::Adjoint => bench.adjoint_gradient(&self.values, &self.slopes, gradient)?,
+            };
+        }
+        self.priors(Curvature::Search, &mut |i, term| {
+            value += term.value;
+            gradient[i] += term.slope * self.slopes[i];
+        });
+        Ok(value)
+    }
+}
+
+/// What the way back of one experiment needs.
+pub(super) struct Backward<'a> {
+    adjoint: Adjoint<'a>,
+    derivative: Gradient,
+    /// The derivatives of each measurement's term by median and spread.
+    slopes: Vec<(f64, f64)>,
+    /// The derivative through the outputs' own parameters, by local parameter.
+    direct: Vec<f64>,
+}
+
+impl<'a> Bench<'a> {
+    /// Parameters that can move this experiment's states.
+    fn n_directions(&self) -> usize {
+        self.prepared.n_directions
+    }
+
+    /// Adds this experiment's gradient by forward sensitivities; returns its value.
+    fn forward_gradient(
+        &mut self,
+        values: &[f64],
+        slopes: &[f64],
+        gradient: &mut [f64],
+    ) -> Result<f64, EvalError> {
+        let prepared = self.prepared;
+        let (mut by_median, mut by_spread) = (std::mem::take(&mut self.by_median), std::mem::take(&mut self.by_spread));
+        let mut value = 0.0;
+        let result = self.visit(values, Some(slopes), Curvature::Search, &mut |visit, outputs| {
+            let Visit { point, term, sensitivities, .. } = visit;
+            prepared.derivative(point.value_output, outputs, sensitivities, slopes, &mut by_median);
+            prepared.derivative(point.spread_output, outputs, sensitivities, slopes, &mut by_spread);
+            value += term.value;
+            for (a, local) in prepared.locals.iter().enumerate() {
+                gradient[local.parameter] += term.by_median * by_median[a] + term.by_spread * by_spread[a];
+            }
+        });
+        (self.by_median, self.by_spread) = (by_median, by_spread);
+        result.map(|()| value)
+    }
+
+    /// Adds this experiment's gradient by the adjoint; returns its value.
+    fn adjoint_gradient(
+        &mut self,
+        values: &[f64],
+        slopes: &[f64],
+        gradient: &mut [f64],
+    ) -> Result<f64, EvalError> {
+        let prepared = self.prepared;
+        let experiment = &prepared.experiment;
+        let system = &*experiment.system;
+        if self.backward.is_none() {
+            let adjoint = Adjoint::new(system, self.integrator.options().clone());
+            let adjoint = adjoint.map_err(|error| experiment.error(&error.to_string()))?;
+            let direct = vec![0.0; prepared.locals.len()];
+            let new = Backward { adjoint, derivative: Gradient::default(), slopes: Vec::new(), direct };
+            self.backward = Some(Box::new(new));
+        }
+        let Bench { backward: Some(backward), conditions, outputs, .. } = self else {
+            return Err(experiment.error("there is no adjoint"));
+        };
+        let Backward { adjoint, derivative, slopes: terms, direct } = &mut **backward;
+        prepared.write_conditions(values, &mut conditions.0, &mut conditions.1);
+        let times = &prepared.times;
+        let problem = Integration {
+            t0: experiment.t0,
+            t1: times.last().copied().unwrap_or(experiment.t0),
+            start: Start::Overrides(&conditions.1),
+            p: &conditions.0,
+            forcing: &experiment.forcing,
+            directions: &[],
+            resumes: false,
+        };
+        terms.clear();
+        let (mut value, mut failure) = (0.0, None);
+        let mut observer = |sample: Sample<'_>| {
+            system.outputs(sample.at, &mut outputs.work, &mut outputs.y);
+            while let Some(point) = prepared.points.get(terms.len()).filter(|p| p.sample == sample.idx) {
+                let (median, spread) = (outputs.y[point.value_output], outputs.y[point.spread_output]);
+                match point_term(point.noise, point.value, median, spread, Curvature::Search) {
+                    Ok(term) => {
+                        value += term.value;
+                        terms.push((term.by_median, term.by_spread));
+                    }
+                    Err(error) => {
+                        failure = failure.take().or(Some((point, error)));
+                        terms.push((0.0, 0.0));
+                    }
+                }
+            }
+        };
+        match adjoint.forward(&problem, times, &mut observer) {
+            Ok(outcome) if outcome.status.is_success() => {}
+            Ok(outcome) => return Err(experiment.failure(&outcome.status)),
+            Err(error) => return Err(experiment.error(&error.to_string())),
+        }
+        if let Some((point, error)) = failure {
+            return Err(prepared.no_likelihood(point, error));
+        }
+        direct.fill(0.0);
+        let mut rest = prepared.points.len();
+        let mut by_sample = |sample: Sample<'_>, by_state: &mut [f64], _: &mut [f64]| {
+            system.output_jacobians(sample.at, &mut outputs.work, &mut outputs.dy_dx, &mut outputs.dy_dp);
+            while let Some(point) = rest.checked_sub(1).map(|k| &prepared.points[k]).filter(|p| p.sample == sample.idx) {
+                rest -= 1;
+                let (by_median, by_spread) = terms[rest];
+                for (output, weight) in [(point.value_output, by_median), (point.spread_output, by_spread)] {
+                    let row = &prepared.rows[output];
+                    row.by_states.iter().for_each(|&(state, k)| by_state[state] += weight * outputs.dy_dx[k]);
+                    row.by_params.iter().for_each(|&(local, k)| direct[local] += weight * outputs.dy_dp[k]);
+                }
+            }
+        };
+        let taken_back = adjoint.backward(&mut by_sample, derivative);
+        taken_back.map_err(|error| experiment.error(&error.to_string()))?;
+        for (local, direct) in prepared.locals.iter().zip(direct) {
+            let through = local.targets.iter().map(|&target| match target {
+                Target::Param(param) => derivative.params[param],
+                Target::Start(state) => derivative.start[state],
+            });
+            gradient[local.parameter] += slopes[local.parameter] * (*direct + through.sum::<f64>());
+        }
+        Ok(value)
+    }
+}
