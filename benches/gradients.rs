@@ -10,9 +10,12 @@
 mod clock;
 #[path = "gradients/stat5.rs"]
 mod stat5;
+#[path = "gradients/synthetic.rs"]
+mod synthetic;
 
 use clock::Stopwatch;
 use std::process::ExitCode;
+use twinc::calibrate::Way;
 use twinc::optimize::Local;
 
 /// Prints what was measured and remembers what misses its bar.
@@ -68,10 +71,63 @@ fn stat5(bars: &mut Bars) {
     bars.require(worst <= 0.9, format!("gradient with Fisher information: {worst:.3} ms (at most 0.9)"));
 }
 
+/// Forward sensitivities against the adjoint as parameters grow.
+fn crossover(bars: &mut Bars) {
+    println!("gradients of synthetic fits, rtol 1e-6, Rodas5P; times in ms, and in runs without a gradient");
+    println!("{:>22} {:>7} {:>9} {:>18} {:>18} {:>9}", "", "states", "value", "forward", "adjoint", "auto");
+    let mut cases: Vec<(String, String)> = Vec::new();
+    for n in [3, 6, 11, 26, 51, 101, 501] {
+        cases.push((format!("chain, {} rates", 2 * (n - 1)), synthetic::chain(n)));
+    }
+    for (n_species, n_reactions) in [(5, 10), (50, 100), (500, 1000)] {
+        let text = synthetic::random(n_species, n_reactions);
+        cases.push((format!("random, {n_reactions} rates"), text));
+    }
+    for (name, text) in cases {
+        let (n_states, problem) = synthetic::problem(&text, 10.0);
+        let mut evaluator = problem.evaluator(None).expect("an evaluator");
+        let theta = problem.nominal();
+        let n = theta.len();
+        let n_rounds = if n >= 100 { 3 } else { 9 };
+        let value = median(n_rounds, || {
+            evaluator.value(&theta).expect("integrates");
+        });
+        let mut gradients = Vec::new();
+        let times = [Way::Forward, Way::Adjoint, Way::Auto].map(|way| {
+            let mut gradient = vec![0.0; n];
+            let n_rounds = if n >= 1000 && way == Way::Forward { 1 } else { n_rounds };
+            let time = median(n_rounds, || {
+                evaluator.gradient(&theta, way, &mut gradient).expect("integrates");
+            });
+            gradients.push(gradient);
+            time
+        });
+        let [forward, adjoint, auto] = times;
+        println!(
+            "{name:>22} {n_states:>7} {value:>9.3} {forward:>10.3} {:>7.2} {adjoint:>10.3} {:>7.2} {auto:>9.3}",
+            forward / value,
+            adjoint / value
+        );
+        let norm = gradients[0].iter().map(|g| g * g).sum::<f64>().sqrt();
+        let worst = gradients[0].iter().zip(&gradients[1]).fold(0.0_f64, |a, (x, y)| a.max((x - y).abs()));
+        // Each is exact for its own steps, which differ within the tolerance.
+        bars.require(
+            worst <= 1e-4 * norm,
+            format!("{name}: the gradients differ by {:.1e} of their norm", worst / norm),
+        );
+        let better = forward.min(adjoint);
+        bars.require(
+            auto <= 1.5 * better,
+            format!("{name}: the automatic choice takes {:.2} of the better way", auto / better),
+        );
+    }
+}
+
 fn main() -> ExitCode {
     let is_checked = std::env::args().any(|a| a == "--check");
     let mut bars = Bars::default();
     stat5(&mut bars);
+    crossover(&mut bars);
     for what in &bars.missed {
         eprintln!("missed: {what}");
     }

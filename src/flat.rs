@@ -13,9 +13,11 @@ mod lower;
 mod network;
 mod pieces;
 mod spread;
+mod tangent;
 
 pub use crate::hir::model::Noise;
 pub use flatten::{Variation, check, flatten};
+pub use tangent::{TangentError, tangent};
 
 use crate::expr::{Dag, NodeId};
 use crate::source::Span;

@@ -10,6 +10,7 @@
 
 mod bench;
 mod gradient;
+mod hessian;
 mod prepared;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::integrate::Options;
 use crate::optimize::{EvalError, Local, Objective};
-use crate::system::At;
+use crate::system::{At, System};
 
 use super::experiment::{CalibrateError, Experiment, check_parameter};
 use super::noise::Curvature;
@@ -70,6 +71,35 @@ impl Problem {
             Problem { parameters, experiments: prepared, has_priors: settings.priors, options, n_measurements };
         problem.benches(None)?;
         Ok(problem)
+    }
+
+    /// Takes the system of each experiment beside its derivative along [`Experiment::moved_params`], in the order of the
+    /// experiments, so that [`Evaluator::hessian_vector`] can be used: the kernels of [`crate::flat::tangent`].
+    ///
+    /// # Errors
+    /// [`CalibrateError`] where one is missing or does not have twice the states and outputs of its experiment.
+    pub fn with_tangents(mut self, tangents: Vec<Arc<dyn System>>) -> Result<Problem, CalibrateError> {
+        let (found, expected) = (tangents.len(), self.experiments.len());
+        if found != expected {
+            return Err(CalibrateError::Tangents { experiment: String::new(), what: "systems", found, expected });
+        }
+        for (prepared, tangent) in self.experiments.iter_mut().zip(tangents) {
+            let experiment = &prepared.experiment;
+            let (own, doubled) = (experiment.system.dims(), tangent.dims());
+            let n_params = own.n_params + experiment.moved_params().len();
+            for (what, found, expected) in [
+                ("states", doubled.n_states, 2 * own.n_states),
+                ("outputs", doubled.n_outputs, 2 * own.n_outputs),
+                ("parameters", doubled.n_params, n_params),
+            ] {
+                if found != expected {
+                    let experiment = experiment.name.clone();
+                    return Err(CalibrateError::Tangents { experiment, what, found, expected });
+                }
+            }
+            prepared.tangent = Some(tangent);
+        }
+        Ok(self)
     }
 
     /// The estimated parameters.

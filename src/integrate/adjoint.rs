@@ -79,13 +79,7 @@ pub enum AdjointError {
 /// What takes the steps of one formula back.
 trait Reversed {
     /// Computes the stages of the step of length `h` from `(t, x)` and where it ends.
-    fn stages(
-        &mut self,
-        field: &mut Field<'_>,
-        at: (f64, f64),
-        x: &[f64],
-        x_new: &mut [f64],
-    ) -> Result<(), Singular>;
+    fn stages(&mut self, field: &mut Field<'_>, at: (f64, f64), x: &[f64], x_new: &mut [f64]) -> Result<(), Singular>;
 
     /// `out` = the dense output of the step at `theta`.
     fn interpolate(&self, theta: f64, h: f64, x: &[f64], x_new: &[f64], out: &mut [f64]);
@@ -255,12 +249,7 @@ impl<'s> Adjoint<'s> {
         self.integrator.tape.as_ref().map_or((0, 0), |tape| (tape.n_kept(), tape.steps.len()))
     }
 
-    fn take_back(
-        &mut self,
-        tape: &Tape,
-        slopes: &mut Slopes<'_>,
-        gradient: &mut Gradient,
-    ) -> Result<(), AdjointError> {
+    fn take_back(&mut self, tape: &Tape, slopes: &mut Slopes<'_>, gradient: &mut Gradient) -> Result<(), AdjointError> {
         let n = self.x.len();
         self.integrator.field.statistics = Statistics::default();
         self.jumps.start(&self.integrator.field);

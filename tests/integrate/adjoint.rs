@@ -10,13 +10,7 @@ use twinc::system::{Event, System, Trigger};
 
 /// The same steps whether or not sensitivities are computed.
 fn options(method: Method, rtol: f64) -> Options {
-    Options {
-        method,
-        rtol,
-        atol: Tolerance::Scalar(1e-2 * rtol),
-        control_sensitivities: false,
-        ..Options::default()
-    }
+    Options { method, rtol, atol: Tolerance::Scalar(1e-2 * rtol), control_sensitivities: false, ..Options::default() }
 }
 
 /// The weight of state `i` at sample `k` in the G of these tests: no two alike, none zero.

@@ -9,9 +9,10 @@ use crate::calibrate::noise::{Curvature, NoiseError, PointTerm, point_term};
 use crate::flat::Noise;
 use crate::integrate::{Direction, Integrator, Options, Problem as Integration, Sample, Start, Status};
 use crate::optimize::{EvalError, Local};
-use crate::system::Work;
+use crate::system::{At, System, Work};
 
 use super::gradient::Backward;
+use super::hessian::Curved;
 use super::prepared::{Point, Prepared};
 
 /// One experiment with its integrator and buffers.
@@ -28,6 +29,8 @@ pub(super) struct Bench<'a> {
     pub(super) by_spread: Vec<f64>,
     /// Made where the adjoint is first asked for.
     pub(super) backward: Option<Box<Backward<'a>>>,
+    /// Made where a Hessian is first multiplied.
+    pub(super) curved: Option<Box<Curved<'a>>>,
 }
 
 /// Outputs and their derivatives at one sample.
@@ -39,6 +42,33 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
+    /// Buffers for a system.
+    pub(super) fn new(system: &dyn System) -> Self {
+        let (by_states, by_params) = system.output_patterns();
+        Outputs {
+            work: system.work(),
+            y: vec![0.0; system.dims().n_outputs],
+            dy_dx: vec![0.0; by_states.nnz()],
+            dy_dp: vec![0.0; by_params.nnz()],
+        }
+    }
+
+    /// Adds to `by_state` and `by_params` the derivative of a function of the outputs at a point, of which `weights` is the
+    /// derivative by each output.
+    pub(super) fn pull_back(
+        &mut self,
+        system: &dyn System,
+        at: At<'_>,
+        weights: &[f64],
+        by_state: &mut [f64],
+        by_params: &mut [f64],
+    ) {
+        system.output_jacobians(at, &mut self.work, &mut self.dy_dx, &mut self.dy_dp);
+        let (states, params) = system.output_patterns();
+        states.mul_transposed_add(&self.dy_dx, weights, by_state);
+        params.mul_transposed_add(&self.dy_dp, weights, by_params);
+    }
+
     /// The outputs, `n_outputs`.
     pub(super) fn values(&self) -> &[f64] {
         &self.y
@@ -73,7 +103,6 @@ impl<'a> Bench<'a> {
         });
         let integrator = Integrator::new(system, options)
             .map_err(|error| CalibrateError::Integration { experiment: experiment.name.clone(), error })?;
-        let (by_states, by_params) = system.output_patterns();
         let n_locals = prepared.locals.len();
         Ok(Bench {
             prepared,
@@ -81,15 +110,11 @@ impl<'a> Bench<'a> {
             steady,
             conditions: (Vec::new(), Vec::new()),
             directions: vec![Direction::default(); prepared.n_directions],
-            outputs: Outputs {
-                work: system.work(),
-                y: vec![0.0; system.dims().n_outputs],
-                dy_dx: vec![0.0; by_states.nnz()],
-                dy_dp: vec![0.0; by_params.nnz()],
-            },
+            outputs: Outputs::new(system),
             by_median: vec![0.0; n_locals],
             by_spread: vec![0.0; n_locals],
             backward: None,
+            curved: None,
         })
     }
 
@@ -223,7 +248,14 @@ impl<'a> Bench<'a> {
 
 impl Prepared {
     /// `out` = d output/dθ by local parameter.
-    pub(super) fn derivative(&self, output: usize, outputs: &Outputs, sensitivities: &[f64], slopes: &[f64], out: &mut [f64]) {
+    pub(super) fn derivative(
+        &self,
+        output: usize,
+        outputs: &Outputs,
+        sensitivities: &[f64],
+        slopes: &[f64],
+        out: &mut [f64],
+    ) {
         let row = &self.rows[output];
         let n_states = self.experiment.system.dims().n_states;
         for (local, slot) in self.locals.iter().zip(out.iter_mut()) {

@@ -26,10 +26,11 @@ pub enum Way {
 }
 
 /// Time of a run with m directions, in runs without: `FORWARD_BASE + FORWARD_EACH m` ...
-const FORWARD_BASE: f64 = 2.0;
+const FORWARD_BASE: f64 = 2.7;
 const FORWARD_EACH: f64 = 0.25;
-/// ... and of a recorded run taken back. Measured on networks of 10 to 1000 states (see benches/gradients.rs).
-const ADJOINT: f64 = 5.0;
+/// ... and of a recorded run taken back. Measured on chains and random networks of 4 to 1000 rates (benches/gradients.rs):
+/// 3.5 to 4.2 for the adjoint; forward 3.8 with 4 rates, 5 to 8 with 10, 18 to 43 with 100.
+const ADJOINT: f64 = 3.9;
 
 impl Way {
     /// The way that takes less time where `n_directions` parameters move the states.
@@ -73,8 +74,8 @@ pub(super) struct Backward<'a> {
     derivative: Gradient,
     /// The derivatives of each measurement's term by median and spread.
     slopes: Vec<(f64, f64)>,
-    /// The derivative through the outputs' own parameters, by local parameter.
-    direct: Vec<f64>,
+    /// The derivative of one sample's terms by each output.
+    weights: Vec<f64>,
 }
 
 impl<'a> Bench<'a> {
@@ -84,12 +85,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Adds this experiment's gradient by forward sensitivities; returns its value.
-    fn forward_gradient(
-        &mut self,
-        values: &[f64],
-        slopes: &[f64],
-        gradient: &mut [f64],
-    ) -> Result<f64, EvalError> {
+    fn forward_gradient(&mut self, values: &[f64], slopes: &[f64], gradient: &mut [f64]) -> Result<f64, EvalError> {
         let prepared = self.prepared;
         let (mut by_median, mut by_spread) = (std::mem::take(&mut self.by_median), std::mem::take(&mut self.by_spread));
         let mut value = 0.0;
@@ -107,26 +103,21 @@ impl<'a> Bench<'a> {
     }
 
     /// Adds this experiment's gradient by the adjoint; returns its value.
-    fn adjoint_gradient(
-        &mut self,
-        values: &[f64],
-        slopes: &[f64],
-        gradient: &mut [f64],
-    ) -> Result<f64, EvalError> {
+    fn adjoint_gradient(&mut self, values: &[f64], slopes: &[f64], gradient: &mut [f64]) -> Result<f64, EvalError> {
         let prepared = self.prepared;
         let experiment = &prepared.experiment;
         let system = &*experiment.system;
         if self.backward.is_none() {
             let adjoint = Adjoint::new(system, self.integrator.options().clone());
             let adjoint = adjoint.map_err(|error| experiment.error(&error.to_string()))?;
-            let direct = vec![0.0; prepared.locals.len()];
-            let new = Backward { adjoint, derivative: Gradient::default(), slopes: Vec::new(), direct };
+            let weights = vec![0.0; system.dims().n_outputs];
+            let new = Backward { adjoint, derivative: Gradient::default(), slopes: Vec::new(), weights };
             self.backward = Some(Box::new(new));
         }
         let Bench { backward: Some(backward), conditions, outputs, .. } = self else {
             return Err(experiment.error("there is no adjoint"));
         };
-        let Backward { adjoint, derivative, slopes: terms, direct } = &mut **backward;
+        let Backward { adjoint, derivative, slopes: terms, weights } = &mut **backward;
         prepared.write_conditions(values, &mut conditions.0, &mut conditions.1);
         let times = &prepared.times;
         let problem = Integration {
@@ -164,28 +155,26 @@ impl<'a> Bench<'a> {
         if let Some((point, error)) = failure {
             return Err(prepared.no_likelihood(point, error));
         }
-        direct.fill(0.0);
         let mut rest = prepared.points.len();
-        let mut by_sample = |sample: Sample<'_>, by_state: &mut [f64], _: &mut [f64]| {
-            system.output_jacobians(sample.at, &mut outputs.work, &mut outputs.dy_dx, &mut outputs.dy_dp);
-            while let Some(point) = rest.checked_sub(1).map(|k| &prepared.points[k]).filter(|p| p.sample == sample.idx) {
+        let mut by_sample = |sample: Sample<'_>, by_state: &mut [f64], by_params: &mut [f64]| {
+            weights.fill(0.0);
+            while let Some(point) = rest.checked_sub(1).map(|k| &prepared.points[k]).filter(|p| p.sample == sample.idx)
+            {
                 rest -= 1;
                 let (by_median, by_spread) = terms[rest];
-                for (output, weight) in [(point.value_output, by_median), (point.spread_output, by_spread)] {
-                    let row = &prepared.rows[output];
-                    row.by_states.iter().for_each(|&(state, k)| by_state[state] += weight * outputs.dy_dx[k]);
-                    row.by_params.iter().for_each(|&(local, k)| direct[local] += weight * outputs.dy_dp[k]);
-                }
+                weights[point.value_output] += by_median;
+                weights[point.spread_output] += by_spread;
             }
+            outputs.pull_back(system, sample.at, weights, by_state, by_params);
         };
         let taken_back = adjoint.backward(&mut by_sample, derivative);
         taken_back.map_err(|error| experiment.error(&error.to_string()))?;
-        for (local, direct) in prepared.locals.iter().zip(direct) {
+        for local in &prepared.locals {
             let through = local.targets.iter().map(|&target| match target {
                 Target::Param(param) => derivative.params[param],
                 Target::Start(state) => derivative.start[state],
             });
-            gradient[local.parameter] += slopes[local.parameter] * (*direct + through.sum::<f64>());
+            gradient[local.parameter] += slopes[local.parameter] * through.sum::<f64>();
         }
         Ok(value)
     }

@@ -5,6 +5,8 @@ use crate::calibrate::experiment::{Experiment, Target};
 use crate::calibrate::parameter::Parameter;
 use crate::flat::Noise;
 use crate::linalg::CscPattern;
+use crate::system::System;
+use std::sync::Arc;
 
 /// An experiment with its measurements in the order of integration.
 pub(super) struct Prepared {
@@ -18,6 +20,8 @@ pub(super) struct Prepared {
     /// For each output, where its derivatives lie in the slices of `System::output_jacobians`.
     pub(super) rows: Vec<OutputRow>,
     pub(super) n_directions: usize,
+    /// The system beside its derivative along a direction of [`Experiment::moved_params`], where it is given.
+    pub(super) tangent: Option<Arc<dyn System>>,
 }
 
 /// A measurement with its place in the integration.
@@ -93,7 +97,7 @@ impl Prepared {
             }
         }
         let rows = output_rows(&experiment, &locals);
-        Prepared { experiment, times, points, locals, rows, n_directions }
+        Prepared { experiment, times, points, locals, rows, n_directions, tangent: None }
     }
 
     /// Writes `p` and the start overrides for the given values of the parameters.

@@ -144,7 +144,8 @@ impl Jumps {
     /// True where a time depends on some parameter.
     fn moves(&self, rows: &[(usize, f64)]) -> bool {
         let n_params = self.dg_dp.len();
-        let moves = |param: usize| rows.iter().any(|&(idx, weight)| weight * self.dtimes[idx * n_params + param] != 0.0);
+        let moves =
+            |param: usize| rows.iter().any(|&(idx, weight)| weight * self.dtimes[idx * n_params + param] != 0.0);
         (0..n_params).any(moves)
     }
 }

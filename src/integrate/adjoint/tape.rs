@@ -197,9 +197,7 @@ impl Tape {
     /// The span that the field lies in.
     fn span(&mut self, field: &Field<'_>) -> usize {
         let is_same = |span: &Span| {
-            span.t_low == field.t_low
-                && span.t_high == field.t_high
-                && span.segment.begin() == field.segment.begin()
+            span.t_low == field.t_low && span.t_high == field.t_high && span.segment.begin() == field.segment.begin()
         };
         if !self.spans.last().is_some_and(is_same) {
             self.spans.push(Span { segment: field.segment.clone(), t_low: field.t_low, t_high: field.t_high });
