@@ -79,7 +79,7 @@ fn crossover(bars: &mut Bars) {
     for n in [3, 6, 11, 26, 51, 101, 501] {
         cases.push((format!("chain, {} rates", 2 * (n - 1)), synthetic::chain(n)));
     }
-    for (n_species, n_reactions) in [(5, 10), (50, 100), (500, 1000)] {
+    for (n_species, n_reactions) in [(5, 10), (50, 100), (100, 200)] {
         let text = synthetic::random(n_species, n_reactions);
         cases.push((format!("random, {n_reactions} rates"), text));
     }
@@ -95,7 +95,7 @@ fn crossover(bars: &mut Bars) {
         let mut gradients = Vec::new();
         let times = [Way::Forward, Way::Adjoint, Way::Auto].map(|way| {
             let mut gradient = vec![0.0; n];
-            let n_rounds = if n >= 1000 && way == Way::Forward { 1 } else { n_rounds };
+            let n_rounds = if n >= 200 && way == Way::Forward { 1 } else { n_rounds };
             let time = median(n_rounds, || {
                 evaluator.gradient(&theta, way, &mut gradient).expect("integrates");
             });

@@ -55,7 +55,7 @@ pub fn random(n_species: usize, n_reactions: usize) -> String {
     }
     text.push_str("  reaction {\n");
     for i in 0..n_reactions {
-        let a = draw(n_species);
+        let a = i % n_species;
         let mut other = |taken: &[usize]| loop {
             let species = draw(n_species);
             if !taken.contains(&species) {

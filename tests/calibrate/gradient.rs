@@ -1,9 +1,16 @@
 //! Gradients of likelihoods by forward sensitivities and by the adjoint.
 
 use super::{linear, stat5};
-use twinc::calibrate::{FitSettings, Problem, Way};
-use twinc::integrate::Method;
+use num_dual::{DualNum, HyperDual64};
+use std::sync::Arc;
+use twinc::calibrate::{Experiment, FitSettings, Link, Measurement, Parameter, Problem, Scale, Target, Way};
+use twinc::diag::Diagnostics;
+use twinc::flat::{Distribution, FlatModel, Variation, flatten, tangent};
+use twinc::integrate::{Forcing, Method, Tolerance};
+use twinc::jit::{Kernels, Options};
 use twinc::optimize::{Local, Objective};
+use twinc::source::{LoadError, Loader, SourceFile, SourceMap};
+use twinc::system::System;
 
 /// Holds value and gradient by every way against those of the trust region's evaluation.
 fn assert_ways_agree(problem: &Problem, theta: &[f64], tolerance: f64) {
@@ -87,47 +94,43 @@ model Growth {
 }
 ";
 
-/// The model as systems with and without derivatives along the parameters that are estimated, in a fit of all but the
-/// start of X, which is estimated as a start.
-fn growth_problem() -> Problem {
-    use std::sync::Arc;
-    use twinc::calibrate::{Experiment, Link, Measurement, Parameter, Scale, Target};
-    use twinc::diag::Diagnostics;
-    use twinc::flat::{Distribution, Variation, flatten, tangent};
-    use twinc::integrate::{Forcing, Tolerance};
-    use twinc::jit::{Kernels, Options};
-    use twinc::source::{LoadError, Loader, SourceFile, SourceMap};
-    use twinc::system::System;
+/// Nothing is imported.
+struct NoFiles;
 
-    struct NoFiles;
-    impl Loader for NoFiles {
-        fn load(&self, _from: &str, _path: &str) -> Result<SourceFile, LoadError> {
-            Err(LoadError { reason: "nothing is imported".to_owned() })
-        }
+impl Loader for NoFiles {
+    fn load(&self, _from: &str, _path: &str) -> Result<SourceFile, LoadError> {
+        Err(LoadError { reason: "nothing is imported".to_owned() })
     }
+}
+
+fn model(text: &str) -> Arc<FlatModel> {
     let (mut sources, mut found) = (SourceMap::default(), Diagnostics::default());
-    let root = sources.add(SourceFile::new("growth.twin", GROWTH));
+    let root = sources.add(SourceFile::new("model.twin", text));
     let module = twinc::hir::load(&mut sources, root, None, &NoFiles, false, &mut found);
     let flat = flatten(module.models.last().expect("a model"), &Variation::default(), &mut found);
-    let model = Arc::new(flat.unwrap_or_else(|| panic!("{:?}", found.iter().map(|d| &d.title).collect::<Vec<_>>())));
+    Arc::new(flat.unwrap_or_else(|| panic!("{:?}", found.iter().map(|d| &d.title).collect::<Vec<_>>())))
+}
+
+/// A fit of a model's first `n` parameters and of the start of its first state, every second one by its logarithm, with
+/// the systems that second derivatives need.
+fn curved_problem(text: &str, n: usize, priors: &[Option<Distribution>], measurements: Vec<Measurement>) -> Problem {
+    let model = model(text);
     let compile =
         |model| -> Arc<dyn System> { Arc::new(Kernels::compile(model, &Options::default()).expect("compiles")) };
-
-    let mut parameters: Vec<Parameter> = (model.params[..6].iter().enumerate())
+    let mut parameters: Vec<Parameter> = (model.params[..n].iter().enumerate())
         .map(|(k, p)| Parameter {
             name: p.quantity.name.clone(),
             scale: if k % 2 == 0 { Scale::Log } else { Scale::Linear },
             low: p.quantity.low,
             high: p.quantity.high,
             nominal: p.value,
-            prior: None,
+            prior: priors.get(k).copied().flatten(),
         })
         .collect();
-    parameters[0].prior = Some(Distribution::LogNormal { median: 0.5, gsd: 1.6 });
-    parameters[1].prior = Some(Distribution::Normal { mean: 0.6, sd: 0.2 });
-    parameters.push(Parameter { name: "X0".into(), nominal: 0.15, low: 0.01, high: 1.0, ..parameters[0].clone() });
-    let mut links: Vec<Link> = (0..6).map(|k| Link { parameter: k, target: Target::Param(k) }).collect();
-    links.push(Link { parameter: 6, target: Target::Start(0) });
+    let start = Parameter { name: "start".into(), nominal: 0.15, low: 0.01, high: 1.0, ..parameters[0].clone() };
+    parameters.push(start);
+    let mut links: Vec<Link> = (0..n).map(|k| Link { parameter: k, target: Target::Param(k) }).collect();
+    links.push(Link { parameter: n, target: Target::Start(0) });
     let experiment = Experiment {
         name: String::new(),
         system: compile(model.clone()),
@@ -139,18 +142,85 @@ fn growth_problem() -> Problem {
         forcing: Forcing::default(),
         t0: 0.0,
         tolerance: Tolerance::Scalar(1e-12),
-        measurements: (0..12)
-            .map(|k| Measurement {
-                time: 0.4 * f64::from(k),
-                observable: k as usize % 2,
-                value: 0.5 + 0.1 * f64::from(k),
-            })
-            .collect(),
+        measurements,
     };
     let tangent = tangent(&model, &experiment.moved_params()).expect("events at fixed times");
     let settings = FitSettings { rtol: 1e-11, priors: true, ..FitSettings::default() };
     let problem = Problem::new(parameters, vec![experiment], &settings).expect("a fit");
     problem.with_tangents(vec![compile(Arc::new(tangent))]).expect("the same model")
+}
+
+/// The Hessian column by column.
+fn hessian(problem: &Problem, theta: &[f64]) -> Vec<Vec<f64>> {
+    let mut evaluator = problem.evaluator(None).unwrap();
+    let column = |j: usize| {
+        let (mut unit, mut column) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
+        unit[j] = 2.0;
+        evaluator.hessian_vector(theta, &unit, &mut column).unwrap();
+        column.iter().map(|value| 0.5 * value).collect()
+    };
+    (0..theta.len()).map(column).collect()
+}
+
+fn growth_problem() -> Problem {
+    let priors =
+        [Some(Distribution::LogNormal { median: 0.5, gsd: 1.6 }), Some(Distribution::Normal { mean: 0.6, sd: 0.2 })];
+    let measurement =
+        |k: i32| Measurement { time: 0.4 * f64::from(k), observable: k as usize % 2, value: 0.5 + 0.1 * f64::from(k) };
+    curved_problem(GROWTH, 6, &priors, (0..12).map(measurement).collect())
+}
+
+/// x' = -k x² has x = x0/(1 + k x0 t): the Hessian by hyper-dual numbers.
+#[test]
+fn hessians_of_a_closed_form_are_those_of_dual_numbers() {
+    let text = "model Decay {\n  param k = 0.7 in 1e-2 .. 1e2\n  param s = 0.3 in 0.1 .. 1.0\n  state X = 1\n  X' = -k*X^2\n  \
+                observe y = X ~ Normal(sd = s*X)\n}\n";
+    let times = [0.0, 0.5, 2.0, 5.0];
+    let value = |t: f64| 0.2 / (1.0 + t);
+    let measurements = times.iter().map(|&time| Measurement { time, observable: 0, value: value(time) }).collect();
+    let problem = curved_problem(text, 2, &[], measurements);
+    let theta = problem.nominal();
+    let found = hessian(&problem, &theta);
+    for i in 0..3 {
+        for j in 0..3 {
+            let mut moved: Vec<HyperDual64> = theta.iter().map(|&t| HyperDual64::from(t)).collect();
+            moved[i].eps1 = 1.0;
+            moved[j].eps2 = 1.0;
+            // k and x0 are searched by their logarithms.
+            let (k, s, x0) = (moved[0].exp(), moved[1], moved[2].exp());
+            let terms = times.iter().map(|&t| {
+                let x = x0 / (k * x0 * t + 1.0);
+                let r = (-x + value(t)) / (s * x);
+                (s * x).ln() + r * r * 0.5
+            });
+            let truth = terms.fold(HyperDual64::from(0.0), |sum, term| sum + term).eps1eps2;
+            let norm = found[j][j].abs() + found[i][i].abs();
+            assert!((found[j][i] - truth).abs() < 1e-8 * norm, "[{i}][{j}]: {} {truth}", found[j][i]);
+        }
+    }
+}
+
+#[test]
+fn a_model_whose_events_move_has_no_tangent() {
+    let text = |event: &str| {
+        format!(
+            "model M {{\n  param a = 1 in 0 .. 9\n  param b = 1 in 0 .. 9\n  state X = 1\n  X' = -a*X\n  {event}\n}}\n"
+        )
+    };
+    for (event, moved, is_known) in [
+        ("at b { X := a*X }", vec![0], true),
+        ("at b { X := a*X }", vec![0, 1], false),
+        ("every b from 2*b { X := a*X }", vec![1], false),
+        ("when X < 0.5 { X := 1 }", vec![0], false),
+    ] {
+        let result = tangent(&model(&text(event)), &moved);
+        assert_eq!(result.is_ok(), is_known, "{event}: {:?}", result.err());
+    }
+    let error = tangent(&model(&text("at b { X := a*X }")), &[1]).expect_err("moves");
+    let what =
+        "the time of `at b` depends on the state or on a parameter that moves; its second derivative is not known";
+    assert_eq!(error.to_string(), what);
+    assert!(tangent(&model(&text("")), &[7]).is_err());
 }
 
 #[test]
@@ -160,12 +230,8 @@ fn hessian_vector_products_are_differences_of_gradients() {
     let n = theta.len();
     assert_ways_agree(&problem, &theta, 1e-7);
     let mut evaluator = problem.evaluator(None).unwrap();
-    let mut hessian = vec![vec![0.0; n]; n];
+    let hessian = hessian(&problem, &theta);
     for j in 0..n {
-        let mut unit = vec![0.0; n];
-        unit[j] = 2.0;
-        evaluator.hessian_vector(&theta, &unit, &mut hessian[j]).unwrap();
-        hessian[j].iter_mut().for_each(|value| *value *= 0.5);
         let mut at = |step: f64| {
             let mut moved = theta.clone();
             moved[j] += step;
