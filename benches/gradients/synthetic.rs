@@ -15,7 +15,7 @@ struct NoFiles;
 
 impl Loader for NoFiles {
     fn load(&self, _from: &str, _path: &str) -> Result<SourceFile, LoadError> {
-        Err(LoadError { reason: "nothing is imported".to_owned() })
+        Err(LoadError::new("nothing is imported"))
     }
 }
 

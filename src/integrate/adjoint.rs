@@ -45,7 +45,7 @@ use super::problem::{Observer, Outcome, Problem, ProblemError, Sample, Start, St
 use super::solve::Integrator;
 use super::tsit5::TSIT5;
 use crate::linalg::Singular;
-use crate::system::At;
+use crate::system::{At, System};
 use explicit::Explicit;
 use jump::Jumps;
 use rosenbrock::Rosenbrock;
@@ -160,7 +160,7 @@ impl<'s> Adjoint<'s> {
     ///
     /// # Errors
     /// As [`Integrator::new`].
-    pub fn new(system: &'s dyn crate::system::System, options: Options) -> Result<Self, ProblemError> {
+    pub fn new(system: &'s dyn System, options: Options) -> Result<Self, ProblemError> {
         let method = options.method;
         let mut integrator = Integrator::new(system, options)?;
         integrator.tape = Some(Box::default());

@@ -99,7 +99,7 @@ struct NoFiles;
 
 impl Loader for NoFiles {
     fn load(&self, _from: &str, _path: &str) -> Result<SourceFile, LoadError> {
-        Err(LoadError { reason: "nothing is imported".to_owned() })
+        Err(LoadError::new("nothing is imported"))
     }
 }
 
@@ -247,10 +247,10 @@ fn hessian_vector_products_are_differences_of_gradients() {
             assert!((hessian[j][i] - difference).abs() < 1e-6 * norm, "[{i}][{j}]: {} {difference}", hessian[j][i]);
         }
     }
-    for i in 0..n {
-        for j in 0..i {
-            let (a, b) = (hessian[i][j], hessian[j][i]);
-            assert!((a - b).abs() < 1e-6 * (a.abs() + hessian[i][i].abs()), "[{i}][{j}]: {a} {b}");
+    for (i, row) in hessian.iter().enumerate() {
+        for (j, &a) in row.iter().enumerate().take(i) {
+            let b = hessian[j][i];
+            assert!((a - b).abs() < 1e-6 * (a.abs() + row[i].abs()), "[{i}][{j}]: {a} {b}");
         }
     }
     // Along no direction nothing changes.
