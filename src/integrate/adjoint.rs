@@ -156,20 +156,23 @@ enum StartKind {
 const MEMORY: usize = 256 << 20;
 
 impl<'s> Adjoint<'s> {
-    /// Prepares for a system, with the options of the forward runs.
+    /// Prepares for a system, with the options of the forward runs; [`Method::Bdf`] becomes [`Method::Rodas5p`].
     ///
     /// # Errors
     /// As [`Integrator::new`].
     pub fn new(system: &'s dyn System, options: Options) -> Result<Self, ProblemError> {
-        let method = options.method;
-        let mut integrator = Integrator::new(system, options)?;
+        let method = match options.method {
+            Method::Bdf => Method::Rodas5p,
+            method @ (Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Euler | Method::Rk4) => method,
+        };
+        let mut integrator = Integrator::new(system, Options { method, ..options })?;
         integrator.tape = Some(Box::default());
         let field = &integrator.field;
         let (table, is_implicit) = match method {
             Method::Euler => (EULER, false),
             Method::Rk4 => (RK4, false),
             Method::Tsit5 => (TSIT5, false),
-            Method::Auto | Method::Rodas5p => (TSIT5, true),
+            Method::Auto | Method::Rodas5p | Method::Bdf => (TSIT5, true),
         };
         let (n, n_params) = (field.n, field.dims.n_params);
         let state = || vec![0.0; n];

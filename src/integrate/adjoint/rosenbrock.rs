@@ -47,7 +47,7 @@ impl Rosenbrock {
         let (turned_pattern, positions): (CscPattern, Vec<usize>) = pattern.transposed();
         Rosenbrock {
             n,
-            lu: ShiftedLu::new(pattern),
+            lu: ShiftedLu::with_code(pattern, field.system.lu_code()),
             transposed: ShiftedLu::new(&turned_pattern),
             positions,
             turned: vec![0.0; nnz],
