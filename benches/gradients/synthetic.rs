@@ -124,6 +124,7 @@ pub fn problem(text: &str, t1: f64) -> (usize, Problem) {
         params: model.params.iter().map(|p| p.value).collect(),
         links: (0..free).map(|k| Link { parameter: k, target: Target::Param(k) }).collect(),
         start: Vec::new(),
+        steady: None,
         forcing: Forcing::default(),
         t0: 0.0,
         tolerance: Tolerance::Scalar(1e-9),

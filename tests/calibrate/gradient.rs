@@ -139,6 +139,7 @@ fn curved_problem(text: &str, n: usize, priors: &[Option<Distribution>], measure
         params: model.params.iter().map(|p| p.value).collect(),
         links,
         start: Vec::new(),
+        steady: None,
         forcing: Forcing::default(),
         t0: 0.0,
         tolerance: Tolerance::Scalar(1e-12),

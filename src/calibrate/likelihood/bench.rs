@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::analyze::{NotSteady, SteadyStates};
-use crate::calibrate::experiment::{CalibrateError, Experiment, Target, place};
+use crate::calibrate::experiment::{CalibrateError, Experiment, place};
 use crate::calibrate::noise::{Curvature, NoiseError, PointTerm, point_term};
 use crate::flat::Noise;
 use crate::integrate::{Direction, Integrator, Options, Problem as Integration, Sample, Start, Status};
@@ -22,7 +22,7 @@ pub(super) struct Bench<'a> {
     /// For an experiment that starts at its steady state.
     pub(super) steady: Option<SteadyStates<'a>>,
     pub(super) conditions: (Vec<f64>, Vec<(usize, f64)>),
-    directions: Vec<Direction>,
+    pub(super) directions: Vec<Direction>,
     pub(super) outputs: Outputs,
     /// m′ and s′ by local parameter.
     pub(super) by_median: Vec<f64>,
@@ -132,19 +132,7 @@ impl<'a> Bench<'a> {
         let system = &*experiment.system;
         prepared.write_conditions(values, &mut conditions.0, &mut conditions.1);
         if let Some(slopes) = slopes {
-            for local in &prepared.locals {
-                let Some(direction) = local.direction.map(|d| &mut directions[d]) else { continue };
-                let slope = slopes[local.parameter];
-                direction.params.clear();
-                direction.start.clear();
-                direction.scale = local.size;
-                for &target in &local.targets {
-                    match target {
-                        Target::Param(param) => direction.params.push((param, slope)),
-                        Target::Start(state) => direction.start.push((state, slope)),
-                    }
-                }
-            }
+            prepared.write_directions(slopes, directions);
         }
         let problem = Integration {
             t0: experiment.t0,
@@ -304,7 +292,7 @@ impl Experiment {
     }
 
     /// A start that is not steady in words.
-    fn unsteady(&self, error: &NotSteady) -> EvalError {
+    pub(super) fn unsteady(&self, error: &NotSteady) -> EvalError {
         let reason = match error {
             NotSteady::Failed(attempts) => match attempts.last() {
                 Some(last) => {

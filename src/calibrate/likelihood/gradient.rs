@@ -4,10 +4,9 @@
 //! whatever their number, but gives no Fisher information. Both are exact for the computed objective on their steps; the
 //! steps differ by what the errors of sensitivities ask for.
 
-use crate::calibrate::experiment::Target;
 use crate::calibrate::noise::{Curvature, point_term};
 use crate::integrate::adjoint::{Adjoint, Gradient};
-use crate::integrate::{Problem as Integration, Sample, Start};
+use crate::integrate::{Direction, Problem as Integration, Sample, Start};
 use crate::optimize::EvalError;
 
 use super::Evaluator;
@@ -114,11 +113,12 @@ impl<'a> Bench<'a> {
             let new = Backward { adjoint, derivative: Gradient::default(), slopes: Vec::new(), weights };
             self.backward = Some(Box::new(new));
         }
-        let Bench { backward: Some(backward), conditions, outputs, .. } = self else {
+        let Bench { backward: Some(backward), conditions, outputs, steady, directions, .. } = self else {
             return Err(experiment.error("there is no adjoint"));
         };
         let Backward { adjoint, derivative, slopes: terms, weights } = &mut **backward;
         prepared.write_conditions(values, &mut conditions.0, &mut conditions.1);
+        prepared.write_directions(slopes, directions);
         let times = &prepared.times;
         let problem = Integration {
             t0: experiment.t0,
@@ -126,9 +126,19 @@ impl<'a> Bench<'a> {
             start: Start::Overrides(&conditions.1),
             p: &conditions.0,
             forcing: &experiment.forcing,
-            directions: &[],
+            directions,
             resumes: false,
         };
+        // A steady start has its derivatives along the directions; the rest of the way back ends at it.
+        let found = match steady {
+            Some(steady) => Some(steady.start(&problem).map_err(|error| experiment.unsteady(&error))?),
+            None => None,
+        };
+        let problem = match &found {
+            Some(found) => Integration { start: Start::Given(&found.steady.x), ..problem },
+            None => problem,
+        };
+        let directions: &[Direction] = found.as_ref().map_or(directions, |found| &found.directions);
         terms.clear();
         let (mut value, mut failure) = (0.0, None);
         let mut observer = |sample: Sample<'_>| {
@@ -170,11 +180,15 @@ impl<'a> Bench<'a> {
         let taken_back = adjoint.backward(&mut by_sample, derivative);
         taken_back.map_err(|error| experiment.error(&error.to_string()))?;
         for local in &prepared.locals {
-            let through = local.targets.iter().map(|&target| match target {
-                Target::Param(param) => derivative.params[param],
-                Target::Start(state) => derivative.start[state],
-            });
-            gradient[local.parameter] += slopes[local.parameter] * through.sum::<f64>();
+            gradient[local.parameter] += match local.direction.map(|d| &directions[d]) {
+                Some(direction) => {
+                    let by_params = direction.params.iter().map(|&(param, share)| share * derivative.params[param]);
+                    let by_start = direction.start.iter().map(|&(state, share)| share * derivative.start[state]);
+                    by_params.sum::<f64>() + by_start.sum::<f64>()
+                }
+                // It stands in outputs only.
+                None => slopes[local.parameter] * local.params().map(|param| derivative.params[param]).sum::<f64>(),
+            };
         }
         Ok(value)
     }

@@ -153,6 +153,9 @@ impl<'a> Curved<'a> {
         let experiment = &prepared.experiment;
         let missing = || experiment.error("no system of derivatives along a direction was given");
         let system = prepared.tangent.as_deref().ok_or_else(missing)?;
+        if experiment.steady.is_some() {
+            return Err(experiment.error("second derivatives of a start at the steady state are not known"));
+        }
         let atol = match &options.atol {
             Tolerance::Scalar(value) => Tolerance::Scalar(*value),
             Tolerance::PerState(values) => Tolerance::PerState(values.repeat(2)),
