@@ -23,7 +23,7 @@ pub mod table;
 
 pub use confidence::{Confidence, Interval};
 pub use experiment::{CalibrateError, Experiment, Link, Measurement, Target};
-pub use likelihood::{Evaluator, Prediction, Problem};
+pub use likelihood::{Evaluator, Prediction, Problem, Way};
 pub use multistart::{MultiStart, StartRecord, Watch};
 pub use parameter::{Parameter, Scale};
 pub use sampling::Sampling;

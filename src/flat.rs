@@ -15,10 +15,12 @@ mod lower;
 mod network;
 mod pieces;
 mod spread;
+mod tangent;
 
 pub use crate::hir::model::Noise;
 pub use flatten::{Variation, check, flatten, flatten_counting};
 pub use jumps::{JumpLaw, Jumps};
+pub use tangent::{TangentError, tangent};
 
 use crate::expr::{Dag, NodeId};
 use crate::source::Span;

@@ -25,6 +25,7 @@
 //! assert!(outcome.status.is_success() && (seen[1] - (-1.0_f64).exp()).abs() < 1e-7);
 //! ```
 
+pub mod adjoint;
 mod bdf;
 mod controller;
 mod explicit;

@@ -1,6 +1,7 @@
 //! Calibration against published results and closed forms.
 
 mod given;
+mod gradient;
 mod linear;
 mod multi;
 mod stat5;

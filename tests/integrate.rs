@@ -1,5 +1,6 @@
 //! Integrators against exact solutions, closed forms and published end values.
 
+mod adjoint;
 mod bdf;
 mod dual_system;
 mod edges;

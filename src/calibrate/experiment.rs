@@ -133,6 +133,18 @@ pub enum CalibrateError {
         /// How many there are.
         count: usize,
     },
+    /// A system of derivatives that does not belong to its experiment.
+    #[error("the derivative along a direction has {found} {what}{}, but needs {expected}", place(.experiment))]
+    Tangents {
+        /// The experiment.
+        experiment: String,
+        /// Of what there are too many or too few.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        expected: usize,
+    },
     /// The wrong number of parameters.
     #[error("{found} parameters are given{}, but the system has {expected}", place(.experiment))]
     Params {

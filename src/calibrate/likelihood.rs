@@ -9,6 +9,8 @@
 //! θ is on the search scale, so that directions of the sensitivities carry the factor dvalue/dθ.
 
 mod bench;
+mod gradient;
+mod hessian;
 mod prepared;
 
 use std::sync::Arc;
@@ -16,14 +18,15 @@ use std::sync::atomic::AtomicBool;
 
 use crate::integrate::Options;
 use crate::optimize::{EvalError, Local, Objective};
-use crate::system::At;
+use crate::system::{At, System};
 
 use super::experiment::{CalibrateError, Experiment, check_parameter};
 use super::noise::Curvature;
 use super::parameter::Parameter;
-use super::prior::penalty;
+use super::prior::{Term, penalty};
 use super::settings::FitSettings;
 use bench::Bench;
+pub use gradient::Way;
 use prepared::Prepared;
 
 /// Parameters, experiments and settings of a fit, checked and prepared. Shared by all threads.
@@ -68,6 +71,35 @@ impl Problem {
             Problem { parameters, experiments: prepared, has_priors: settings.priors, options, n_measurements };
         problem.benches(None)?;
         Ok(problem)
+    }
+
+    /// Takes the system of each experiment beside its derivative along [`Experiment::moved_params`], in the order of the
+    /// experiments, so that [`Evaluator::hessian_vector`] can be used: the kernels of [`crate::flat::tangent`].
+    ///
+    /// # Errors
+    /// [`CalibrateError`] where one is missing or does not have twice the states and outputs of its experiment.
+    pub fn with_tangents(mut self, tangents: Vec<Arc<dyn System>>) -> Result<Problem, CalibrateError> {
+        let (found, expected) = (tangents.len(), self.experiments.len());
+        if found != expected {
+            return Err(CalibrateError::Tangents { experiment: String::new(), what: "systems", found, expected });
+        }
+        for (prepared, tangent) in self.experiments.iter_mut().zip(tangents) {
+            let experiment = &prepared.experiment;
+            let (own, doubled) = (experiment.system.dims(), tangent.dims());
+            let n_params = own.n_params + experiment.moved_params().len();
+            for (what, found, expected) in [
+                ("states", doubled.n_states, 2 * own.n_states),
+                ("outputs", doubled.n_outputs, 2 * own.n_outputs),
+                ("parameters", doubled.n_params, n_params),
+            ] {
+                if found != expected {
+                    let experiment = experiment.name.clone();
+                    return Err(CalibrateError::Tangents { experiment, what, found, expected });
+                }
+            }
+            prepared.tangent = Some(tangent);
+        }
+        Ok(self)
     }
 
     /// The estimated parameters.
@@ -164,7 +196,8 @@ impl Evaluator<'_> {
         for bench in &mut self.benches {
             bench.visit(&self.values, None, Curvature::Search, &mut |visit, _| value += visit.term.value)?;
         }
-        Ok(value + self.prior(Curvature::Search, None))
+        self.priors(Curvature::Search, &mut |_, term| value += term.value);
+        Ok(value)
     }
 
     /// Value and gradient, with Fisher's information in place of the Hessian.
@@ -231,24 +264,22 @@ impl Evaluator<'_> {
         for bench in &mut self.benches {
             bench.accumulate(&self.values, &self.slopes, curvature, local)?;
         }
-        local.value += self.prior(curvature, Some(local));
+        let n = self.values.len();
+        self.priors(curvature, &mut |i, term| {
+            local.value += term.value;
+            local.gradient[i] += term.slope * self.slopes[i];
+            local.hessian[i * n + i] += term.curvature * self.slopes[i] * self.slopes[i];
+        });
         Ok(())
     }
 
-    /// The priors' part of the objective; adds their derivatives to `local`.
-    fn prior(&self, curvature: Curvature, mut local: Option<&mut Local>) -> f64 {
-        let n = self.values.len();
-        let mut value = 0.0;
+    /// Calls `each` with the priors' terms by parameter, differentiated by the value in the declared unit.
+    fn priors(&self, curvature: Curvature, each: &mut dyn FnMut(usize, Term)) {
         for (i, parameter) in self.problem.parameters.iter().enumerate() {
-            let Some(prior) = parameter.prior.filter(|_| self.problem.has_priors) else { continue };
-            let term = penalty(prior, self.values[i], curvature);
-            value += term.value;
-            if let Some(local) = local.as_deref_mut() {
-                local.gradient[i] += term.slope * self.slopes[i];
-                local.hessian[i * n + i] += term.curvature * self.slopes[i] * self.slopes[i];
+            if let Some(prior) = parameter.prior.filter(|_| self.problem.has_priors) {
+                each(i, penalty(prior, self.values[i], curvature));
             }
         }
-        value
     }
 }
 

@@ -186,6 +186,23 @@ impl<'s> Field<'s> {
         }
     }
 
+    /// `jac` = ∂f/∂x.
+    pub fn state_jacobian(&mut self, t: f64, x: &[f64], jac: &mut [f64]) {
+        let t = self.inside(t);
+        self.set_forcing(t);
+        let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
+        self.system.jacobian(at, &mut self.work, jac);
+        self.statistics.jacobians += 1;
+    }
+
+    /// `par` = ∂f/∂p.
+    pub fn parameter_jacobian(&mut self, t: f64, x: &[f64], par: &mut [f64]) {
+        let t = self.inside(t);
+        self.set_forcing(t);
+        let at = At { t, x: &x[..self.n], u: &self.u, d: &self.d, p: &self.p };
+        self.system.parameter_jacobian(at, &mut self.work, par);
+    }
+
     /// `ds += weight (jac s + par q)` for all directions; `s, ds: n × m`, row major.
     pub fn add_linear(&self, jac: &[f64], par: &[f64], weight: f64, s: &[f64], ds: &mut [f64]) {
         let pattern = self.system.jacobian_pattern();

@@ -3,6 +3,7 @@
 //! Stiff problems are Rodas5P's in [`Method::Auto`] unless they are large: for an equal error it took less time than BDF on most rows of
 //! benches/stiff.rs, and for an equal tolerance its error is ten times smaller (docs/performance.md).
 
+use super::adjoint::tape::StepKind;
 use super::bdf::Bdf;
 use super::controller::{Controller, Norm};
 use super::explicit::Explicit;
@@ -253,6 +254,14 @@ impl Formula {
         self.restart();
         self.kind = Kind::Explicit;
         (self.stiff_steps, self.nonstiff_steps, self.easy_steps) = (0, 0, 0);
+    }
+
+    /// What made the step last attempted. No run with a multistep formula is recorded.
+    pub fn step_kind(&self) -> StepKind {
+        match self.kind {
+            Kind::Explicit => StepKind::Explicit,
+            Kind::Rosenbrock | Kind::Multistep => StepKind::Rosenbrock,
+        }
     }
 
     /// Goes over to the implicit formula where the method allows that. Returns whether anything changed.

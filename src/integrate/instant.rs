@@ -3,6 +3,7 @@
 //! Scheduled events of equal time are one instant. After any jump the conditions of root-found events are looked at
 //! again: one that became true by the jump fires at once, one after the other in the order of the system's events.
 
+use super::adjoint::tape::Cause;
 use super::problem::Status;
 use super::roots::{Located, PARTS};
 use super::solve::{Integrator, Request};
@@ -55,6 +56,11 @@ impl Integrator<'_> {
         None
     }
 
+    /// True where the field before a jump is wanted.
+    fn is_differentiated(&self) -> bool {
+        self.field.m > 0 || self.tape.is_some()
+    }
+
     /// The present value of a watch's root function.
     fn root_value(&mut self, watch: usize) -> f64 {
         let (t, field) = (self.t, &mut self.field);
@@ -95,7 +101,7 @@ impl Integrator<'_> {
             return Err(Status::EventStorm { t: located.after, event: self.roots.event_idx(located.watch) });
         }
         let travelled = located.after - self.t;
-        if self.field.m > 0 {
+        if self.is_differentiated() {
             let theta = (located.before - self.t) / h;
             self.formula.interpolate(theta, h, &self.z, &self.z_new, &mut self.z_between[..n]);
             self.field.rhs(located.before, &self.z_between, &mut self.jump.f_before);
@@ -110,6 +116,9 @@ impl Integrator<'_> {
         self.t = located.after;
         if self.field.m > 0 {
             self.jump.set_root_time(&mut self.field, self.roots.root_idx(located.watch), self.t, &self.z);
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.begin_instant(self.t, Cause::Root(self.roots.root_idx(located.watch)));
         }
         let found = self.root_value(located.watch);
         let has_reset = self.fire(located.watch, h, found, request)?;
@@ -126,7 +135,7 @@ impl Integrator<'_> {
         let t = self.t;
         self.schedule.take(t, &mut self.which, &mut self.occurrences);
         let has_events = !self.which.is_empty();
-        if self.field.m > 0 && has_events {
+        if self.is_differentiated() && has_events {
             self.field.rhs(t, &self.z, &mut self.jump.f_before);
         }
         let has_jump = self.field.segment.advance(request.problem.forcing, t);
@@ -135,6 +144,11 @@ impl Integrator<'_> {
         }
         self.field.t_high = f64::INFINITY;
         self.set_scheduled_time();
+        if let Some(tape) = &mut self.tape {
+            let taken = self.which.iter().copied().zip(self.occurrences.iter().copied());
+            let is_grid = self.options.method.is_grid();
+            tape.begin_instant(t, if is_grid { Cause::Fixed } else { Cause::Scheduled(taken.collect()) });
+        }
         if has_events {
             let events = self.field.system.events();
             self.resets.clear();
@@ -172,6 +186,9 @@ impl Integrator<'_> {
     /// At a grid instant: root-found events whose condition has become true.
     pub(super) fn grid_events(&mut self, request: &mut Request<'_, '_>) -> Result<(), Status> {
         self.jump.forget_time();
+        if let Some(tape) = &mut self.tape {
+            tape.begin_instant(self.t, Cause::Fixed);
+        }
         self.immediate_events(request)?;
         Ok(())
     }
@@ -191,7 +208,7 @@ impl Integrator<'_> {
             match first {
                 None => return Ok(has_reset),
                 Some(watch) => {
-                    if self.field.m > 0 {
+                    if self.is_differentiated() {
                         self.field.rhs(t, &self.z, &mut self.jump.f_before);
                     }
                     has_reset |= self.fire(watch, 0.0, 0.0, request)?;
@@ -239,6 +256,9 @@ impl Integrator<'_> {
             if let Some(state) = x_new.iter().position(|v| !v.is_finite()) {
                 return Err(Status::NonFinite { t, state });
             }
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.jump(field, &self.resets, &self.z, x_new, &self.jump.f_before);
         }
         if field.m > 0 {
             self.jump.carry_over(field, &self.resets, t, &mut self.z, x_new);

@@ -35,6 +35,8 @@ impl Jump {
         let (n, n_params) = (field.n, field.dims.n_params);
         self.time.resize(field.m, 0.0);
         if field.m == 0 {
+            // A recorded run notes the field before each jump.
+            self.f_before.resize(n, 0.0);
             return;
         }
         self.product.resize(n * field.m, 0.0);
@@ -145,7 +147,7 @@ fn add_product(s: &mut [f64], f: &[f64], time: &[f64], weight: f64) {
 }
 
 /// The rate of a root function through the slopes of the forcing, by a central difference.
-fn root_rate_by_forcing(field: &mut Field<'_>, root_idx: usize, t: f64, x: &[f64], g: &mut [f64]) -> f64 {
+pub(super) fn root_rate_by_forcing(field: &mut Field<'_>, root_idx: usize, t: f64, x: &[f64], g: &mut [f64]) -> f64 {
     field.set_forcing(t);
     let step = field.forcing_step();
     let mut rate = 0.0;

@@ -1,5 +1,6 @@
 //! The loop: from breakpoint to breakpoint by steps of the chosen formula, with the solution handed out on the way.
 
+use super::adjoint::tape::Tape;
 use super::controller::{Norm, first_step};
 use super::field::Field;
 use super::formula::Formula;
@@ -45,6 +46,8 @@ pub struct Integrator<'s> {
     initial: Vec<f64>,
     /// The sensitivities as they are handed out.
     columns: Vec<f64>,
+    /// Where the run is recorded, if it is.
+    pub(super) tape: Option<Box<Tape>>,
 }
 
 /// What the caller asked for, and how far it has been answered.
@@ -102,6 +105,7 @@ impl<'s> Integrator<'s> {
             resets: Vec::new(),
             initial: vec![0.0; system.initial_pattern().nnz()],
             columns: Vec::new(),
+            tape: None,
             field,
             options,
         })
@@ -290,10 +294,13 @@ impl<'s> Integrator<'s> {
             match self.find_root(t_new, h) {
                 Some(located) => {
                     self.report_until(located.after, h, request);
+                    let end = (located.after < t_new).then(|| (located.after - self.t) / h);
+                    self.record_step(h, end);
                     self.root_instant(located, t_new, h, request)?;
                 }
                 None => {
                     self.report_until(t_new, h, request);
+                    self.record_step(h, None);
                     self.formula.accept(&self.field, &self.norm, &self.z_new, h);
                     std::mem::swap(&mut self.z, &mut self.z_new);
                     self.t = t_new;
@@ -308,6 +315,13 @@ impl<'s> Integrator<'s> {
             }
         }
         Ok(())
+    }
+
+    /// Records the step of length `h` just made, which an event has ended at the part `end` of it.
+    fn record_step(&mut self, h: f64, end: Option<f64>) {
+        if let Some(tape) = &mut self.tape {
+            tape.step(&self.field, self.formula.step_kind(), (self.t, h), end, &self.z);
+        }
     }
 
     /// The length that the controller wants for the next step.
@@ -405,6 +419,9 @@ impl<'s> Integrator<'s> {
             }
             let theta = (t - self.t) / h;
             self.formula.interpolate(theta, h, &self.z, &self.z_new, &mut self.z_between);
+            if let Some(tape) = &mut self.tape {
+                tape.sample_inside(request.next, t);
+            }
             report(&mut self.field, t, &self.z_between, &mut self.columns, request);
         }
     }
@@ -414,6 +431,9 @@ impl<'s> Integrator<'s> {
         while let Some(&t) = request.samples.get(request.next) {
             if t > self.t && !is_same_instant(t, self.t) {
                 return;
+            }
+            if let Some(tape) = &mut self.tape {
+                tape.sample(&self.field, request.next, t);
             }
             report(&mut self.field, t, &self.z, &mut self.columns, request);
         }

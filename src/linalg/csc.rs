@@ -99,4 +99,54 @@ impl CscPattern {
             }
         }
     }
+
+    /// `y += A^T x`; `values: nnz`, `x: n_rows`, `y: n_cols`.
+    pub fn mul_transposed_add(&self, values: &[f64], x: &[f64], y: &mut [f64]) {
+        for (col, sum) in y.iter_mut().enumerate() {
+            for k in self.col_ptr[col]..self.col_ptr[col + 1] {
+                *sum += values[k] * x[self.row_idx[k]];
+            }
+        }
+    }
+
+    /// The pattern of the transposed matrix, and for each of its entries the position in this one's values.
+    pub fn transposed(&self) -> (CscPattern, Vec<usize>) {
+        let mut col_ptr = vec![0; self.n_rows + 1];
+        for &row in &self.row_idx {
+            col_ptr[row + 1] += 1;
+        }
+        for row in 0..self.n_rows {
+            col_ptr[row + 1] += col_ptr[row];
+        }
+        let mut next = col_ptr.clone();
+        let (mut row_idx, mut positions) = (vec![0; self.nnz()], vec![0; self.nnz()]);
+        for col in 0..self.n_cols {
+            for (row, k) in self.column(col) {
+                row_idx[next[row]] = col;
+                positions[next[row]] = k;
+                next[row] += 1;
+            }
+        }
+        (CscPattern { n_rows: self.n_cols, n_cols: self.n_rows, col_ptr, row_idx }, positions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transposed_matrix_multiplies_from_the_other_side() {
+        let pattern = CscPattern::from_entries(2, 3, [(0, 0), (1, 0), (1, 1), (0, 2)]);
+        let values = [1.0, 2.0, 3.0, 4.0];
+        let mut y = [0.0; 3];
+        pattern.mul_transposed_add(&values, &[1.0, 10.0], &mut y);
+        assert_eq!(y, [21.0, 30.0, 4.0]);
+        let (transposed, positions) = pattern.transposed();
+        let moved: Vec<f64> = positions.iter().map(|&k| values[k]).collect();
+        let mut again = [0.0; 3];
+        transposed.mul_add(&moved, &[1.0, 10.0], &mut again);
+        assert_eq!(again, y);
+        assert_eq!(transposed, CscPattern::from_entries(3, 2, [(0, 0), (2, 0), (0, 1), (1, 1)]));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use twinc::calibrate::{FitSettings, Problem, bind};
+use twinc::calibrate::{FitSettings, Problem, Way, bind};
 use twinc::diag::Diagnostics;
 use twinc::jit::{self, Kernels, Needs};
 use twinc::optimize::{Local, Objective};
@@ -68,6 +68,12 @@ fn gradients_carry_the_steady_start() {
     let mut evaluator = problem.evaluator(None).expect("an evaluator");
     let mut local = Local::zeros(n);
     evaluator.evaluate(&theta, &mut local).expect("a value");
+    // The adjoint goes through the steady start too.
+    let mut backward = vec![0.0; n];
+    evaluator.gradient(&theta, Way::Adjoint, &mut backward).expect("a gradient");
+    for (a, b) in backward.iter().zip(&local.gradient) {
+        assert!((a - b).abs() < 1e-7 * b.abs(), "{backward:?} {:?}", local.gradient);
+    }
     for k in 0..n {
         let h = 1e-5 * theta[k].abs().max(1.0);
         let mut at = |sign: f64| {

@@ -74,7 +74,7 @@ fn decay_observables() -> Vec<Observable> {
 
 /// Two experiments that share k: the first starts at the parameter a, the second at an estimated start value and with
 /// its own c. Replicates, unsorted times, a measurement at the start.
-fn two_experiments(settings: &FitSettings) -> Problem {
+pub fn two_experiments(settings: &FitSettings) -> Problem {
     let parameters = vec![
         Parameter {
             prior: Some(Distribution::LogNormal { median: 0.4, gsd: 2.0 }),

@@ -4,38 +4,71 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::analyze::{NotSteady, SteadyStates};
-use crate::calibrate::experiment::{CalibrateError, Experiment, Target, place};
+use crate::calibrate::experiment::{CalibrateError, Experiment, place};
 use crate::calibrate::noise::{Curvature, NoiseError, PointTerm, point_term};
 use crate::flat::Noise;
 use crate::integrate::{Direction, Integrator, Options, Problem as Integration, Sample, Start, Status};
 use crate::optimize::{EvalError, Local};
-use crate::system::Work;
+use crate::system::{At, System, Work};
 
+use super::gradient::Backward;
+use super::hessian::Curved;
 use super::prepared::{Point, Prepared};
 
 /// One experiment with its integrator and buffers.
 pub(super) struct Bench<'a> {
-    prepared: &'a Prepared,
-    integrator: Integrator<'a>,
+    pub(super) prepared: &'a Prepared,
+    pub(super) integrator: Integrator<'a>,
     /// For an experiment that starts at its steady state.
-    steady: Option<SteadyStates<'a>>,
-    conditions: (Vec<f64>, Vec<(usize, f64)>),
-    directions: Vec<Direction>,
-    outputs: Outputs,
+    pub(super) steady: Option<SteadyStates<'a>>,
+    pub(super) conditions: (Vec<f64>, Vec<(usize, f64)>),
+    pub(super) directions: Vec<Direction>,
+    pub(super) outputs: Outputs,
     /// m′ and s′ by local parameter.
-    by_median: Vec<f64>,
-    by_spread: Vec<f64>,
+    pub(super) by_median: Vec<f64>,
+    pub(super) by_spread: Vec<f64>,
+    /// Made where the adjoint is first asked for.
+    pub(super) backward: Option<Box<Backward<'a>>>,
+    /// Made where a Hessian is first multiplied.
+    pub(super) curved: Option<Box<Curved<'a>>>,
 }
 
 /// Outputs and their derivatives at one sample.
 pub(super) struct Outputs {
-    work: Work,
-    y: Vec<f64>,
-    dy_dx: Vec<f64>,
-    dy_dp: Vec<f64>,
+    pub(super) work: Work,
+    pub(super) y: Vec<f64>,
+    pub(super) dy_dx: Vec<f64>,
+    pub(super) dy_dp: Vec<f64>,
 }
 
 impl Outputs {
+    /// Buffers for a system.
+    pub(super) fn new(system: &dyn System) -> Self {
+        let (by_states, by_params) = system.output_patterns();
+        Outputs {
+            work: system.work(),
+            y: vec![0.0; system.dims().n_outputs],
+            dy_dx: vec![0.0; by_states.nnz()],
+            dy_dp: vec![0.0; by_params.nnz()],
+        }
+    }
+
+    /// Adds to `by_state` and `by_params` the derivative of a function of the outputs at a point, of which `weights` is the
+    /// derivative by each output.
+    pub(super) fn pull_back(
+        &mut self,
+        system: &dyn System,
+        at: At<'_>,
+        weights: &[f64],
+        by_state: &mut [f64],
+        by_params: &mut [f64],
+    ) {
+        system.output_jacobians(at, &mut self.work, &mut self.dy_dx, &mut self.dy_dp);
+        let (states, params) = system.output_patterns();
+        states.mul_transposed_add(&self.dy_dx, weights, by_state);
+        params.mul_transposed_add(&self.dy_dp, weights, by_params);
+    }
+
     /// The outputs, `n_outputs`.
     pub(super) fn values(&self) -> &[f64] {
         &self.y
@@ -48,7 +81,7 @@ pub(super) struct Visit<'v> {
     pub(super) term: PointTerm,
     pub(super) median: f64,
     pub(super) spread: f64,
-    sensitivities: &'v [f64],
+    pub(super) sensitivities: &'v [f64],
 }
 
 impl<'a> Bench<'a> {
@@ -70,7 +103,6 @@ impl<'a> Bench<'a> {
         });
         let integrator = Integrator::new(system, options)
             .map_err(|error| CalibrateError::Integration { experiment: experiment.name.clone(), error })?;
-        let (by_states, by_params) = system.output_patterns();
         let n_locals = prepared.locals.len();
         Ok(Bench {
             prepared,
@@ -78,14 +110,11 @@ impl<'a> Bench<'a> {
             steady,
             conditions: (Vec::new(), Vec::new()),
             directions: vec![Direction::default(); prepared.n_directions],
-            outputs: Outputs {
-                work: system.work(),
-                y: vec![0.0; system.dims().n_outputs],
-                dy_dx: vec![0.0; by_states.nnz()],
-                dy_dp: vec![0.0; by_params.nnz()],
-            },
+            outputs: Outputs::new(system),
             by_median: vec![0.0; n_locals],
             by_spread: vec![0.0; n_locals],
+            backward: None,
+            curved: None,
         })
     }
 
@@ -103,19 +132,7 @@ impl<'a> Bench<'a> {
         let system = &*experiment.system;
         prepared.write_conditions(values, &mut conditions.0, &mut conditions.1);
         if let Some(slopes) = slopes {
-            for local in &prepared.locals {
-                let Some(direction) = local.direction.map(|d| &mut directions[d]) else { continue };
-                let slope = slopes[local.parameter];
-                direction.params.clear();
-                direction.start.clear();
-                direction.scale = local.size;
-                for &target in &local.targets {
-                    match target {
-                        Target::Param(param) => direction.params.push((param, slope)),
-                        Target::Start(state) => direction.start.push((state, slope)),
-                    }
-                }
-            }
+            prepared.write_directions(slopes, directions);
         }
         let problem = Integration {
             t0: experiment.t0,
@@ -219,7 +236,14 @@ impl<'a> Bench<'a> {
 
 impl Prepared {
     /// `out` = d output/dθ by local parameter.
-    fn derivative(&self, output: usize, outputs: &Outputs, sensitivities: &[f64], slopes: &[f64], out: &mut [f64]) {
+    pub(super) fn derivative(
+        &self,
+        output: usize,
+        outputs: &Outputs,
+        sensitivities: &[f64],
+        slopes: &[f64],
+        out: &mut [f64],
+    ) {
         let row = &self.rows[output];
         let n_states = self.experiment.system.dims().n_states;
         for (local, slot) in self.locals.iter().zip(out.iter_mut()) {
@@ -233,7 +257,7 @@ impl Prepared {
         }
     }
 
-    fn no_likelihood(&self, point: &Point, error: NoiseError) -> EvalError {
+    pub(super) fn no_likelihood(&self, point: &Point, error: NoiseError) -> EvalError {
         let name = &self.experiment.observables[point.observable].quantity.name;
         let time = self.times[point.sample];
         let reason = match (error, point.noise) {
@@ -256,7 +280,7 @@ impl Prepared {
 
 impl Experiment {
     /// An error that names the experiment, where there is a name.
-    fn error(&self, reason: &str) -> EvalError {
+    pub(super) fn error(&self, reason: &str) -> EvalError {
         EvalError::new(format!("{reason}{}", place(&self.name)))
     }
 
@@ -268,7 +292,7 @@ impl Experiment {
     }
 
     /// A start that is not steady in words.
-    fn unsteady(&self, error: &NotSteady) -> EvalError {
+    pub(super) fn unsteady(&self, error: &NotSteady) -> EvalError {
         let reason = match error {
             NotSteady::Failed(attempts) => match attempts.last() {
                 Some(last) => {
@@ -288,7 +312,7 @@ impl Experiment {
     }
 
     /// A failed integration in words, with the state's name.
-    fn failure(&self, status: &Status) -> EvalError {
+    pub(super) fn failure(&self, status: &Status) -> EvalError {
         let state = |idx: usize| self.state_name(idx);
         let reason = match *status {
             Status::StepSizeUnderflow { t, worst_state } => {

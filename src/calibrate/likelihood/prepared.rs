@@ -4,7 +4,10 @@
 use crate::calibrate::experiment::{Experiment, Target};
 use crate::calibrate::parameter::Parameter;
 use crate::flat::Noise;
+use crate::integrate::Direction;
 use crate::linalg::CscPattern;
+use crate::system::System;
+use std::sync::Arc;
 
 /// An experiment with its measurements in the order of integration.
 pub(super) struct Prepared {
@@ -18,6 +21,8 @@ pub(super) struct Prepared {
     /// For each output, where its derivatives lie in the slices of `System::output_jacobians`.
     pub(super) rows: Vec<OutputRow>,
     pub(super) n_directions: usize,
+    /// The system beside its derivative along a direction of [`Experiment::moved_params`], where it is given.
+    pub(super) tangent: Option<Arc<dyn System>>,
 }
 
 /// A measurement with its place in the integration.
@@ -39,6 +44,16 @@ pub(super) struct LocalParameter {
     pub(super) targets: Vec<Target>,
     /// Its column of the sensitivities; `None` where it stands in outputs only.
     pub(super) direction: Option<usize>,
+}
+
+impl LocalParameter {
+    /// The system's parameters that it sets.
+    pub(super) fn params(&self) -> impl Iterator<Item = usize> {
+        self.targets.iter().filter_map(|&target| match target {
+            Target::Param(param) => Some(param),
+            Target::Start(_) => None,
+        })
+    }
 }
 
 /// The derivatives of one output.
@@ -93,7 +108,24 @@ impl Prepared {
             }
         }
         let rows = output_rows(&experiment, &locals);
-        Prepared { experiment, times, points, locals, rows, n_directions }
+        Prepared { experiment, times, points, locals, rows, n_directions, tangent: None }
+    }
+
+    /// Writes the directions of the parameters that move the states; `slopes` are dvalue/dθ.
+    pub(super) fn write_directions(&self, slopes: &[f64], directions: &mut [Direction]) {
+        for local in &self.locals {
+            let Some(direction) = local.direction.map(|d| &mut directions[d]) else { continue };
+            let slope = slopes[local.parameter];
+            direction.params.clear();
+            direction.start.clear();
+            direction.scale = local.size;
+            for &target in &local.targets {
+                match target {
+                    Target::Param(param) => direction.params.push((param, slope)),
+                    Target::Start(state) => direction.start.push((state, slope)),
+                }
+            }
+        }
     }
 
     /// Writes `p` and the start overrides for the given values of the parameters.

@@ -12,11 +12,12 @@ use crate::random::Rng;
 use crate::system::System;
 use crate::system::stochastic::Jumps;
 
-/// Up to this many channels a sum over all of them is fastest (benches/stochastic.rs).
+/// Up to this many channels a sum over all of them is taken: it was the fastest of the three for 4 and for 32 channels
+/// (benches/stochastic.rs); where it stops being so was not measured.
 const MOST_DIRECT: usize = 64;
 
-/// What [`Selection::Auto`] means for a number of channels. A heap of tentative times is slower than groups wherever both
-/// are faster than the sum (benches/stochastic.rs), and is chosen by name only.
+/// What [`Selection::Auto`] means for a number of channels. The work of groups does not grow with their number (Slepoy,
+/// Thompson and Plimpton 2008), that of a heap of tentative times does, so that the heap is chosen by name only.
 pub(super) fn resolve(selection: Selection, n_channels: usize) -> Selection {
     match selection {
         Selection::Auto if n_channels <= MOST_DIRECT => Selection::Direct,
