@@ -177,7 +177,8 @@ impl Bdf {
         let (size, size_sensitivities) = sizes;
         let size = size.max(size_sensitivities);
         let scaled = c.error * size;
-        if is_controlled && !(scaled <= 1.0) {
+        let is_within = scaled <= 1.0;
+        if is_controlled && !is_within {
             self.next = self.selector.fail_error(order, scaled);
             self.has_history = self.selector.trusts_history();
             z_new[..self.n].copy_from_slice(&self.y.as_flattened()[..self.n]);

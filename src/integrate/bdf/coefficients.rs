@@ -85,8 +85,8 @@ pub(super) fn raise(order: usize, past: &[f64]) -> [f64; MAX_ORDER + 1] {
     l[2] = 1.0;
     let (mut alpha0, mut alpha1, mut product, mut before) = (-1.0, 1.0, 1.0, 1.0);
     let mut sum = h;
-    for j in 1..order {
-        sum += past[j];
+    for (j, step) in past.iter().enumerate().take(order).skip(1) {
+        sum += step;
         let xi = sum / h;
         product *= xi;
         alpha0 -= 1.0 / (j + 1) as f64;

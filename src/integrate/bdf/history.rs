@@ -140,17 +140,14 @@ fn advance<const Q: usize>(
     for ((group, delta), y) in groups.iter_mut().zip(delta).zip(y) {
         let mut z = *group;
         for j in 1..=Q {
-            for i in 0..WIDTH {
-                z[j][i] *= powers[j];
-            }
+            z[j].iter_mut().for_each(|value| *value *= powers[j]);
         }
         // The triangle of Pascal by additions only, without its first row: the values are known. Written out, because
         // loops would keep the group in memory.
         macro_rules! add {
             ($($j:literal)*) => { $(if $j <= Q {
-                for i in 0..WIDTH {
-                    z[$j - 1][i] += z[$j][i];
-                }
+                let higher = z[$j];
+                z[$j - 1].iter_mut().zip(&higher).for_each(|(lower, higher)| *lower += higher);
             })* };
         }
         add!(5 4 3 2 5 4 3 2 5 4 3 5 4 5);

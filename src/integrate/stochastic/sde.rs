@@ -43,7 +43,7 @@ impl Increments for Given<'_> {
 /// What a step is made of.
 enum Equation<'s> {
     Noise { noise: &'s dyn Diffusion, is_milstein: bool },
-    Langevin(Network<'s>),
+    Langevin(Box<Network<'s>>),
 }
 
 /// Paths on a grid of steps.
@@ -71,7 +71,7 @@ impl<'s> Grid<'s> {
 
     pub fn langevin(system: &'s dyn System, jumps: &'s dyn Jumps) -> Self {
         let n_channels = jumps.channels().len();
-        let mut grid = Grid::new(system, Equation::Langevin(Network::new(system, jumps)), n_channels);
+        let mut grid = Grid::new(system, Equation::Langevin(Box::new(Network::new(system, jumps))), n_channels);
         grid.g = vec![0.0; n_channels];
         grid
     }
