@@ -131,7 +131,7 @@ fn all_selections_follow_a_large_network() {
     }
     text.push_str("}\n reaction {\n");
     for k in 0..120 {
-        let rate = 10.0_f64.powi((k % 3));
+        let rate = 10.0_f64.powi(k % 3);
         text.push_str(&format!("S{k} -> S{} @ {rate}\n S{} -> S{k} @ {}\n", (k + 1) % 120, (k + 1) % 120, 0.5 * rate));
     }
     text.push_str("} }");
