@@ -156,7 +156,8 @@ enum StartKind {
 const MEMORY: usize = 256 << 20;
 
 impl<'s> Adjoint<'s> {
-    /// Prepares for a system, with the options of the forward runs; [`Method::Bdf`] becomes [`Method::Rodas5p`].
+    /// Prepares for a system, with the options of the forward runs. What [`Method::Bdf`] and, in large systems,
+    /// [`Method::Auto`] would integrate by multistep formulas is integrated by Rodas5P.
     ///
     /// # Errors
     /// As [`Integrator::new`].
@@ -167,6 +168,7 @@ impl<'s> Adjoint<'s> {
         };
         let mut integrator = Integrator::new(system, Options { method, ..options })?;
         integrator.tape = Some(Box::default());
+        integrator.formula.leave_out_multistep();
         let field = &integrator.field;
         let (table, is_implicit) = match method {
             Method::Euler => (EULER, false),

@@ -91,6 +91,13 @@ impl Formula {
         }
     }
 
+    /// Leaves stiff steps to Rodas5P whatever the size of the system, for methods other than [`Method::Bdf`].
+    pub fn leave_out_multistep(&mut self) {
+        if let Some(implicit) = &mut self.implicit {
+            implicit.multistep = None;
+        }
+    }
+
     /// Begins a solve.
     pub fn start(&mut self, norm: &Norm, field: &Field<'_>) {
         self.explicit.resize(field.len());

@@ -123,6 +123,47 @@ fn stiff_gradients_equal_forward_ones_on_the_same_steps() {
     assert_eq!(at(Method::Bdf), at(Method::Rodas5p));
 }
 
+/// Diffusion along a row, with a sink that is not linear.
+#[derive(Clone)]
+struct Row;
+
+impl Rhs for Row {
+    fn f<D: Number>(&self, _t: D, x: &[D], _u: &[D], p: &[D], dx: &mut [D]) {
+        let n = x.len();
+        for i in 0..n {
+            let (left, right) = (x[i.saturating_sub(1)], x[(i + 1).min(n - 1)]);
+            dx[i] = p[0] * (left + right - x[i] * 2.0) - p[1] * x[i] * x[i];
+        }
+    }
+}
+
+#[test]
+fn large_stiff_runs_are_taken_back() {
+    // The automatic choice would take a multistep formula here.
+    let n: usize = 210;
+    let entries = (0..n).flat_map(|c| (c.saturating_sub(1)..(c + 2).min(n)).map(move |r| (r, c))).collect();
+    let row = system(Row, n, 2, Some(entries)).autonomous();
+    let start: Vec<f64> = (0..n).map(|i| 1.0 + (i as f64 / 20.0).sin()).collect();
+    let forcing = Forcing::default();
+    let problem = problem(2.0, Start::Given(&start), &[400.0, 0.7], &forcing);
+    let directions = [Direction::parameter(0), Direction::parameter(1)];
+    let samples = [0.3, 2.0];
+    let fine = options(Method::Rodas5p, 1e-8);
+    let (outcome, x, s) = run(&row, fine, &Problem { directions: &directions, ..problem }, &samples);
+    assert_success(&outcome);
+    let slope = |j: usize| {
+        let term = |k: usize, i: usize| weight(k, i) * x[k][i] * s[k][j * n + i];
+        (0..samples.len()).flat_map(|k| (0..n).map(move |i| (k, i))).map(|(k, i)| term(k, i)).sum::<f64>()
+    };
+    for method in [Method::Auto, Method::Bdf] {
+        let (_, found, _) = by_adjoint(&row, options(method, 1e-8), None, &problem, &samples);
+        for j in 0..2 {
+            let (a, b) = (found.params[j], slope(j));
+            assert!((a - b).abs() < 1e-6 * b.abs(), "{method:?} by {j}: {a} {b}");
+        }
+    }
+}
+
 /// Two species that feed on each other and on a clock, nonlinear in state, time, input and parameters.
 #[derive(Clone)]
 struct Clocked;
