@@ -515,6 +515,11 @@ impl LaneKernel {
         self.lanes
     }
 
+    /// Scratch that a call uses.
+    pub fn n_scratch(&self) -> usize {
+        2 * self.kernel.n_slots
+    }
+
     /// Computes `out: n_outputs × lanes` from arguments that are interleaved likewise. `work` grows to the slots needed
     /// if it is too small. `at.t` is not read.
     ///

@@ -49,6 +49,10 @@ impl LaneSystem for LaneKernels<'_> {
         self.kernels
     }
 
+    fn work(&self) -> Work {
+        Work { scratch: vec![0.0; self.rhs.n_scratch().max(self.jacobian.n_scratch())] }
+    }
+
     fn rhs(&self, at: At<'_>, work: &mut Work, dx: &mut [f64]) {
         self.rhs.call(at, work, dx);
     }

@@ -13,6 +13,9 @@ pub trait LaneSystem: Send + Sync {
     /// The same system at one point: its sizes, patterns and start values.
     fn single(&self) -> &dyn System;
 
+    /// Scratch for one thread.
+    fn work(&self) -> Work;
+
     /// `dx: n_states × width` = f, from interleaved x, u, d and p; `at.t` is not read.
     fn rhs(&self, at: At<'_>, work: &mut Work, dx: &mut [f64]);
 
