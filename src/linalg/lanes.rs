@@ -19,7 +19,7 @@ struct Update {
     right: u32,
 }
 
-/// One column of the elimination.
+/// One column of the elimination, and the row of the same number in the solves.
 #[derive(Debug, Clone, Copy, Default)]
 struct Column {
     /// Its place in the matrix.
@@ -28,9 +28,11 @@ struct Column {
     updates_end: u32,
     /// Where its updates of the diagonal end.
     pivot_end: u32,
-    /// Where its entries of L end; those of U are `u_end`.
+    /// Where its entries of L end among the factors.
     l_end: u32,
-    u_end: u32,
+    /// Where the entries of its row of L and of U end.
+    lower_end: u32,
+    upper_end: u32,
 }
 
 /// Factors of L matrices of one pattern.
@@ -41,7 +43,7 @@ pub struct LaneLu<const L: usize> {
     updates: Vec<Update>,
     /// `(left, right)` of what is subtracted from a diagonal.
     pivot_updates: Vec<(u32, u32)>,
-    /// `(row of the right-hand side, position among the factors)`
+    /// `(element of the solution, position among the factors)` by rows of L, and of U.
     lower: Vec<(u32, u32)>,
     upper: Vec<(u32, u32)>,
     /// The position of each entry of the Jacobian.
@@ -79,6 +81,7 @@ impl<const L: usize> LaneLu<L> {
             fill: Vec::new(),
             factors: vec![[0.0; L]; n_factors],
         };
+        let (mut lower_rows, mut upper_rows) = (vec![Vec::new(); n], vec![Vec::new(); n]);
         for j in 0..n {
             upper_of(j).chain(lower_of(j)).for_each(|(at, &row)| position[row as usize] = at);
             position[j] = j as u32;
@@ -95,16 +98,24 @@ impl<const L: usize> LaneLu<L> {
                         lu.updates.push(Update { target: position[row as usize], left, right });
                     }
                 }
-                lu.upper.push((order[column as usize], right));
+                upper_rows[column as usize].push((order[j], right));
             }
-            lu.lower.extend(lower_of(j).map(|(at, &row)| (order[row as usize], at)));
+            for (at, &row) in lower_of(j) {
+                lower_rows[row as usize].push((order[j], at));
+            }
             lu.columns.push(Column {
                 original: order[j],
                 updates_end: u32::try_from(lu.updates.len()).ok()?,
                 pivot_end: u32::try_from(lu.pivot_updates.len()).ok()?,
-                l_end: lu.lower.len() as u32,
-                u_end: lu.upper.len() as u32,
+                l_end: (n + symbolic.lower_range(j).end) as u32,
+                lower_end: 0,
+                upper_end: 0,
             });
+        }
+        for ((column, lower), upper) in lu.columns.iter_mut().zip(&lower_rows).zip(&upper_rows) {
+            lu.lower.extend(lower);
+            lu.upper.extend(upper);
+            (column.lower_end, column.upper_end) = (lu.lower.len() as u32, lu.upper.len() as u32);
         }
         lu.fill = (0..n_factors as u32).filter(|&at| is_filled[at as usize]).collect();
         Some(lu)
@@ -129,7 +140,7 @@ impl<const L: usize> LaneLu<L> {
         }
         // The least of what growth leaves of a pivot; and a sum that stays zero where everything is finite.
         let (mut least, mut probe) = ([f64::INFINITY; L], [0.0; L]);
-        let (mut update, mut pivot_update, mut lower) = (0, 0, 0);
+        let (mut update, mut pivot_update, mut lower) = (0, 0, self.n);
         for (j, column) in self.columns.iter().enumerate() {
             for &Update { target, left, right } in &self.updates[update..column.updates_end as usize] {
                 let (left, right) = (factors[left as usize], factors[right as usize]);
@@ -165,8 +176,7 @@ impl<const L: usize> LaneLu<L> {
                 probe[lane] += 0.0 * inverse[lane] + 0.0 * size[lane];
             }
             factors[j] = inverse;
-            for &(_, at) in &self.lower[lower..column.l_end as usize] {
-                let value = &mut factors[at as usize];
+            for value in &mut factors[lower..column.l_end as usize] {
                 for lane in 0..L {
                     value[lane] *= inverse[lane];
                 }
@@ -182,22 +192,26 @@ impl<const L: usize> LaneLu<L> {
         let factors = &self.factors[..];
         let mut begin = 0;
         for column in &self.columns {
-            let pivot = b[column.original as usize];
-            for &(row, at) in &self.lower[begin..column.l_end as usize] {
-                subtract(&mut b[row as usize], &factors[at as usize], &pivot);
+            let end = column.lower_end as usize;
+            let mut value = b[column.original as usize];
+            for &(other, at) in &self.lower[begin..end] {
+                subtract(&mut value, &factors[at as usize], &b[other as usize]);
             }
-            begin = column.l_end as usize;
+            b[column.original as usize] = value;
+            begin = end;
         }
+        let mut end = self.upper.len();
         for (j, column) in self.columns.iter().enumerate().rev() {
-            let pivot = &mut b[column.original as usize];
+            let begin = if j == 0 { 0 } else { self.columns[j - 1].upper_end as usize };
+            let mut value = b[column.original as usize];
+            for &(other, at) in &self.upper[begin..end] {
+                subtract(&mut value, &factors[at as usize], &b[other as usize]);
+            }
             for lane in 0..L {
-                pivot[lane] *= factors[j][lane];
+                value[lane] *= factors[j][lane];
             }
-            let pivot = *pivot;
-            let begin = if j == 0 { 0 } else { self.columns[j - 1].u_end as usize };
-            for &(row, at) in &self.upper[begin..column.u_end as usize] {
-                subtract(&mut b[row as usize], &factors[at as usize], &pivot);
-            }
+            b[column.original as usize] = value;
+            end = begin;
         }
     }
 }
