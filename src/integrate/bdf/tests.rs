@@ -32,7 +32,8 @@ fn error(order: usize, count: usize, ratios: [f64; 2]) -> f64 {
 fn each_formula_has_its_order_on_equal_and_unequal_steps() {
     for ratios in [[1.0, 1.0], [1.0, 1.2]] {
         for order in 1..=MAX_ORDER {
-            let slope = (error(order, 40, ratios) / error(order, 80, ratios)).log2();
+            // With more steps the corrector's own tolerance would show at order 5.
+            let slope = (error(order, 20, ratios) / error(order, 40, ratios)).log2();
             assert!((slope - order as f64).abs() < 0.3, "order {order}, steps in {ratios:?}: {slope}");
         }
     }
