@@ -8,7 +8,7 @@
 //! (with the tables `tsit5` and `fixed`), `rodas5p` and `bdf` make one step of it, `formula` chooses between them;
 //! `controller` chooses the next; `lanes` adds vectors up; `schedule` and `forcing` know the breakpoints; `roots` finds
 //! the others; `sensitivity` carries derivatives over them; `instant` carries events out; `solve` is the loop around all
-//! of it.
+//! of it. [`ensemble`] solves one problem after the other for many parameter sets, several in lockstep and on all threads.
 //!
 //! **Invariant.** Nothing here knows how a system was made, and the step loop does not allocate.
 //!
@@ -28,6 +28,7 @@
 pub mod adjoint;
 mod bdf;
 mod controller;
+pub mod ensemble;
 mod explicit;
 mod field;
 mod fixed;

@@ -29,6 +29,7 @@ pub mod emit;
 mod events;
 pub mod kernel;
 pub mod kernels;
+mod lanes;
 pub mod linear;
 pub mod math;
 pub mod parts;
@@ -36,8 +37,9 @@ pub mod plan;
 pub mod stochastic;
 mod system;
 
-pub use kernel::{Compiler, Direction, Kernel};
+pub use kernel::{Compiler, Direction, Kernel, LaneKernel};
 pub use kernels::{Kernels, Options};
+pub use lanes::LaneKernels;
 pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
 pub use stochastic::{DiffusionKernels, JumpKernels};

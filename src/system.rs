@@ -4,7 +4,10 @@
 //! closures so that solvers are tested without the compiler. Everything is `f64` and slices; nothing allocates.
 
 pub mod closure;
+pub mod lanes;
 pub mod stochastic;
+
+pub use lanes::LaneSystem;
 
 use std::sync::Arc;
 

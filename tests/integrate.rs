@@ -1,9 +1,11 @@
 //! Integrators against exact solutions, closed forms and published end values.
 
 mod adjoint;
+mod allocations;
 mod bdf;
 mod dual_system;
 mod edges;
+mod ensemble;
 mod events;
 mod ivp;
 mod order;

@@ -4,7 +4,7 @@
 mod end_points;
 mod kernels;
 mod open_loop;
-mod subject;
+pub mod subject;
 
 use std::fs;
 use std::path::{Path, PathBuf};

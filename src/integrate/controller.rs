@@ -93,6 +93,20 @@ impl Controller {
     }
 }
 
+/// Where a step of about the wanted length from `t` ends: at `stop` if that is near, and never just before it.
+pub(super) fn end_of_step(t: f64, wanted: f64, stop: f64) -> f64 {
+    let remaining = stop - t;
+    // Time advances, however short the step that is wanted.
+    let wanted = wanted.max(4.0 * f64::EPSILON * t.abs());
+    if wanted >= remaining * (1.0 - 1e-9) {
+        stop
+    } else if 2.0 * wanted > remaining {
+        t + 0.5 * remaining
+    } else {
+        t + wanted
+    }
+}
+
 /// The length of a first step from `(t, x)`, at most `longest`; `f0`, `x1` and `f1` are scratch of `n_states`.
 pub(super) fn first_step(
     field: &mut Field<'_>,

@@ -77,6 +77,13 @@ pub struct Forcing {
 }
 
 impl Forcing {
+    /// True where no signal changes over time.
+    pub fn is_constant(&self) -> bool {
+        self.inputs.iter().chain(&self.disturbances).all(|signal| matches!(signal, Signal::Constant(_)))
+    }
+}
+
+impl Forcing {
     /// Constant values: `u: n_inputs`, `d: n_disturbances`.
     pub fn constant(u: &[f64], d: &[f64]) -> Self {
         Forcing {

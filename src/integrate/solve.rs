@@ -1,7 +1,7 @@
 //! The loop: from breakpoint to breakpoint by steps of the chosen formula, with the solution handed out on the way.
 
 use super::adjoint::tape::Tape;
-use super::controller::{Norm, first_step};
+use super::controller::{Norm, end_of_step, first_step};
 use super::field::Field;
 use super::formula::Formula;
 use super::options::{Options, Tolerance};
@@ -19,7 +19,7 @@ const STEPS_WITH_ROOTS: f64 = 100.0;
 pub struct Integrator<'s> {
     pub(super) field: Field<'s>,
     pub(super) options: Options,
-    norm: Norm,
+    pub(super) norm: Norm,
     pub(super) formula: Formula,
     pub(super) schedule: Schedule,
     pub(super) roots: RootWatch,
@@ -356,16 +356,17 @@ impl<'s> Integrator<'s> {
             };
             return if next > stop - grid_slack(stop, step) * step { stop } else { next };
         }
-        let remaining = stop - self.t;
-        // Time advances, however short the step that is wanted.
-        let wanted = wanted.max(4.0 * f64::EPSILON * self.t.abs());
-        if wanted >= remaining * (1.0 - 1e-9) {
-            stop
-        } else if 2.0 * wanted > remaining {
-            self.t + 0.5 * remaining
-        } else {
-            self.t + wanted
-        }
+        end_of_step(self.t, wanted, stop)
+    }
+
+    /// The state at the start of a problem that has no events, and the length of its first step.
+    ///
+    /// # Errors
+    /// As [`Integrator::solve`].
+    pub(super) fn first_step(&mut self, problem: &Problem<'_>) -> Result<(&[f64], f64), ProblemError> {
+        self.begin(problem)?;
+        let h = self.wanted_step(problem.t1, problem);
+        Ok((&self.z[..self.field.n], h))
     }
 
     /// Makes a step into `z_new` and returns the scaled norm of its error: infinite where there is none, zero for

@@ -1,8 +1,10 @@
 //! From one chunk of a plan to machine code: straight-line Cranelift IR, then Cranelift's compiler.
 //!
 //! Leaves are loaded where they are used; Cranelift merges the loads of one chunk (they are marked as constant). A truth value is an `i8` inside its chunk and 1.0 or 0.0 outside. Nothing is contracted or reordered:
-//! every operation is the interpreter's, in the interpreter's order. [`ops`] has the operations, [`loops`] the loops.
+//! every operation is the interpreter's, in the interpreter's order. [`ops`] has the operations, [`loops`] the loops,
+//! [`lanes`] what is different for several points at once.
 
+mod lanes;
 mod loops;
 mod ops;
 
@@ -267,7 +269,7 @@ impl<'a> Emitter<'a> {
             return None;
         };
         let n_first = self.plan.n_first as u32;
-        if *second != first + 1 || *second == n_first {
+        if *second != first + 1 || *second == n_first || self.has_lanes() {
             return None;
         }
         let bytes: Vec<u8> = [a, b].into_iter().flat_map(|c| c.to_bits().to_le_bytes()).collect();
@@ -309,9 +311,10 @@ impl<'a> Emitter<'a> {
     }
 
     fn call_slice(&mut self, function: SliceFunction, slot: u32, len: u32) {
-        let offset = self.builder.ins().iconst(I64, i64::from(slot) * 8);
+        let width = if self.has_lanes() { 2 } else { 1 };
+        let offset = self.builder.ins().iconst(I64, i64::from(slot) * 8 * width);
         let pointer = self.builder.ins().iadd(self.arguments.scratch, offset);
-        let count = self.builder.ins().iconst(I64, i64::from(len));
+        let count = self.builder.ins().iconst(I64, i64::from(len) * width);
         self.call(slice_symbol(function), &[pointer, count]);
     }
 
@@ -340,6 +343,9 @@ impl<'a> Emitter<'a> {
 
     /// An operand as a number.
     fn number(&mut self, operand: &Operand) -> Value {
+        if self.has_lanes() {
+            return self.lane_number(operand);
+        }
         if self.round.is_some() {
             return self.loop_number(operand);
         }
@@ -376,6 +382,9 @@ impl<'a> Emitter<'a> {
     }
 
     fn store(&mut self, value: Value, pointer: Value, index: u32) {
+        if self.has_lanes() {
+            return self.store_lanes(value, pointer, index);
+        }
         self.builder.ins().store(MemFlagsData::trusted(), value, pointer, index as i32 * 8);
     }
 

@@ -120,11 +120,32 @@ impl Compiler {
         Ok(Compiler { isa })
     }
 
-    /// One kernel per plan. All share one block of memory; large plans are compiled by several threads.
+    /// One kernel per plan for one point. All share one block of memory; large plans are compiled by several threads.
     ///
     /// # Errors
-    /// Where Cranelift refuses the code or the machine refuses executable memory.
+    /// Where Cranelift refuses the code, the machine refuses executable memory, or a plan is one for several points.
     pub fn compile(&self, plans: &[Plan]) -> Result<Vec<Kernel>, CompileError> {
+        if plans.iter().any(|plan| plan.lanes != 1) {
+            return Err(CompileError::Backend("a plan is for several points".to_owned()));
+        }
+        self.compile_all(plans)
+    }
+
+    /// One kernel per plan for several points; see [`super::PlanOptions::lanes`].
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`], and where a plan is for one point, for an odd number of them, or reads the time.
+    pub fn compile_lanes(&self, plans: &[Plan]) -> Result<Vec<LaneKernel>, CompileError> {
+        let is_wide = |plan: &Plan| plan.lanes > 1 && plan.lanes.is_multiple_of(2);
+        let reads_less = |plan: &Plan| !(plan.reads.time || plan.reads.time_direction || plan.reads.n_directions > 0);
+        if !plans.iter().all(|plan| is_wide(plan) && reads_less(plan) && plan.n_first == plan.n_outputs) {
+            return Err(CompileError::Backend("a plan is not one for several points".to_owned()));
+        }
+        let kernels = self.compile_all(plans)?.into_iter().zip(plans);
+        Ok(kernels.map(|(kernel, plan)| LaneKernel { kernel, lanes: plan.lanes }).collect())
+    }
+
+    fn compile_all(&self, plans: &[Plan]) -> Result<Vec<Kernel>, CompileError> {
         // Offsets into the arguments are 32-bit numbers of bytes.
         if plans.iter().any(|plan| plan.longest_slice() > i32::MAX as usize / 8) {
             return Err(CompileError::TooLarge);
@@ -477,6 +498,71 @@ impl Stream {
             all &= unsafe { entry(number, read.as_ptr(), written.as_mut_ptr()) };
         }
         all & 1 == 1
+    }
+}
+
+/// A compiled plan for several points.
+#[derive(Debug)]
+pub struct LaneKernel {
+    /// Its code is that of one pair of points.
+    kernel: Kernel,
+    lanes: usize,
+}
+
+impl LaneKernel {
+    /// How many points one call computes.
+    pub fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// Scratch that a call uses.
+    pub fn n_scratch(&self) -> usize {
+        2 * self.kernel.n_slots
+    }
+
+    /// Computes `out: n_outputs × lanes` from arguments that are interleaved likewise. `work` grows to the slots needed
+    /// if it is too small. `at.t` is not read.
+    ///
+    /// # Panics
+    /// Where a slice is shorter than what the plan reads or writes.
+    pub fn call(&self, at: At<'_>, work: &mut Work, out: &mut [f64]) {
+        let Kernel { chunks, reads, n_slots, n_first, .. } = &self.kernel;
+        // A plan for several points is never plain.
+        let Chunks::Full { first, rest } = chunks else { return };
+        if work.scratch.len() < 2 * n_slots {
+            work.scratch.resize(2 * n_slots, 0.0);
+        }
+        let holds = |slice: &[f64], count: usize| slice.len() >= count * self.lanes;
+        assert!(
+            holds(at.x, reads.n_states)
+                && holds(at.u, reads.n_inputs)
+                && holds(at.d, reads.n_disturbances)
+                && holds(at.p, reads.n_params)
+                && holds(out, *n_first),
+            "a slice is shorter than what the kernel reads or writes"
+        );
+        for pair in (0..self.lanes).step_by(2) {
+            for &entry in std::iter::once(first).chain(rest) {
+                // `wrapping_add`, since an argument that is not read may be empty.
+                // SAFETY: as in `Kernel::call_slices`. The code touches elements `k · lanes` and `k · lanes + 1` behind
+                // the pointers with k below `reads` and `n_outputs`; `pair + 1 < lanes`, because `lanes` is even, so all
+                // lie within the lengths just checked. Scratch has two numbers for each of the `n_slots`.
+                unsafe {
+                    entry(
+                        0.0,
+                        0.0,
+                        at.x.as_ptr().wrapping_add(pair),
+                        at.u.as_ptr().wrapping_add(pair),
+                        at.d.as_ptr().wrapping_add(pair),
+                        at.p.as_ptr().wrapping_add(pair),
+                        work.scratch.as_mut_ptr(),
+                        out.as_mut_ptr().wrapping_add(pair),
+                        std::ptr::null(),
+                        std::ptr::null_mut(),
+                    );
+                }
+            }
+        }
     }
 }
 

@@ -60,8 +60,8 @@ type Cell = OnceLock<Result<Vec<Kernel>, CompileError>>;
 /// [`Kernels::prepare`] reports it as an error instead.
 pub struct Kernels {
     pub(super) model: Arc<FlatModel>,
-    compiler: Compiler,
-    options: PlanOptions,
+    pub(super) compiler: Compiler,
+    pub(super) options: PlanOptions,
     dims: Dims,
     pub(super) events: Vec<Event>,
     pub(super) is_autonomous: bool,
@@ -357,7 +357,7 @@ impl Kernels {
         kernel.n_slots() + beside
     }
 
-    fn rhs_nodes(&self) -> Vec<NodeId> {
+    pub(super) fn rhs_nodes(&self) -> Vec<NodeId> {
         let rhs = |s: &crate::flat::State| if s.is_discrete { Dag::ZERO } else { s.rhs };
         self.model.states.iter().map(rhs).collect()
     }

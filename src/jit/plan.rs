@@ -36,11 +36,14 @@ pub struct PlanOptions {
     /// Equations of one shape at equal strides from which on they become a loop; four times as many where they need
     /// a table of indices. Default: 12, chosen by benchmark (see `benches/kernels.rs`).
     pub shortest_loop: usize,
+    /// Points computed at once, an even number, or 1: every argument and every output is then interleaved, element k
+    /// of point i standing at `k · lanes + i`. Plans for several points have no loops and read no time. Default: 1.
+    pub lanes: usize,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        PlanOptions { strict_math: false, chunk_size: 500, shortest_loop: 12 }
+        PlanOptions { strict_math: false, chunk_size: 500, shortest_loop: 12, lanes: 1 }
     }
 }
 
@@ -325,6 +328,8 @@ pub struct Plan {
     pub(in crate::jit) reads: Reads,
     /// See [`PlanOptions::strict_math`].
     pub(in crate::jit) strict_math: bool,
+    /// See [`PlanOptions::lanes`].
+    pub(in crate::jit) lanes: usize,
 }
 
 impl Plan {
@@ -363,7 +368,7 @@ impl Plan {
         let Reads { n_states: _, n_params: _, n_inputs, n_disturbances, n_directions, time, time_direction } =
             self.reads;
         let reads_more = n_inputs + n_disturbances + n_directions > 0 || time || time_direction;
-        self.chunks.len() == 1 && self.n_slots == 0 && self.n_first == self.n_outputs && !reads_more
+        self.lanes == 1 && self.chunks.len() == 1 && self.n_slots == 0 && self.n_first == self.n_outputs && !reads_more
     }
 
     /// Elements of the longest slice that is read or written.
@@ -381,7 +386,7 @@ impl Plan {
             self.indices.len(),
             self.numbers.len(),
         ];
-        all.into_iter().max().unwrap_or(0)
+        all.into_iter().max().unwrap_or(0).saturating_mul(self.lanes)
     }
 
     /// Plans the computation of `outputs`, written in this order to one slice. Linear in the size of what they need.

@@ -44,7 +44,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn allocations() -> u64 {
+/// Allocations of this thread so far.
+pub fn allocations() -> u64 {
     ALLOCATIONS.with(Cell::get)
 }
 

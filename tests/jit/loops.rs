@@ -167,13 +167,13 @@ proptest! {
         let point = |values: &[f64]| (0..N_ELEMENTS as usize).map(|k| values[k % values.len()] + 0.01 * k as f64).collect::<Vec<f64>>();
         let x = point(&list[0].program.x);
         let p = point(&list[0].program.p);
-        let options = PlanOptions { strict_math: true, chunk_size, shortest_loop };
+        let options = PlanOptions { strict_math: true, chunk_size, shortest_loop, ..PlanOptions::default() };
         let (got, want) = both(&dag, &outputs, &options, &x, &p);
         for (k, (g, w)) in got.iter().zip(&want).enumerate() {
             prop_assert!(same_bits(*g, *w), "output {}: kernel {:?}, interpreter {:?}", k, g, w);
         }
         // The same operations however they are grouped.
-        let with = |shortest_loop| PlanOptions { strict_math: false, chunk_size, shortest_loop };
+        let with = |shortest_loop| PlanOptions { strict_math: false, chunk_size, shortest_loop, ..PlanOptions::default() };
         let (rolled, _) = both(&dag, &outputs, &with(shortest_loop), &x, &p);
         let (straight, _) = both(&dag, &outputs, &with(usize::MAX / 8), &x, &p);
         for (k, (g, w)) in rolled.iter().zip(&straight).enumerate() {

@@ -54,7 +54,7 @@ proptest! {
         shortest_loop in 2..6usize,
     ) {
         let (dag, outputs) = build(&list);
-        let options = PlanOptions { strict_math: true, chunk_size, shortest_loop };
+        let options = PlanOptions { strict_math: true, chunk_size, shortest_loop, ..PlanOptions::default() };
         for point in list.iter().take(3) {
             let got = run(&dag, &outputs, &options, at(point));
             let want = Interpreter::new(&dag, &outputs).values(&env(point));
@@ -73,7 +73,7 @@ proptest! {
         let mut dag = Dag::new();
         let roots: Vec<NodeId> = list.iter().map(|program| program.build(&mut dag)).collect();
         for point in &list {
-            let got = run(&dag, &roots, &PlanOptions { strict_math: false, chunk_size, shortest_loop }, at(point));
+            let got = run(&dag, &roots, &PlanOptions { strict_math: false, chunk_size, shortest_loop, ..PlanOptions::default() }, at(point));
             let (mut want, mut scale) = (vec![0.0; roots.len()], vec![0.0; roots.len()]);
             Interpreter::new(&dag, &roots).eval_with_scale(&env(point), &mut Vec::new(), &mut want, &mut scale);
             for (k, program) in list.iter().enumerate() {
@@ -93,7 +93,7 @@ proptest! {
     fn chunks_and_groups_do_not_change_a_bit(list in prop::collection::vec(programs(), 1..8)) {
         let (dag, outputs) = build(&list);
         let point = at(&list[0]);
-        let with = |chunk_size, shortest_loop| PlanOptions { strict_math: false, chunk_size, shortest_loop };
+        let with = |chunk_size, shortest_loop| PlanOptions { strict_math: false, chunk_size, shortest_loop, ..PlanOptions::default() };
         let whole = run(&dag, &outputs, &with(100_000, usize::MAX / 8), point);
         let single = run(&dag, &outputs, &with(1, 2), point);
         for (k, output) in outputs.iter().enumerate() {

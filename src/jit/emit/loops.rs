@@ -30,9 +30,9 @@ pub(super) struct Round {
 }
 
 impl Emitter<'_> {
-    /// True where an operation computes two iterations.
+    /// True where an operation computes two iterations, or two points.
     pub(super) fn is_paired(&self) -> bool {
-        self.round.as_ref().is_some_and(|round| round.is_paired)
+        self.has_lanes() || self.round.as_ref().is_some_and(|round| round.is_paired)
     }
 
     /// One loop from its first to its last iteration.

@@ -195,10 +195,16 @@ impl Emitter<'_> {
     }
 
     fn call_one(&mut self, name: &str, x: Value) -> Value {
+        if self.has_lanes() {
+            return self.call_each(name, &[x]);
+        }
         self.call(name, &[x]).unwrap_or(x)
     }
 
     fn call_two(&mut self, name: &str, x: Value, y: Value) -> Value {
+        if self.has_lanes() {
+            return self.call_each(name, &[x, y]);
+        }
         self.call(name, &[x, y]).unwrap_or(x)
     }
 }

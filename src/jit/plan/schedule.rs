@@ -20,7 +20,8 @@ const TERMS_PER_PART: usize = 8;
 const SMALLEST_GROUP: usize = 4;
 
 pub(super) fn schedule(dag: &Dag, first: &[NodeId], second: &[NodeId], options: &PlanOptions) -> Plan {
-    let rolls = rolls::find(dag, first, second, options).unwrap_or_else(|| Rolls::none(first, second));
+    let found = if options.lanes == 1 { rolls::find(dag, first, second, options) } else { None };
+    let rolls = found.unwrap_or_else(|| Rolls::none(first, second));
     let mut scheduler = Scheduler::new(dag, &rolls, options);
     scheduler.run(&rolls);
     let Scheduler { ops, steps, groups, loops, reads, .. } = scheduler;
@@ -39,6 +40,7 @@ pub(super) fn schedule(dag: &Dag, first: &[NodeId], second: &[NodeId], options: 
         n_first: first.len(),
         reads,
         strict_math: options.strict_math,
+        lanes: options.lanes,
     };
     place::cut(&mut plan, options.chunk_size);
     place::place(&mut plan);

@@ -1,0 +1,283 @@
+//! L members in lockstep: each has its own time, step length and error, and none knows of the others.
+//!
+//! One pass makes a step of every member; a member that has reached the end makes room for the next. What is out of the
+//! ordinary (a pivot that is lost, a value that is not finite, a step that gets nowhere) is left to the integrator for
+//! one system, which starts that member over.
+
+// Loops over lanes go by index: a lane's place in every array is its name.
+#![allow(clippy::needless_range_loop)]
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use super::super::controller::{Controller, end_of_step};
+use super::super::problem::{Outcome, ProblemError, Statistics, Status};
+use super::super::rodas5p::STAGES;
+use super::super::schedule::is_same_instant;
+use super::super::solve::Integrator;
+use super::rosenbrock::{Held, LaneRodas5p, Row};
+use super::single::Single;
+use super::{Members, Run, Solved};
+use crate::system::LaneSystem;
+
+/// What a lane is doing.
+struct Seat {
+    /// `None` while idle.
+    member: Option<usize>,
+    t: f64,
+    /// Where the step being made ends.
+    t_new: f64,
+    /// The length proposed for the next step.
+    wanted: f64,
+    controller: Controller,
+    statistics: Statistics,
+    /// Samples reported so far, `n_states` each.
+    states: Vec<f64>,
+    n_reported: usize,
+}
+
+/// What becomes of a step.
+#[derive(Clone, Copy, PartialEq)]
+enum Verdict {
+    Accepted,
+    Rejected,
+    /// The member is left to the integrator for one system.
+    Odd,
+}
+
+/// The buffers of one thread.
+pub(super) struct Batch<'s, const L: usize> {
+    system: &'s dyn LaneSystem,
+    single: Single<'s>,
+    formula: LaneRodas5p<L>,
+    held: Held<L>,
+    x: Vec<Row<L>>,
+    x_new: Vec<Row<L>>,
+    seats: [Seat; L],
+    /// One state.
+    state: Vec<f64>,
+}
+
+impl<'s, const L: usize> Batch<'s, L> {
+    /// `None` where the memory for the elimination cannot be had.
+    pub fn new(system: &'s dyn LaneSystem, integrator: Integrator<'s>, run: &Run<'_>) -> Option<Self> {
+        let dims = system.single().dims();
+        let n = dims.n_states;
+        let seat = |_| Seat {
+            member: None,
+            t: 0.0,
+            t_new: 0.0,
+            wanted: 1.0,
+            controller: Controller::new(),
+            statistics: Statistics::default(),
+            states: Vec::with_capacity(n * run.samples.len()),
+            n_reported: 0,
+        };
+        let rows = |count: usize| vec![[0.0; L]; count];
+        Some(Batch {
+            formula: LaneRodas5p::new(system)?,
+            system,
+            single: Single::new(integrator, run),
+            held: Held { p: rows(dims.n_params), u: rows(dims.n_inputs), d: rows(dims.n_disturbances) },
+            x: rows(n),
+            x_new: rows(n),
+            seats: std::array::from_fn(seat),
+            state: vec![0.0; n],
+        })
+    }
+
+    /// Integrates the members of `range`, each told to `take` when it is finished, in no particular order.
+    ///
+    /// # Errors
+    /// As [`Integrator::solve`].
+    pub fn solve(
+        &mut self,
+        run: &Run<'_>,
+        members: &dyn Members,
+        range: Range<usize>,
+        take: &mut dyn FnMut(Solved<'_>),
+    ) -> Result<(), ProblemError> {
+        let mut waiting = range;
+        for lane in 0..L {
+            self.seat(lane, run, members, &mut waiting, take)?;
+        }
+        let interrupt = self.single.integrator.options().interrupt.clone();
+        while self.seats.iter().any(|seat| seat.member.is_some()) {
+            if interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+                self.interrupt(run, take);
+                return Ok(());
+            }
+            let mut h = [1.0; L];
+            for (h, seat) in h.iter_mut().zip(&mut self.seats) {
+                if seat.member.is_some() {
+                    seat.t_new = end_of_step(seat.t, seat.wanted, run.t1);
+                    *h = seat.t_new - seat.t;
+                }
+            }
+            let sound = self.formula.attempt(self.system, &self.held, &h, &self.x, &mut self.x_new);
+            let error = self.formula.error(&self.single.integrator.norm, &self.x, &self.x_new);
+            let mut verdicts = [Verdict::Accepted; L];
+            for lane in 0..L {
+                if self.seats[lane].member.is_some() {
+                    verdicts[lane] = if sound[lane] { self.judge(lane, h[lane], error[lane]) } else { Verdict::Odd };
+                    if verdicts[lane] == Verdict::Accepted {
+                        self.report(lane, run);
+                    }
+                }
+            }
+            self.advance(&verdicts);
+            for lane in 0..L {
+                let seat = &mut self.seats[lane];
+                let Some(member) = seat.member else { continue };
+                match verdicts[lane] {
+                    Verdict::Accepted => {
+                        seat.t = seat.t_new;
+                        if seat.t >= run.t1 {
+                            self.finish(lane, member, Status::Success, run, take);
+                            self.seat(lane, run, members, &mut waiting, take)?;
+                        }
+                    }
+                    Verdict::Rejected => {}
+                    Verdict::Odd => {
+                        self.single.solve(run, members, member, take)?;
+                        self.seat(lane, run, members, &mut waiting, take)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the lane the next member that has steps to make, or leaves it idle with the values it has.
+    fn seat(
+        &mut self,
+        lane: usize,
+        run: &Run<'_>,
+        members: &dyn Members,
+        waiting: &mut Range<usize>,
+        take: &mut dyn FnMut(Solved<'_>),
+    ) -> Result<(), ProblemError> {
+        self.seats[lane].member = None;
+        for member in waiting {
+            let Single { integrator, p, start, .. } = &mut self.single;
+            members.member(member, p, start);
+            let problem = super::single::problem(run, p, start);
+            problem.check(&self.system.single().dims(), run.samples)?;
+            let (x, wanted) = integrator.first_step(&problem)?;
+            if run.t1 <= run.t0 || !x.iter().chain([&wanted]).all(|v| v.is_finite()) {
+                self.single.solve(run, members, member, take)?;
+                continue;
+            }
+            put(&mut self.x, lane, x);
+            put(&mut self.held.p, lane, p);
+            put(&mut self.held.u, lane, &integrator.field.u);
+            put(&mut self.held.d, lane, &integrator.field.d);
+            let seat = &mut self.seats[lane];
+            seat.member = Some(member);
+            seat.t = run.t0;
+            seat.wanted = wanted;
+            seat.controller = Controller::new();
+            seat.statistics = integrator.field.statistics;
+            seat.states.clear();
+            seat.n_reported = 0;
+            self.report_present(lane, run.t0, run);
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, lane: usize, h: f64, error: f64) -> Verdict {
+        let max_steps = self.single.integrator.options().max_steps;
+        let max_step = self.single.integrator.options().max_step;
+        let seat = &mut self.seats[lane];
+        let Statistics { steps, rejected, rhs, jacobians, factorizations, solves, implicit_steps, .. } =
+            &mut seat.statistics;
+        *rhs += STAGES as u64;
+        *solves += STAGES as u64;
+        *jacobians += 1;
+        *factorizations += 1;
+        *implicit_steps += 1;
+        if error <= 1.0 {
+            *steps += 1;
+            let factor = seat.controller.accept(error);
+            let wanted = if factor >= 1.0 { (h * factor).max(seat.wanted) } else { h * factor };
+            seat.wanted = wanted.min(max_step);
+        } else {
+            *rejected += 1;
+            seat.wanted = h * seat.controller.reject(error);
+            let gets_on = seat.t + 0.1 * seat.wanted != seat.t && seat.wanted > f64::MIN_POSITIVE;
+            if !gets_on || (error == f64::INFINITY && !self.formula.is_finite(lane)) {
+                return Verdict::Odd;
+            }
+        }
+        if seat.statistics.steps + seat.statistics.rejected >= max_steps {
+            return Verdict::Odd;
+        }
+        if error <= 1.0 { Verdict::Accepted } else { Verdict::Rejected }
+    }
+
+    /// Moves the members whose step was accepted to its end.
+    fn advance(&mut self, verdicts: &[Verdict; L]) {
+        if verdicts.iter().all(|verdict| *verdict == Verdict::Accepted) {
+            std::mem::swap(&mut self.x, &mut self.x_new);
+            return;
+        }
+        let moves = verdicts.map(|verdict| verdict == Verdict::Accepted);
+        for (x, new) in self.x.iter_mut().zip(&self.x_new) {
+            for lane in 0..L {
+                x[lane] = if moves[lane] { new[lane] } else { x[lane] };
+            }
+        }
+    }
+
+    /// Reports the samples of the step just made, its end included.
+    fn report(&mut self, lane: usize, run: &Run<'_>) {
+        let seat = &mut self.seats[lane];
+        let (t, t_new) = (seat.t, seat.t_new);
+        while let Some(&time) = run.samples.get(seat.n_reported)
+            && time < t_new
+            && !is_same_instant(time, t_new)
+        {
+            let theta = (time - t) / (t_new - t);
+            self.formula.interpolate(lane, theta, &self.x, &self.x_new, &mut self.state);
+            seat.states.extend_from_slice(&self.state);
+            seat.n_reported += 1;
+        }
+        std::mem::swap(&mut self.x, &mut self.x_new);
+        self.report_present(lane, t_new, run);
+        std::mem::swap(&mut self.x, &mut self.x_new);
+    }
+
+    /// Reports the samples at `t`, where the lane's state is in `x`.
+    fn report_present(&mut self, lane: usize, t: f64, run: &Run<'_>) {
+        let seat = &mut self.seats[lane];
+        while let Some(&time) = run.samples.get(seat.n_reported)
+            && (time <= t || is_same_instant(time, t))
+        {
+            seat.states.extend(self.x.iter().map(|row| row[lane]));
+            seat.n_reported += 1;
+        }
+    }
+
+    fn finish(&mut self, lane: usize, member: usize, status: Status, run: &Run<'_>, take: &mut dyn FnMut(Solved<'_>)) {
+        let Single { p, .. } = &mut self.single;
+        p.iter_mut().zip(&self.held.p).for_each(|(value, row)| *value = row[lane]);
+        self.state.iter_mut().zip(&self.x).for_each(|(value, row)| *value = row[lane]);
+        let seat = &self.seats[lane];
+        let outcome = Outcome { status, t: seat.t, statistics: seat.statistics };
+        let times = &run.samples[..seat.n_reported];
+        take(Solved { member, outcome, p, times, states: &seat.states, end: &self.state });
+    }
+
+    fn interrupt(&mut self, run: &Run<'_>, take: &mut dyn FnMut(Solved<'_>)) {
+        for lane in 0..L {
+            if let Some(member) = self.seats[lane].member.take() {
+                self.finish(lane, member, Status::Interrupted { t: self.seats[lane].t }, run, take);
+            }
+        }
+    }
+}
+
+fn put<const L: usize>(rows: &mut [Row<L>], lane: usize, values: &[f64]) {
+    rows.iter_mut().zip(values).for_each(|(row, value)| row[lane] = *value);
+}
