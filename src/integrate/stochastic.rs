@@ -1,6 +1,6 @@
 //! Paths of jump processes and of stochastic differential equations, from the same models as everything else.
 //!
-//! [`Stochastic::solve`] answers a [`Problem`](super::Problem) as [`super::Integrator`] does, with one random path instead
+//! [`Stochastic::solve`] answers a [`Problem`] as [`super::Integrator`] does, with one random path instead
 //! of the solution: `ssa` carries out every single reaction, `tau_leap` many at once, [`StochasticMethod::Em`] and
 //! [`StochasticMethod::Milstein`] follow noise that the model declares, [`StochasticMethod::Cle`] the noise that its
 //! reactions imply. `world` holds what all of them share: events, forcing, requested times.
