@@ -8,6 +8,8 @@
 pub mod analyze;
 pub mod calibrate;
 pub mod cli;
+pub mod control;
+pub mod decide;
 pub mod diag;
 pub mod export;
 pub mod expr;

@@ -14,6 +14,7 @@ pub mod pivoted;
 pub mod shifted;
 pub mod sparse;
 pub mod symbolic;
+pub mod wide;
 
 pub use banded::BandedLu;
 pub use compiled::{CompiledLu, LANES, LuCode};
@@ -24,6 +25,7 @@ pub use pivoted::DenseShifted;
 pub use shifted::{LinearSolver, ShiftedLu};
 pub use sparse::SparseLu;
 pub use symbolic::{GROWTH, Symbolic};
+pub use wide::{Wide, wide};
 
 /// A matrix has no LU factorisation: a pivot is zero or not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

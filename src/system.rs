@@ -5,9 +5,11 @@
 
 pub mod closure;
 pub mod lanes;
+pub mod stages;
 pub mod stochastic;
 
 pub use lanes::LaneSystem;
+pub use stages::{Curvature, Limits, Softness, StageDims, StageFailure, Stages, Tree};
 
 use std::sync::Arc;
 

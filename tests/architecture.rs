@@ -20,13 +20,14 @@ const ORDER: &[&[&str]] = &[
     &["integrate"],
     &["analyze"],
     &["optimize"],
-    &["calibrate"],
+    &["decide"],
+    &["calibrate", "control"],
     &["export"],
     &["cli"],
 ];
 
 /// Where `unsafe` may stand.
-const UNSAFE: &[&str] = &["src/jit/kernel.rs", "src/jit/math.rs", "src/jit/math/avx2.rs"];
+const UNSAFE: &[&str] = &["src/jit/kernel.rs", "src/jit/math.rs", "src/linalg/wide.rs"];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let mut list = Vec::new();

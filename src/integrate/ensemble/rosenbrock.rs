@@ -9,8 +9,7 @@
 
 use super::super::controller::Norm;
 use super::super::rodas5p::{A, C, GAMMA, H, STAGES};
-use crate::jit::math::{Wide, wide};
-use crate::linalg::LaneLu;
+use crate::linalg::{LaneLu, Wide, wide};
 use crate::system::{At, LaneSystem, Work};
 
 /// Numbers of one kind, one of each member.
