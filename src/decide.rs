@@ -90,6 +90,8 @@ pub struct Belief<'a> {
     pub n_used: usize,
     /// Logarithm of the likelihood of all measurements so far.
     pub log_likelihood: f64,
+    /// What went wrong since the start, in one sentence without a full stop; empty where nothing did.
+    pub message: &'a str,
 }
 
 /// Estimates the state from measurements.

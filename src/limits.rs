@@ -33,3 +33,5 @@ pub const MAX_OUTPUT_ROWS: usize = 50_000_000;
 pub const MAX_LOWERING_DEPTH: usize = 600;
 /// Steps of the elimination that infers units (E0304); a united model of 16,000 statements takes under 1,000,000.
 pub const MAX_INFERENCE_STEPS: usize = 20_000_000;
+/// Members of an ensemble filter, particles of a particle filter.
+pub const MAX_FILTER_POINTS: usize = 1_000_000;

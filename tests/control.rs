@@ -1,0 +1,3 @@
+//! Optimal control and estimation against closed forms and published optima.
+
+mod estimate;
