@@ -33,3 +33,9 @@ pub const MAX_OUTPUT_ROWS: usize = 50_000_000;
 pub const MAX_LOWERING_DEPTH: usize = 600;
 /// Steps of the elimination that infers units (E0304); a united model of 16,000 statements takes under 1,000,000.
 pub const MAX_INFERENCE_STEPS: usize = 20_000_000;
+/// Steps of a planner's horizon (E0602).
+pub const MAX_HORIZON: usize = 100_000;
+/// Steps of an episode of a task (E0616).
+pub const MAX_EPISODE_STEPS: usize = 10_000_000;
+/// Substeps of one step of a task (E0602).
+pub const MAX_SUBSTEPS: usize = 100_000;
