@@ -16,11 +16,13 @@ mod network;
 mod pieces;
 mod spread;
 mod tangent;
+pub mod task;
 
 pub use crate::hir::model::Noise;
 pub use flatten::{Variation, check, flatten, flatten_counting};
 pub use jumps::{JumpLaw, Jumps};
 pub use tangent::{TangentError, tangent};
+pub use task::{FlatTask, flatten_task};
 
 use crate::expr::{Dag, NodeId};
 use crate::source::Span;

@@ -35,3 +35,9 @@ pub const MAX_LOWERING_DEPTH: usize = 600;
 pub const MAX_INFERENCE_STEPS: usize = 20_000_000;
 /// Members of an ensemble filter, particles of a particle filter.
 pub const MAX_FILTER_POINTS: usize = 1_000_000;
+/// Steps of a planner's horizon (E0602).
+pub const MAX_HORIZON: usize = 100_000;
+/// Steps of an episode of a task (E0616).
+pub const MAX_EPISODE_STEPS: usize = 10_000_000;
+/// Substeps of one step of a task (E0602).
+pub const MAX_SUBSTEPS: usize = 100_000;

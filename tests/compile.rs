@@ -7,6 +7,7 @@ mod manual;
 mod meaning;
 mod robust;
 mod studies;
+mod tasks;
 mod told;
 
 use std::path::Path;

@@ -21,8 +21,8 @@ use crate::source::{SourceId, Span};
 
 /// What a node depends on, as bits.
 const ON_TIME: u8 = 1;
-const ON_STATE: u8 = 2;
-const ON_FORCING: u8 = 4;
+pub(super) const ON_STATE: u8 = 2;
+pub(super) const ON_FORCING: u8 = 4;
 const ON_PARAM: u8 = 8;
 
 /// Times and root functions, each once.

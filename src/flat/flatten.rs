@@ -44,19 +44,24 @@ fn flatten_for(
     let mut builder = Builder::new(model, diagnostics);
     builder.counting = is_counting.then(super::jumps::Counting::new);
     let flat = builder.flatten(variation);
-    let movers =
-        conserve::Movers { flows: std::mem::take(&mut builder.flows), diluted: std::mem::take(&mut builder.diluted) };
-    let mut flat = flat?;
-    conserve::prove(&mut flat, &movers, diagnostics);
-    super::diffusion::separate(&mut flat, diagnostics);
-    spread::check(&flat, diagnostics);
+    let movers = builder.movers();
+    let flat = finish(flat?, &movers, diagnostics);
     let after = diagnostics.iter().filter(|d| d.severity == crate::diag::Severity::Error).count();
     (before == after).then_some(flat)
+}
+
+/// Proves conservation laws, separates noise and checks spreads.
+pub(super) fn finish(mut flat: FlatModel, movers: &conserve::Movers, diagnostics: &mut Diagnostics) -> FlatModel {
+    conserve::prove(&mut flat, movers, diagnostics);
+    super::diffusion::separate(&mut flat, diagnostics);
+    spread::check(&flat, diagnostics);
+    flat
 }
 
 /// What flattening finds in each model of `module` and in each run of its studies; what has errors already is left out.
 pub fn check(module: &Module, diagnostics: &mut Diagnostics) {
     let mut list: Vec<Diagnostic> = Vec::new();
+    let mut list_of_tasks = Diagnostics::default();
     let mut add = |model: &Model, variation: &Variation<'_>| {
         let mut own = Diagnostics::default();
         flatten(model, variation, &mut own);
@@ -76,6 +81,8 @@ pub fn check(module: &Module, diagnostics: &mut Diagnostics) {
             }
         }
     }
+    super::task::check_tasks(module, &mut list_of_tasks);
+    list.extend(list_of_tasks);
     // Variants and experiments share what they are made of.
     for d in list {
         if !diagnostics.iter().any(|known| *known == d) {
@@ -85,7 +92,12 @@ pub fn check(module: &Module, diagnostics: &mut Diagnostics) {
 }
 
 impl Builder<'_> {
-    fn flatten(&mut self, variation: &Variation<'_>) -> Option<FlatModel> {
+    /// What conservation laws are proved with.
+    pub(super) fn movers(&mut self) -> conserve::Movers {
+        conserve::Movers { flows: std::mem::take(&mut self.flows), diluted: std::mem::take(&mut self.diluted) }
+    }
+
+    pub(super) fn flatten(&mut self, variation: &Variation<'_>) -> Option<FlatModel> {
         let model = self.model;
         let events: Vec<&EventDef> = model.events.iter().chain(variation.events).collect();
         self.places(&events)?;
@@ -102,24 +114,8 @@ impl Builder<'_> {
             name: model.name.clone(),
             doc: model.doc.clone(),
             time_unit: model.time_unit.as_ref().map(ToString::to_string).unwrap_or_default(),
-            dag: Dag::new(),
-            states: Vec::new(),
-            params: Vec::new(),
-            inputs: Vec::new(),
-            disturbances: Vec::new(),
-            lets: Vec::new(),
-            safe: Vec::new(),
-            observables: Vec::new(),
-            outputs: Vec::new(),
             reactions,
-            events: Vec::new(),
-            times: Vec::new(),
-            roots: Vec::new(),
-            conserved: Vec::new(),
-            expectations: Vec::new(),
-            noises: Vec::new(),
-            diffusion: Vec::new(),
-            jumps: None,
+            ..FlatModel::empty()
         };
         let is_good = [
             self.states(&mut flat).is_some(),
@@ -409,7 +405,7 @@ impl Builder<'_> {
         found
     }
 
-    fn distribution(&mut self, dist: &Dist, declared: f64) -> Option<Distribution> {
+    pub(super) fn distribution(&mut self, dist: &Dist, declared: f64) -> Option<Distribution> {
         let location = match dist.args[0] {
             Some(e) => self.constant(e, "an argument of a distribution")?,
             None => declared,
@@ -604,6 +600,33 @@ impl Builder<'_> {
 }
 
 impl FlatModel {
+    /// A model that declares nothing.
+    pub(super) fn empty() -> FlatModel {
+        FlatModel {
+            name: String::new(),
+            doc: String::new(),
+            time_unit: String::new(),
+            dag: Dag::new(),
+            states: Vec::new(),
+            params: Vec::new(),
+            inputs: Vec::new(),
+            disturbances: Vec::new(),
+            lets: Vec::new(),
+            safe: Vec::new(),
+            observables: Vec::new(),
+            outputs: Vec::new(),
+            reactions: Vec::new(),
+            events: Vec::new(),
+            times: Vec::new(),
+            roots: Vec::new(),
+            conserved: Vec::new(),
+            expectations: Vec::new(),
+            noises: Vec::new(),
+            diffusion: Vec::new(),
+            jumps: None,
+        }
+    }
+
     /// True where no equation of motion depends on time explicitly.
     pub fn is_autonomous(&self) -> bool {
         let bits = dependencies(&self.dag);

@@ -95,7 +95,12 @@ impl<'a> Additions<'a> {
         sources: &'a SourceMap,
         diagnostics: &'a mut Diagnostics,
     ) -> Self {
-        Additions(Checker::new(model, unsettled, sources, diagnostics))
+        let mut checker = Checker::new(model, unsettled, sources, diagnostics);
+        // The conditions of safe sets, which a task names, are checked and converted already.
+        for safe in &checker.model.safe {
+            checker.memo.insert(safe.condition, (safe.condition, Type::Truth));
+        }
+        Additions(checker)
     }
 
     /// In the symbol's declared unit.
@@ -112,6 +117,41 @@ impl<'a> Additions<'a> {
         }
         let (expr, form) = self.0.number(expr);
         (expr, form.map(|form| form.known).filter(|unit| *unit != Unit::one()))
+    }
+
+    /// A name alone as it is stored, with its declared unit; anything else as [`Additions::with_unit`].
+    pub(super) fn valued(&mut self, expr: ExprId) -> (ExprId, Option<Unit>) {
+        match &self.0.model.expr(expr).kind {
+            ExprKind::Symbol { symbol, .. } => (expr, self.0.model.symbol(*symbol).unit.clone()),
+            _ => self.with_unit(expr),
+        }
+    }
+
+    /// In `unit`; a pure number where there is none.
+    pub(super) fn in_unit(&mut self, unit: Option<&Unit>, expr: ExprId, what: &str) -> ExprId {
+        let target = match unit {
+            None if !self.0.model.is_unitless => pure(),
+            Some(_) | None => slot(unit),
+        };
+        self.0.fill(expr, &target, what)
+    }
+
+    /// A difference in `unit`; a pure number where there is none.
+    pub(super) fn difference_in(&mut self, unit: Option<&Unit>, expr: ExprId, what: &str) -> ExprId {
+        match unit {
+            Some(unit) => self.0.fill(expr, &Target::Difference(Some(known(unit))), what),
+            None => self.in_unit(None, expr, what),
+        }
+    }
+
+    /// A pure number.
+    pub(super) fn pure(&mut self, expr: ExprId, what: &str) -> ExprId {
+        self.0.fill(expr, &pure(), what)
+    }
+
+    /// A condition.
+    pub(super) fn condition(&mut self, expr: ExprId, what: &str) -> ExprId {
+        self.0.fill(expr, &Target::Truth, what)
     }
 
     /// In the unit of time.

@@ -143,6 +143,7 @@ fn clause_name(kind: &ClauseKind) -> &'static str {
             Flag::Final => "`final`",
             Flag::Log => "`log`",
             Flag::Linear => "`linear`",
+            Flag::Quadratic => "`quadratic`",
         },
         ClauseKind::Doc(_) => "a doc string",
     }

@@ -39,6 +39,8 @@ pub(super) enum Item {
     Fn(usize),
     /// Statement.
     Model(usize),
+    /// Statement.
+    Task(usize),
 }
 
 /// One text with what it declares and uses.
@@ -319,6 +321,12 @@ impl Reader<'_> {
         let word = directive.word.text.as_str();
         match word {
             "use" | "study" | "unit" => {}
+            // A task without a name is reported where it is lowered.
+            "task" => {
+                if let Some(name) = super::lower::subject_name(directive) {
+                    self.register(scope, name, Item::Task(idx));
+                }
+            }
             "const" => {
                 let entries = super::clauses::entries(directive, statement.span, self.diagnostics);
                 for (k, entry) in entries.iter().enumerate() {

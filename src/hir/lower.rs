@@ -14,6 +14,7 @@ use super::expr::{ExprId, ExprKind};
 use super::imports::{Files, unknown_word};
 use super::lower_expr::{Local, text};
 use super::model::{Conserved, Model, Ode, Range, Symbol, SymbolId, SymbolKind};
+use super::task_scope::TaskScope;
 use super::unknown::Unknown;
 
 /// Whether names of the model are visible.
@@ -42,6 +43,8 @@ pub(super) struct Lower<'a> {
     pub unit_cache: HashMap<String, Option<Unit>>,
     pub reaction_names: HashMap<String, Span>,
     pub unsettled: Unsettled,
+    /// What the statements of a task see beside the model.
+    pub task: Option<Box<TaskScope>>,
     /// How many expressions stand above one another at most, below each of the arena.
     heights: Vec<u32>,
 }
@@ -94,6 +97,7 @@ impl<'a> Lower<'a> {
             unit_cache: HashMap::new(),
             reaction_names: HashMap::new(),
             unsettled: Unsettled::default(),
+            task: None,
             heights: Vec::new(),
         }
     }
@@ -502,7 +506,7 @@ impl Lower<'_> {
                 }
             }
             "expect" => self.expect(directive, span),
-            "fn" | "unit" | "use" | "model" | "study" => self.report(
+            "fn" | "unit" | "use" | "model" | "study" | "task" => self.report(
                 Diagnostic::new(
                     Code("E0208"),
                     directive.word.span,

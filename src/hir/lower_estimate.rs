@@ -65,7 +65,7 @@ impl Lower<'_> {
         }
     }
 
-    fn prior(&mut self, symbol: SymbolId, ast: &ast::Expr) -> Option<Prior> {
+    pub(super) fn prior(&mut self, symbol: SymbolId, ast: &ast::Expr) -> Option<Prior> {
         let dist = self.distribution(ast, false)?;
         let dist = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).dist(symbol, dist);
         let mut args = [None, None];

@@ -197,6 +197,14 @@ impl Lower<'_> {
             if name == "time" {
                 return Lowered::Kind(ExprKind::Time);
             }
+            if self.place == Place::Model && self.task.is_some() && !self.model.names.contains_key(&name) {
+                if let Some(safe) = self.model.safe.iter().find(|safe| safe.name == name) {
+                    return Lowered::Id(safe.condition);
+                }
+                if let Some(kind) = self.task_name(&name, path.span) {
+                    return Lowered::Kind(kind);
+                }
+            }
         }
         match self.symbol(path) {
             Some(symbol) => {
@@ -204,6 +212,7 @@ impl Lower<'_> {
                 if self.is_bare_noise(symbol, path) {
                     return Lowered::Kind(ExprKind::Error);
                 }
+                let symbol = self.sensed(symbol);
                 Lowered::Kind(ExprKind::Symbol { symbol, indices: Vec::new() })
             }
             None => Lowered::Kind(ExprKind::Error),
@@ -235,9 +244,10 @@ impl Lower<'_> {
                     );
                     return None;
                 }
-                Item::Model(_) => {
+                Item::Model(_) | Item::Task(_) => {
+                    let what = if matches!(item, Item::Task(_)) { "task" } else { "model" };
                     self.report(
-                        Diagnostic::new(Code("E0205"), path.span, format!("`{name}` is a model, not a quantity"))
+                        Diagnostic::new(Code("E0205"), path.span, format!("`{name}` is a {what}, not a quantity"))
                             .at("used as a quantity"),
                     );
                     return None;
@@ -263,7 +273,9 @@ impl Lower<'_> {
         unknown::note(&mut self.unsettled.unknown, name, span, || {
             let own = model.symbols.iter().filter(|_| place == Place::Model).map(|s| s.name.as_str());
             let bound = locals.iter().map(|(n, _)| n.as_str());
-            let of_file = files.visible(file).filter(|n| !matches!(files.find(file, n), Some((_, _, Item::Model(_)))));
+            let is_value =
+                |n: &&str| !matches!(files.find(file, n), Some((_, _, Item::Model(_) | Item::Task(_))));
+            let of_file = files.visible(file).filter(is_value);
             unknown::nearest(name, own.chain(bound).chain(of_file).chain(["time"]))
         });
     }
@@ -309,6 +321,7 @@ impl Lower<'_> {
             if self.is_bare_noise(symbol, function) {
                 return Lowered::Kind(ExprKind::Error);
             }
+            let symbol = self.sensed(symbol);
             return Lowered::Kind(ExprKind::Symbol { symbol, indices });
         }
         if let Some((file, original, Item::Fn(statement))) = self.files.find(self.file, &name) {
@@ -319,6 +332,11 @@ impl Lower<'_> {
         }
         if let Some(builtin) = Function::find(&name) {
             return Lowered::Kind(self.builtin(ast, builtin, args));
+        }
+        if name == "previous"
+            && let Some(kind) = self.previous_value(ast.span, args)
+        {
+            return Lowered::Kind(kind);
         }
         if matches!(name.as_str(), "previous" | "lambda_max" | "delay" | "nis" | "chi2") {
             self.report(crate::hir::imports::unsupported(&function.segments[0]));

@@ -76,7 +76,7 @@ impl Lower<'_> {
     }
 
     /// `hold D`
-    fn hold(&mut self, subject: &ast::Expr) -> Option<Hold> {
+    pub(super) fn hold(&mut self, subject: &ast::Expr) -> Option<Hold> {
         let span = subject.span;
         let (symbol, indices) = self.quantity(subject)?;
         self.is_kind(symbol, span, "held over a step", |kind| {

@@ -87,7 +87,10 @@ impl Lower<'_> {
         let value = self.value(value);
         let value =
             Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).in_unit_of(symbol, value);
-        self.in_range(symbol, value);
+        // What acted before a task need not be within the limits of what may be decided: a pump was off.
+        if self.task.is_none() || kind != SymbolKind::Input {
+            self.in_range(symbol, value);
+        }
         Some(Start { symbol, indices, value, span })
     }
 

@@ -10,7 +10,8 @@ use crate::syntax::words::Context;
 use super::check_units::Additions;
 use super::clauses::{Allowed, Clauses};
 use super::constants::constant;
-use super::imports::unknown_word;
+use super::imports::{Item, unknown_word};
+use super::lower_control::{CONTROL_WORDS, is_of_task};
 use super::lower::{Lower, subject_name};
 use super::lower_expr::text;
 use super::model::{EventDef, SymbolId};
@@ -58,8 +59,15 @@ impl Models<'_> {
             return None;
         };
         let model_name = text(path);
-        let Some(model) = self.get(file, &model_name, diagnostics).cloned() else {
-            if !matches!(self.files.find(file, &model_name), Some((_, _, super::imports::Item::Model(_)))) {
+        let found = self.files.find(file, &model_name);
+        let (model, control) = if let Some((task_file, _, Item::Task(statement))) = found {
+            let (model, control) =
+                self.control(file, (task_file, statement), directive.block.as_ref(), diagnostics)?;
+            (model, Some(control))
+        } else if let Some(model) = self.get(file, &model_name, diagnostics) {
+            (model.clone(), None)
+        } else {
+            if !matches!(found, Some((_, _, Item::Model(_)))) {
                 let d = self.no_model(file, &model_name, of.span);
                 diagnostics.push(d);
             }
@@ -79,6 +87,7 @@ impl Models<'_> {
             simulate: None,
             sweeps: Vec::new(),
             report: Settings::default(),
+            control,
         };
         let mut found = Diagnostics::default();
         let mut lower = Lower::new(self.files, self.sources, file, model, &mut found);
@@ -124,7 +133,21 @@ impl Lower<'_> {
             return;
         };
         let span = statement.span;
+        if let Some(control) = &mut study.control {
+            if CONTROL_WORDS.contains(&directive.word.text.as_str()) {
+                return self.control_statement(directive, span, control);
+            }
+            // Starts and events are the task's.
+            if is_of_task(statement) {
+                return;
+            }
+        }
         match directive.word.text.as_str() {
+            word if CONTROL_WORDS.contains(&word) => {
+                let title = format!("`{word}` stands in a study of a task, and this one is of a model");
+                let help = "declare what is good in `task Name of Model { .. }`, and let the study be of that";
+                self.report(Diagnostic::new(Code("E0208"), directive.word.span, title).at("not known here").help(help));
+            }
             "data" => own.data.extend(self.data_set(directive, span)),
             "experiment" => {
                 if let Some(experiment) = self.experiment(directive, span) {

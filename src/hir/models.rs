@@ -39,6 +39,13 @@ pub(super) fn module(
     }
     for statement in statements {
         if let StatementKind::Directive(directive) = &statement.kind
+            && directive.word.text == "task"
+        {
+            module.tasks.extend(models.task(root, directive, statement.span, diagnostics));
+        }
+    }
+    for statement in statements {
+        if let StatementKind::Directive(directive) = &statement.kind
             && directive.word.text == "study"
             && let Some(study) = models.study(root, directive, statement.span, additions, diagnostics)
         {
@@ -102,7 +109,7 @@ impl Models<'_> {
                     lower.file_const(file, name, statement, entry);
                 }
                 Item::Fn(statement) => lower.function(file, name, statement),
-                Item::Model(_) => {}
+                Item::Model(_) | Item::Task(_) => {}
             }
         }
         let (mut model, mut unsettled) = lower.finish();
@@ -247,14 +254,9 @@ impl Models<'_> {
 
     /// A model that is not there.
     pub fn no_model(&self, file: usize, name: &str, span: Span) -> Diagnostic {
-        let is_task = |statement: &ast::Statement| match &statement.kind {
-            StatementKind::Directive(d) => d.word.text == "task" && subject_name(d).is_some_and(|n| n.text == name),
-            _ => false,
-        };
-        if self.files.list[file].ast.statements.iter().any(is_task) {
-            return Diagnostic::new(Code("E0901"), span, format!("`{name}` is a task, not supported by this version"))
-                .at("a study of this task")
-                .help("let the study be of the model");
+        if let Some((_, _, Item::Task(_))) = self.files.find(file, name) {
+            return Diagnostic::new(Code("E0205"), span, format!("`{name}` is a task, and a model is needed here"))
+                .at("names a task");
         }
         let known: Vec<&str> = self
             .files

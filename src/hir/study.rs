@@ -5,6 +5,7 @@ use crate::source::Span;
 use super::expr::ExprId;
 use super::model::{DistKind, EventDef, Model, SymbolId};
 use super::settings::Settings;
+use super::task::Control;
 
 /// A start value that a study gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,4 +182,6 @@ pub struct Study {
     pub sweeps: Vec<Sweep>,
     /// `report { .. }`
     pub report: Settings,
+    /// What a study of a task says about its control.
+    pub control: Option<Control>,
 }

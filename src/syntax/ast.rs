@@ -318,16 +318,18 @@ pub enum Flag {
     Final,
     Log,
     Linear,
+    Quadratic,
 }
 
 impl Flag {
     /// Every flag with its text.
-    pub const ALL: [(&'static str, Flag); 5] = [
+    pub const ALL: [(&'static str, Flag); 6] = [
         ("fixed", Flag::Fixed),
         ("initial", Flag::Initial),
         ("final", Flag::Final),
         ("log", Flag::Log),
         ("linear", Flag::Linear),
+        ("quadratic", Flag::Quadratic),
     ];
 
     /// The flag with this text.

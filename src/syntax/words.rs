@@ -212,6 +212,8 @@ const FIXED: Shape = Shape::Flag(Flag::Fixed);
 const FINAL: Shape = Shape::Flag(Flag::Final);
 const LOG: Shape = Shape::Flag(Flag::Log);
 const LINEAR: Shape = Shape::Flag(Flag::Linear);
+const QUADRATIC: Shape = Shape::Flag(Flag::Quadratic);
+const TIMES: Shape = Shape::Word(ClauseWord::Times);
 
 const fn row(
     word: &'static str,
@@ -246,7 +248,7 @@ pub const WORDS: &[Word] = &[
     row("use", &[File, Model], S::Names, &[FROM], None, "names from a library or another file"),
     row("fn", &[File, Model], S::Call, &[Unit, Init, Doc], None, "a function of its arguments alone"),
     row("unit", &[File, Model], S::Name, &[Init, Doc], None, "a unit; without `=` a new base dimension"),
-    later("task", &[File], S::Name, &[OF, Doc], Some(Task), "what good means: step, cost, reward, constraints"),
+    row("task", &[File], S::Name, &[OF, Doc], Some(Task), "what good means: step, cost, reward, constraints"),
     later("twin", &[File], S::Name, &[OF, Doc], Some(Twin), "one deployed asset, kept live"),
     later("port", &[File], S::Name, &[Doc], Some(Port), "quantities that two parts share where they connect"),
     later("across", &[Port], S::Name, &[Unit, Doc], None, "equal on both sides of a connection"),
@@ -344,32 +346,34 @@ pub const WORDS: &[Word] = &[
     row("report", &[Study], S::None, &[], Some(Report), "what is written"),
     row("step", &[Simulate], S::Expr, &[VIA], None, "a fixed step and the method that takes it"),
     row("hold", &[Simulate], S::Names, &[], None, "quantities held over each step"),
-    later("plant", &[Study], S::Name, &[], None, "the model that is acted on"),
-    later("belief", &[Study], S::Name, &[], None, "the model that the controller believes"),
-    later("randomize", &[Study], S::Names, &[In, Dist], None, "parameters redrawn each episode"),
-    later("algorithm", &[Study], S::Name, &[], Some(Settings), "what learns or plans"),
-    later("budget", &[Study], S::None, &[], Some(Settings), "how long it may take"),
+    row("plant", &[Study], S::Name, &[], None, "the model that is acted on"),
+    row("belief", &[Study], S::Name, &[], None, "the model that the controller believes"),
+    row("randomize", &[Study], S::Names, &[In, Dist], None, "parameters of the plant, drawn anew for each episode"),
+    row("algorithm", &[Study], S::Name, &[], Some(Settings), "what plans"),
+    row("filter", &[Study], S::Name, &[], Some(Settings), "what estimates the state from what is sensed"),
+    row("hide", &[Study], S::Names, &[], None, "disturbances that the controller does not know"),
+    row("budget", &[Study], S::None, &[], Some(Settings), "how many episodes, and their seeds"),
     later("stop", &[Study], S::None, &[WHEN], None, "ends the run for safety"),
     later("evaluate", &[Study], S::None, &[], Some(Settings), "how the result is judged"),
     // -- a task ------------------------------------------------------------------------------------------------------
-    later("step", &[Task], S::Expr, &[VIA], None, "the time between two actions"),
-    later("episode", &[Task], S::Expr, &[], None, "the length of an episode"),
-    later("start", &[Task], S::Name, &[Init, Dist], None, "the start of an episode"),
-    later("sense", &[Task], S::Exprs, &[], None, "what the controller sees"),
-    later("act", &[Task], S::Names, &[In], None, "what the controller decides"),
-    later("cost", &[Task], S::Expr, &[WEIGHT], None, "the cost of a step"),
-    later("terminal", &[Task], S::Expr, &[WEIGHT], None, "the cost of the end"),
-    later("move", &[Task], S::Name, &[WEIGHT, SCALE], None, "the cost of changing an input"),
-    later("keep", &[Task], S::Expr, &[In, SOFT, FINAL], None, "a constraint"),
-    later("reward", &[Task], S::Expr, &[], None, "the reward of a step"),
-    later("fail", &[Task], S::None, &[WHEN, PENALTY], None, "ends an episode as a failure"),
-    later("done", &[Task], S::None, &[WHEN], None, "ends an episode well"),
-    later("track", &[Task], S::Expr, &[TO, WEIGHT], None, "a reference to follow"),
-    later("hold", &[Task], S::Names, &[], None, "quantities held over a step"),
-    later("relax", &[Task, Settings], S::Name, &[In], None, "lets a planner plan wider than the actuator"),
-    later("at", &[Task], S::Expr, &[], Some(Event), "an event at a time"),
-    later("every", &[Task], S::Expr, &[FROM, UNTIL], Some(Event), "an event at regular times"),
-    later("when", &[Task], S::Expr, &[], Some(Event), "an event where a condition becomes true"),
+    row("step", &[Task], S::Expr, &[In, GUESS, VIA, TIMES], None, "the time between two actions"),
+    row("episode", &[Task], S::Expr, &[TIMES], None, "the length of an episode"),
+    row("start", &[Task], S::Name, &[Init, Dist], None, "the start of an episode; of an input, what acted before"),
+    row("sense", &[Task], S::Exprs, &[], None, "what the controller sees"),
+    row("act", &[Task], S::Names, &[In, Family], None, "what the controller decides"),
+    row("cost", &[Task], S::Expr, &[WEIGHT, SCALE, Family, Doc], None, "a term of the cost of a step"),
+    row("terminal", &[Task], S::Expr, &[WEIGHT, SCALE, Family, Doc], None, "a term of the cost of the end"),
+    row("track", &[Task], S::Expr, &[TO, WEIGHT, SCALE, Family, Doc], None, "a reference to follow"),
+    row("move", &[Task], S::Name, &[WEIGHT, SCALE, Family, Doc], None, "the cost of changing an input"),
+    row("keep", &[Task], S::Expr, &[In, SOFT, LINEAR, QUADRATIC, FINAL, Family, Doc], None, "a constraint"),
+    row("reward", &[Task], S::Expr, &[Doc], None, "the reward of a step"),
+    row("fail", &[Task], S::None, &[WHEN, PENALTY, Doc], None, "ends an episode as a failure"),
+    row("done", &[Task], S::None, &[WHEN, Doc], None, "ends an episode well"),
+    row("hold", &[Task], S::Names, &[], None, "quantities held over a step"),
+    row("relax", &[Task, Settings], S::Name, &[In], None, "lets a planner plan wider than the actuator"),
+    row("at", &[Task], S::Expr, &[], Some(Event), "an event at a time"),
+    row("every", &[Task], S::Expr, &[FROM, UNTIL], Some(Event), "an event at regular times"),
+    row("when", &[Task], S::Expr, &[], Some(Event), "an event where a condition becomes true"),
     // -- a twin ------------------------------------------------------------------------------------------------------
     later("source", &[Twin], S::Name, &[Doc], Some(Data), "where measurements come from"),
     later("filter", &[Twin], S::Name, &[], Some(Settings), "how the state is estimated"),
@@ -396,7 +400,7 @@ pub const CLAUSES: &[(Shape, &str, &str)] = &[
     (UNTIL, "until 48 [h]", "the last time, inclusive"),
     (TO, "to drain.a, pump.b", "the other end"),
     (BY, "by run", "one experiment for each value of a column"),
-    (Shape::Word(ClauseWord::Times), "times 180.16 [g/mol]", "a factor on a column"),
+    (TIMES, "times 180.16 [g/mol]", "a factor on a column; how many steps or substeps"),
     (VIA, "via rodas5p", "the method that does it"),
     (WITHIN, "within 1e-6", "how far a number may be off"),
     (WHEN, "when T > 150 [degC]", "the condition"),
@@ -410,7 +414,8 @@ pub const CLAUSES: &[(Shape, &str, &str)] = &[
     (Shape::Flag(Flag::Initial), "initial", "a column that gives start values"),
     (FINAL, "final", "at the end only"),
     (LOG, "log", "on a logarithmic scale"),
-    (LINEAR, "linear", "on a linear scale, or interpolated between rows"),
+    (LINEAR, "linear", "on a linear scale, interpolated between rows, or priced by the excess"),
+    (QUADRATIC, "quadratic", "priced by the square of the excess"),
     (Doc, "\"turnover\"", "what it is, for people"),
 ];
 
@@ -441,6 +446,6 @@ mod tests {
     fn tells_groups_from_other_blocks() {
         assert!(opens_group("param") && opens_group("species") && !opens_group("model") && !opens_group("at"));
         assert_eq!(find(Context::Study, "observe"), None);
-        assert!(find(Context::Task, "cost").is_some_and(|w| !w.supported));
+        assert!(find(Context::Task, "cost").is_some_and(|w| w.supported));
     }
 }
