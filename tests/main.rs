@@ -5,6 +5,7 @@ mod architecture;
 mod calibrate;
 mod cli;
 mod compile;
+mod control;
 mod expr;
 mod integrate;
 mod jit;
