@@ -4,3 +4,4 @@
 //! [`crate::decide::Planner`]; every filter is a [`crate::decide::Estimator`].
 
 pub mod estimate;
+pub mod shooting;

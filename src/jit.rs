@@ -34,6 +34,8 @@ pub mod linear;
 pub mod math;
 pub mod parts;
 pub mod plan;
+mod second;
+pub mod stage;
 pub mod stochastic;
 mod system;
 
@@ -42,6 +44,7 @@ pub use kernels::{Kernels, Options};
 pub use lanes::LaneKernels;
 pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
+pub use stage::{Square, StageKernels, StageNodes, StageTerms};
 pub use stochastic::{DiffusionKernels, JumpKernels};
 
 /// Why no machine code could be made.

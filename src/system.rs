@@ -5,10 +5,12 @@
 
 pub mod closure;
 pub mod lanes;
+pub mod stage_functions;
 pub mod stages;
 pub mod stochastic;
 
 pub use lanes::LaneSystem;
+pub use stage_functions::{StageFunctions, StageKind};
 pub use stages::{Curvature, Limits, Softness, StageDims, StageFailure, Stages, Tree};
 
 use std::sync::Arc;
@@ -133,6 +135,27 @@ pub trait System: Send + Sync {
 
     /// `values` = ∂f/∂d in the order of [`System::disturbance_pattern`].
     fn disturbance_jacobian(&self, at: At<'_>, work: &mut Work, values: &mut [f64]);
+
+    /// f, ∂f/∂x and ∂f/∂u at one point: `dx: n_states`, and `values` in the order of [`System::jacobian_pattern`] followed
+    /// by that of [`System::input_pattern`], together the columns of ∂f/∂(x, u).
+    fn linearize(&self, at: At<'_>, work: &mut Work, dx: &mut [f64], values: &mut [f64]) {
+        let (by_states, by_inputs) = values.split_at_mut(self.jacobian_pattern().nnz());
+        self.rhs(at, work, dx);
+        self.jacobian(at, work, by_states);
+        self.input_jacobian(at, work, by_inputs);
+    }
+
+    /// Pattern of the lower triangle of the second derivatives of `Σ_i multipliers_i f_i` in (x, u), of order
+    /// `n_states + n_inputs`; `None` where they are not known.
+    fn curvature_pattern(&self) -> Option<&CscPattern> {
+        None
+    }
+
+    /// `values` = `Σ_i multipliers_i ∂²f_i/∂(x, u)²` in the order of [`System::curvature_pattern`];
+    /// `multipliers: n_states`.
+    fn curvature(&self, _at: At<'_>, _multipliers: &[f64], _work: &mut Work, values: &mut [f64]) {
+        values.fill(f64::NAN);
+    }
 
     /// Derivatives of ∂f/∂x and ∂f/∂p along the direction `(dx, dt)` of `(x, t)`:
     /// `jac: nnz(jacobian_pattern)` = Σ_k ∂J/∂x_k dx_k + ∂J/∂t dt, and `par` likewise of ∂f/∂p.

@@ -1,3 +1,6 @@
 //! Optimal control and estimation against closed forms and published optima.
 
 mod estimate;
+
+pub mod problems;
+mod shooting;

@@ -36,6 +36,8 @@ pub enum Wrt {
     Disturbances,
     /// Column 0 is t.
     Time,
+    /// Column k is x\[k\] below `n_states`, column `n_states + k` is u\[k\].
+    StatesAndInputs { n_states: u32 },
 }
 
 impl Wrt {
@@ -47,6 +49,8 @@ impl Wrt {
             | (Wrt::Inputs, Leaf::Input(k))
             | (Wrt::Disturbances, Leaf::Disturbance(k)) => Some(k),
             (Wrt::Time, Leaf::Time) => Some(0),
+            (Wrt::StatesAndInputs { n_states }, Leaf::State(k)) => (k < n_states).then_some(k),
+            (Wrt::StatesAndInputs { n_states }, Leaf::Input(k)) => Some(n_states + k),
             _ => None,
         }
     }

@@ -78,6 +78,9 @@ pub struct Kernels {
     disturbance: OnceLock<Derivative>,
     initial: OnceLock<Derivative>,
     output: OnceLock<(Derivative, Derivative)>,
+    pub(super) curvature: OnceLock<Derivative>,
+    pub(super) linearization: OnceLock<Result<Kernel, CompileError>>,
+    pub(super) curvature_kernel: OnceLock<Result<Kernel, CompileError>>,
     /// Per root.
     root_rows: OnceLock<Vec<GradientRow>>,
     /// Per time.
@@ -127,6 +130,9 @@ impl Kernels {
             disturbance: OnceLock::new(),
             initial: OnceLock::new(),
             output: OnceLock::new(),
+            curvature: OnceLock::new(),
+            linearization: OnceLock::new(),
+            curvature_kernel: OnceLock::new(),
             root_rows: OnceLock::new(),
             time_rows: OnceLock::new(),
             jump_rows: OnceLock::new(),

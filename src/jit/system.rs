@@ -122,6 +122,18 @@ impl System for Kernels {
         self.run(Part::DisturbanceJacobian, at, work, values);
     }
 
+    fn linearize(&self, at: At<'_>, work: &mut Work, dx: &mut [f64], values: &mut [f64]) {
+        self.run_linearization(at, work, dx, values);
+    }
+
+    fn curvature_pattern(&self) -> Option<&CscPattern> {
+        Some(self.pattern_of_curvature())
+    }
+
+    fn curvature(&self, at: At<'_>, multipliers: &[f64], work: &mut Work, values: &mut [f64]) {
+        self.run_curvature(at, multipliers, work, values);
+    }
+
     fn jacobian_along(&self, at: At<'_>, dx: &[f64], dt: f64, work: &mut Work, jac: &mut [f64], par: &mut [f64]) {
         self.run_along(Part::JacobianAlong, at, Direction { dx, dt }, work, jac, par);
     }

@@ -170,6 +170,23 @@ impl DenseLu {
             }
         }
     }
+
+    /// `b: n` becomes the solution of `Aᵀ x = b`, A being the matrix last factorised.
+    pub fn solve_transposed(&self, b: &mut [f64]) {
+        let n = self.n;
+        // P A = L U, so Aᵀ = Uᵀ Lᵀ P.
+        for (k, (column, inverse)) in self.values.chunks_exact(n.max(1)).zip(&self.inverses).enumerate() {
+            let known: f64 = column[..k].iter().zip(&*b).map(|(u, x)| u * x).sum();
+            b[k] = (b[k] - known) * inverse;
+        }
+        for (k, column) in self.values.chunks_exact(n.max(1)).enumerate().rev() {
+            let known: f64 = column[k + 1..].iter().zip(&b[k + 1..]).map(|(l, x)| l * x).sum();
+            b[k] -= known;
+        }
+        for (k, &pivot_row) in self.pivots.iter().enumerate().rev() {
+            b.swap(k, pivot_row);
+        }
+    }
 }
 
 /// faer's products leave the upper halves of the vector registers in use, and every later instruction on lower halves
@@ -202,6 +219,19 @@ mod tests {
         lu.factorize().expect("regular");
         let mut b = [7.0, 3.0, 6.0];
         lu.solve(&mut b);
+        for (value, exact) in b.iter().zip([1.0, 2.0, 3.0]) {
+            assert!((value - exact).abs() < 1e-14, "{b:?}");
+        }
+    }
+
+    #[test]
+    fn solves_the_transposed_system() {
+        let mut lu = DenseLu::new(3);
+        lu.values_mut().copy_from_slice(&[0.0, 1.0, 3.0, 2.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+        lu.factorize().expect("regular");
+        // Columns times (1, 2, 3).
+        let mut b = [11.0, 4.0, 4.0];
+        lu.solve_transposed(&mut b);
         for (value, exact) in b.iter().zip([1.0, 2.0, 3.0]) {
             assert!((value - exact).abs() < 1e-14, "{b:?}");
         }

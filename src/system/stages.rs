@@ -185,6 +185,18 @@ pub trait Stages: Send {
     /// A copy with scratch of its own, for another thread.
     fn fork(&self) -> Box<dyn Stages>;
 
+    /// Moves the problem to a sampling instant: `state` and the input `previous` that acts so far are those of the model,
+    /// `forecast` the disturbances held over this and the following steps (rows, the last goes on; empty where the
+    /// problem's own are to be used). Writes the given states of the `root: n_states`, and a guess of its free ones.
+    fn situate(&mut self, _time: f64, state: &[f64], _previous: &[f64], _forecast: &[f64], root: &mut [f64]) {
+        root.copy_from_slice(state);
+    }
+
+    /// False where second derivatives of the steps are not known: [`Stages::add_step_curvature`] then adds nothing.
+    fn has_curvature(&self) -> bool {
+        true
+    }
+
     /// `next: n_states` = F of the child `node`, from its parent's `x` and `u`.
     ///
     /// # Errors

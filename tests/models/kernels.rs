@@ -47,6 +47,7 @@ fn n_columns(flat: &FlatModel, wrt: Wrt) -> usize {
         Wrt::Inputs => flat.inputs.len(),
         Wrt::Disturbances => flat.disturbances.len(),
         Wrt::Time => 1,
+        Wrt::StatesAndInputs { n_states } => n_states as usize + flat.inputs.len(),
     }
 }
 
