@@ -5,6 +5,7 @@
 //! by the work each takes. [`Symbolic`] says what elimination in a sparse pattern does.
 
 pub mod banded;
+pub mod block;
 pub mod compiled;
 pub mod csc;
 pub mod dense;

@@ -5,6 +5,7 @@
 //! up on a failed evaluation; it returns the best point found and the reason it stopped. [`crate::calibrate`] builds
 //! the objectives.
 
+pub mod stage_qp;
 pub mod trust_region;
 
 pub use trust_region::{Minimum, Options, StopReason, minimize};
