@@ -2,3 +2,8 @@
 //!
 //! Every planner sees a problem in discrete time, [`crate::system::Stages`], and answers as a
 //! [`crate::decide::Planner`]; every filter is a [`crate::decide::Estimator`].
+
+pub mod ddp;
+
+#[cfg(test)]
+pub(crate) mod tests;
