@@ -5,3 +5,7 @@
 
 pub mod estimate;
 pub mod shooting;
+pub mod ddp;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -159,6 +159,21 @@ impl fmt::Display for StageFailure {
 
 impl std::error::Error for StageFailure {}
 
+/// A sampling instant, as a controller is told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Instant<'a> {
+    /// Index of the sampling instant within the episode.
+    pub step: usize,
+    /// Time in the model's unit.
+    pub time: f64,
+    /// The state of the plant.
+    pub state: &'a [f64],
+    /// The inputs that act on the plant up to this instant.
+    pub previous: &'a [f64],
+    /// `n × n_disturbances`, row major: the disturbances of this and the following steps; empty where they are not told.
+    pub forecast: &'a [f64],
+}
+
 /// A discrete-time optimal-control problem.
 ///
 /// `x: n_states`; `u: n_inputs`, empty in a leaf; below, `n_vars` is the length of `(x, u)` in the node at hand:
@@ -170,6 +185,13 @@ pub trait Stages: Send {
 
     /// The nodes.
     fn tree(&self) -> &Tree;
+
+    /// Takes in where the root stands in time and what is known there, and writes the states of the root,
+    /// `root: n_states`: the plant's, and behind them the previous inputs as far as the problem carries them.
+    fn arrive(&mut self, instant: &Instant<'_>, root: &mut [f64]) {
+        let known = instant.state.iter().chain(instant.previous);
+        root.iter_mut().zip(known).for_each(|(to, &from)| *to = from);
+    }
 
     /// Which states of the root are free, ascending; the others are given.
     fn free_states(&self) -> &[usize] {
