@@ -34,6 +34,7 @@ pub mod linear;
 pub mod math;
 pub mod parts;
 pub mod plan;
+pub mod rows;
 pub mod stochastic;
 mod system;
 
@@ -42,6 +43,7 @@ pub use kernels::{Kernels, Options};
 pub use lanes::LaneKernels;
 pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
+pub use rows::RowKernel;
 pub use stochastic::{DiffusionKernels, JumpKernels};
 
 /// Why no machine code could be made.

@@ -5,10 +5,12 @@
 
 pub mod closure;
 pub mod lanes;
+pub mod rows;
 pub mod stages;
 pub mod stochastic;
 
 pub use lanes::LaneSystem;
+pub use rows::{Row, RowDims, RowFunction};
 pub use stages::{Curvature, Limits, Softness, StageDims, StageFailure, Stages, Tree};
 
 use std::sync::Arc;
