@@ -1,11 +1,14 @@
 //! Optimal control: from a model and a task to plans, estimates and closed loops.
 //!
 //! Every planner sees a problem in discrete time, [`crate::system::Stages`], and answers as a
-//! [`crate::decide::Planner`]; every filter is a [`crate::decide::Estimator`].
+//! [`crate::decide::Planner`]; every filter is a [`crate::decide::Estimator`]. Planners that sample see the costs of many
+//! input sequences at once, [`rollouts::Rollouts`].
 
-pub mod estimate;
-pub mod shooting;
 pub mod ddp;
+pub mod estimate;
+pub mod rollouts;
+pub mod sampling;
+pub mod shooting;
 
 #[cfg(test)]
 pub(crate) mod tests;

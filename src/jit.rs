@@ -34,6 +34,7 @@ pub mod linear;
 pub mod math;
 pub mod parts;
 pub mod plan;
+pub mod rows;
 mod second;
 pub mod stage;
 pub mod stochastic;
@@ -44,6 +45,7 @@ pub use kernels::{Kernels, Options};
 pub use lanes::LaneKernels;
 pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
+pub use rows::RowKernel;
 pub use stage::{Square, StageKernels, StageNodes, StageTerms};
 pub use stochastic::{DiffusionKernels, JumpKernels};
 

@@ -1,10 +1,11 @@
 //! Minimization of scalar functions of a few hundred parameters within bounds.
 //!
 //! [`trust_region`] is for expensive smooth objectives that bring a gradient and an approximate Hessian, as a
-//! likelihood with forward sensitivities does. Invariant: a minimizer is deterministic, never panics and never gives
+//! likelihood with forward sensitivities does; [`cma_es`] is for cheap ones without derivatives. Invariant: a minimizer is deterministic, never panics and never gives
 //! up on a failed evaluation; it returns the best point found and the reason it stopped. [`crate::calibrate`] builds
 //! the objectives.
 
+pub mod cma_es;
 pub mod stage_qp;
 pub mod trust_region;
 

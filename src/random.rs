@@ -4,6 +4,7 @@
 //! draw sees do not depend on how many threads run.
 
 pub mod draw;
+pub mod ziggurat;
 
 use rand::SeedableRng;
 pub use rand_chacha::ChaCha8Rng as Rng;

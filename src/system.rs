@@ -5,11 +5,13 @@
 
 pub mod closure;
 pub mod lanes;
+pub mod rows;
 pub mod stage_functions;
 pub mod stages;
 pub mod stochastic;
 
 pub use lanes::LaneSystem;
+pub use rows::{Row, RowDims, RowFunction};
 pub use stage_functions::{StageFunctions, StageKind};
 pub use stages::{Curvature, Limits, Softness, StageDims, StageFailure, Stages, Tree};
 

@@ -393,7 +393,10 @@ impl Ddp {
                         break;
                     }
                     Some(_) if self.search(&promise) => lower(&mut mu, &mut growth),
-                    Some(change) if change <= 1e3 * self.settings.tolerance && -promise.linear <= 1e-12 * self.best.value.abs() => {
+                    Some(change)
+                        if change <= 1e3 * self.settings.tolerance
+                            && -promise.linear <= 1e-12 * self.best.value.abs() =>
+                    {
                         stalled = change > self.settings.tolerance;
                         break;
                     }
@@ -409,7 +412,9 @@ impl Ddp {
             }
             let violation = self.update_multipliers();
             if violation <= self.settings.constraint_tolerance {
-                if last_violation.is_infinite() && violation > 0.0 || violation > 0.0 && last_violation > violation * 1e3 {
+                if last_violation.is_infinite() && violation > 0.0
+                    || violation > 0.0 && last_violation > violation * 1e3
+                {
                     // The multipliers have just moved: the course is not yet the one that fits them.
                 } else if stalled {
                     return (PlanStatus::Stagnated, iterations, violation);
@@ -419,7 +424,9 @@ impl Ddp {
             } else if violation > 0.25 * last_violation {
                 self.multipliers.rho *= 10.0;
                 if self.multipliers.rho > 1e12 {
-                    self.message = format!("no plan was found that keeps all constraints; the best one breaks one by {violation:.3e}");
+                    self.message = format!(
+                        "no plan was found that keeps all constraints; the best one breaks one by {violation:.3e}"
+                    );
                     return (PlanStatus::Infeasible, iterations, violation);
                 }
             }

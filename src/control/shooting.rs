@@ -73,7 +73,8 @@ impl Shooting {
         };
         let sets = NodeSets::new(&fixed, stepper.inner().len());
         let n_vars = fixed.dims.n_vars();
-        let n_rows = fixed.problem.functions.n_rows(StageKind::Running).max(fixed.problem.functions.n_rows(StageKind::Final));
+        let n_rows =
+            fixed.problem.functions.n_rows(StageKind::Running).max(fixed.problem.functions.n_rows(StageKind::Final));
         let mut shooting = Shooting {
             sets,
             swept: None,

@@ -233,13 +233,7 @@ impl<T: Toy> Stages for ToyStages<T> {
 }
 
 /// One step of the classical Runge–Kutta method, `n_sub` of them.
-pub(crate) fn rk4<D: Number>(
-    h: f64,
-    n_sub: usize,
-    x: &[D],
-    next: &mut [D],
-    f: impl Fn(&[D], &mut [D]),
-) {
+pub(crate) fn rk4<D: Number>(h: f64, n_sub: usize, x: &[D], next: &mut [D], f: impl Fn(&[D], &mut [D])) {
     let n = x.len();
     let mut now: Vec<D> = x.to_vec();
     let zero = D::from(0.0);
@@ -399,12 +393,20 @@ mod ddp {
 
     #[test]
     fn explore() {
-        for (name, (p, x0)) in [("n20", cartpole(20, 80.0)), ("n50", cartpole(50, 80.0)), ("n100", cartpole(100, 80.0)), ("f12", cartpole(100, 12.0))] {
+        for (name, (p, x0)) in [
+            ("n20", cartpole(20, 80.0)),
+            ("n50", cartpole(50, 80.0)),
+            ("n100", cartpole(100, 80.0)),
+            ("f12", cartpole(100, 12.0)),
+        ] {
             for s in [DdpSettings::default(), DdpSettings::ilqr()] {
                 let what = s.curvature;
                 let mut d = Ddp::new(Box::new(p.clone()), s).unwrap();
                 let plan = d.plan(&Situation { step: 0, time: 0.0, state: &x0, previous: &[], forecast: &[] });
-                println!("{name} {what:?} {:?} {} cost {:.10} u0 {:?}", plan.status, plan.iterations, plan.cost, plan.input);
+                println!(
+                    "{name} {what:?} {:?} {} cost {:.10} u0 {:?}",
+                    plan.status, plan.iterations, plan.cost, plan.input
+                );
             }
         }
         {
@@ -413,7 +415,10 @@ mod ddp {
                 let what = s.curvature;
                 let mut d = Ddp::new(Box::new(p.clone()), s).unwrap();
                 let plan = d.plan(&Situation { step: 0, time: 0.0, state: &x0, previous: &[], forecast: &[] });
-                println!("glucose {what:?} {:?} {} cost {:.10} u0 {:?} v {}", plan.status, plan.iterations, plan.cost, plan.input, plan.violation);
+                println!(
+                    "glucose {what:?} {:?} {} cost {:.10} u0 {:?} v {}",
+                    plan.status, plan.iterations, plan.cost, plan.input, plan.violation
+                );
             }
         }
         {
@@ -423,7 +428,10 @@ mod ddp {
                 let mut d = Ddp::new(Box::new(p.clone()), s).unwrap();
                 d.set_guess(&[9.81 / 4.0; 160]);
                 let plan = d.plan(&Situation { step: 0, time: 0.0, state: &x0, previous: &[], forecast: &[] });
-                println!("quad {what:?} {:?} {} cost {:.10} u0 {:?} v {}", plan.status, plan.iterations, plan.cost, plan.input, plan.violation);
+                println!(
+                    "quad {what:?} {:?} {} cost {:.10} u0 {:?} v {}",
+                    plan.status, plan.iterations, plan.cost, plan.input, plan.violation
+                );
             }
         }
     }

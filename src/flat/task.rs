@@ -285,9 +285,9 @@ impl FlatTask {
             if looks_back && !diagnostics.iter().any(|d| d.span() == span) {
                 let title = format!("`{planner}` does not look back at the step before");
                 diagnostics.push(
-                    Diagnostic::new(Code("E0901"), span, title)
-                        .at("names `previous`")
-                        .help("write `move u` for the change of an input; `previous` may stand in `sense` and `reward`"),
+                    Diagnostic::new(Code("E0901"), span, title).at("names `previous`").help(
+                        "write `move u` for the change of an input; `previous` may stand in `sense` and `reward`",
+                    ),
                 );
             }
         }
@@ -296,9 +296,13 @@ impl FlatTask {
             if needs_bounds && !(low.is_finite() && high.is_finite()) {
                 let name = self.input_name(act);
                 diagnostics.push(
-                    Diagnostic::new(Code("E0612"), act.span, format!("`{planner}` draws `{name}`, which has no limits"))
-                        .at("drawn from what?")
-                        .help(format!("write `act {name} in low .. high`, or give the input its limits")),
+                    Diagnostic::new(
+                        Code("E0612"),
+                        act.span,
+                        format!("`{planner}` draws `{name}`, which has no limits"),
+                    )
+                    .at("drawn from what?")
+                    .help(format!("write `act {name} in low .. high`, or give the input its limits")),
                 );
             }
         }

@@ -16,8 +16,7 @@ use super::task::{Algorithm, Control, Randomize};
 use super::unknown::{did_you_mean, nearest};
 
 /// Words of a study that need it to be of a task.
-pub(super) const CONTROL_WORDS: &[&str] =
-    &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget"];
+pub(super) const CONTROL_WORDS: &[&str] = &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget"];
 
 impl Models<'_> {
     /// The task at `statement` of `task_file` for the models that the study names, and the model that it is of.
@@ -147,7 +146,10 @@ fn misfit(model: &Model, own: &Model, span: Span) -> Option<Diagnostic> {
         Diagnostic::new(
             Code("E0614"),
             span,
-            format!("`{}` does not fit the task of `{}`: `{name}`, {what}{unit}, is in `{has}` alone", model.name, own.name),
+            format!(
+                "`{}` does not fit the task of `{}`: `{name}`, {what}{unit}, is in `{has}` alone",
+                model.name, own.name
+            ),
         )
         .at(format!("`{lacks}` has no such `{name}`"))
         .help(format!("make it a variant, as in `model {} = {}(..)`", model.name, own.name)),
@@ -237,8 +239,7 @@ impl Lower<'_> {
         }
         for subject in &directive.subjects {
             let Some((symbol, indices)) = self.quantity(subject) else { continue };
-            let is_drawn =
-                self.is_kind(symbol, subject.span, "drawn for an episode", |kind| kind == SymbolKind::Param);
+            let is_drawn = self.is_kind(symbol, subject.span, "drawn for an episode", |kind| kind == SymbolKind::Param);
             if !is_drawn {
                 continue;
             }
@@ -254,40 +255,41 @@ impl Lower<'_> {
                 self.report(d.at("again here").label(first, "first here").help("keep one of the two"));
                 continue;
             }
-            let prior = match (clauses.dist, clauses.range, &found.dist) {
-                (Some(dist), ..) => self.prior(symbol, dist),
-                (None, Some((Some(low), Some(high))), _) => {
-                    let ends = [self.constant_in(symbol, low), self.constant_in(symbol, high)];
-                    let at = high.span;
-                    match ends {
-                        [Some(low), Some(high)] if low >= high => {
-                            let title = format!("`{name}` cannot be drawn from {low} to {high}");
-                            self.report(Diagnostic::new(Code("E0613"), at, title).at("not above the lower end"));
-                            None
+            let prior =
+                match (clauses.dist, clauses.range, &found.dist) {
+                    (Some(dist), ..) => self.prior(symbol, dist),
+                    (None, Some((Some(low), Some(high))), _) => {
+                        let ends = [self.constant_in(symbol, low), self.constant_in(symbol, high)];
+                        let at = high.span;
+                        match ends {
+                            [Some(low), Some(high)] if low >= high => {
+                                let title = format!("`{name}` cannot be drawn from {low} to {high}");
+                                self.report(Diagnostic::new(Code("E0613"), at, title).at("not above the lower end"));
+                                None
+                            }
+                            [Some(_), Some(_)] => Some(Prior { kind: DistKind::Uniform, args: ends }),
+                            _ => None,
                         }
-                        [Some(_), Some(_)] => Some(Prior { kind: DistKind::Uniform, args: ends }),
-                        _ => None,
                     }
-                }
-                (None, None, Some(dist)) => {
-                    let mut args = [None, None];
-                    for (slot, arg) in args.iter_mut().zip(dist.args) {
-                        *slot = arg.and_then(|e| self.known_constant(e, dist.span));
+                    (None, None, Some(dist)) => {
+                        let mut args = [None, None];
+                        for (slot, arg) in args.iter_mut().zip(dist.args) {
+                            *slot = arg.and_then(|e| self.known_constant(e, dist.span));
+                        }
+                        Some(Prior { kind: dist.kind, args })
                     }
-                    Some(Prior { kind: dist.kind, args })
-                }
-                (None, Some(_), _) | (None, None, None) => {
-                    let d = Diagnostic::new(
-                        Code("E0409"),
-                        subject.span,
-                        format!("nothing says what `{name}` is drawn from"),
-                    );
-                    self.report(d.at("drawn from what?").label(found.span, "declared here").help(format!(
-                        "write `randomize {name} ~ Uniform(low, high)`, or give the parameter its `~`"
-                    )));
-                    None
-                }
-            };
+                    (None, Some(_), _) | (None, None, None) => {
+                        let d = Diagnostic::new(
+                            Code("E0409"),
+                            subject.span,
+                            format!("nothing says what `{name}` is drawn from"),
+                        );
+                        self.report(d.at("drawn from what?").label(found.span, "declared here").help(format!(
+                            "write `randomize {name} ~ Uniform(low, high)`, or give the parameter its `~`"
+                        )));
+                        None
+                    }
+                };
             list.extend(prior.map(|prior| Randomize { name, prior, span: subject.span }));
         }
     }

@@ -273,8 +273,7 @@ impl Lower<'_> {
         unknown::note(&mut self.unsettled.unknown, name, span, || {
             let own = model.symbols.iter().filter(|_| place == Place::Model).map(|s| s.name.as_str());
             let bound = locals.iter().map(|(n, _)| n.as_str());
-            let is_value =
-                |n: &&str| !matches!(files.find(file, n), Some((_, _, Item::Model(_) | Item::Task(_))));
+            let is_value = |n: &&str| !matches!(files.find(file, n), Some((_, _, Item::Model(_) | Item::Task(_))));
             let of_file = files.visible(file).filter(is_value);
             unknown::nearest(name, own.chain(bound).chain(of_file).chain(["time"]))
         });

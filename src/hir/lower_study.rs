@@ -11,8 +11,8 @@ use super::check_units::Additions;
 use super::clauses::{Allowed, Clauses};
 use super::constants::constant;
 use super::imports::{Item, unknown_word};
-use super::lower_control::{CONTROL_WORDS, is_of_task};
 use super::lower::{Lower, subject_name};
+use super::lower_control::{CONTROL_WORDS, is_of_task};
 use super::lower_expr::text;
 use super::model::{EventDef, SymbolId};
 use super::models::Models;
@@ -61,8 +61,7 @@ impl Models<'_> {
         let model_name = text(path);
         let found = self.files.find(file, &model_name);
         let (model, control) = if let Some((task_file, _, Item::Task(statement))) = found {
-            let (model, control) =
-                self.control(file, (task_file, statement), directive.block.as_ref(), diagnostics)?;
+            let (model, control) = self.control(file, (task_file, statement), directive.block.as_ref(), diagnostics)?;
             (model, Some(control))
         } else if let Some(model) = self.get(file, &model_name, diagnostics) {
             (model.clone(), None)

@@ -19,9 +19,7 @@ use super::lower::{Lower, families, subject_name};
 use super::lower_expr::text;
 use super::model::{Model, SymbolId, SymbolKind};
 use super::models::Models;
-use super::task::{
-    Ending, HeldLet, Ranged, Relaxed, StartFrom, StepMethod, Task, TaskStart, TaskStep, Valued,
-};
+use super::task::{Ending, HeldLet, Ranged, Relaxed, StartFrom, StepMethod, Task, TaskStart, TaskStep, Valued};
 use super::task_scope::{StepLength, TaskScope};
 use super::unknown;
 
@@ -56,9 +54,13 @@ impl Models<'_> {
         });
         let Some(of) = of else {
             diagnostics.push(
-                Diagnostic::new(Code("E0409"), name.span, format!("the task `{}` does not say of which model", name.text))
-                    .at("declared here")
-                    .help(format!("write `task {} of Model {{ .. }}`", name.text)),
+                Diagnostic::new(
+                    Code("E0409"),
+                    name.span,
+                    format!("the task `{}` does not say of which model", name.text),
+                )
+                .at("declared here")
+                .help(format!("write `task {} of Model {{ .. }}`", name.text)),
             );
             return None;
         };
@@ -250,8 +252,8 @@ impl Lower<'_> {
             "hold" => self.task_hold(directive, span, task),
             "at" | "every" | "when" => {
                 if let Some(event) = self.event(directive, span) {
-                    let event = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics)
-                        .event(event);
+                    let event =
+                        Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).event(event);
                     task.events.push(event);
                 }
             }
@@ -389,9 +391,8 @@ impl Lower<'_> {
                 let n = value / step;
                 let nearest = n.round();
                 if !(nearest >= 1.0 && nearest <= MAX_EPISODE_STEPS as f64) {
-                    let title = format!(
-                        "an episode has 1 to {MAX_EPISODE_STEPS} steps, and {value} is {n} steps of {step}"
-                    );
+                    let title =
+                        format!("an episode has 1 to {MAX_EPISODE_STEPS} steps, and {value} is {n} steps of {step}");
                     let d = Diagnostic::new(Code("E0616"), length.span, title).at("how long?");
                     self.report(d.label(task.step.span, "the step"));
                 } else if (n - nearest).abs() > 1e-9 * nearest {
@@ -444,8 +445,7 @@ impl Lower<'_> {
         }
         self.is_kind(symbol, subject.span, "drawn as a start", is_state).then_some(())?;
         let dist = self.distribution(dist, false)?;
-        let dist =
-            Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).dist(symbol, dist);
+        let dist = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).dist(symbol, dist);
         Some(TaskStart { symbol, indices, from: StartFrom::Drawn(dist), span })
     }
 
@@ -608,8 +608,7 @@ impl Lower<'_> {
     /// A constant pure number.
     pub(super) fn pure_constant(&mut self, ast: &ast::Expr, what: &str) -> Option<f64> {
         let expr = self.expr(ast);
-        let expr =
-            Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).pure(expr, what);
+        let expr = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).pure(expr, what);
         self.known_constant(expr, ast.span)
     }
 

@@ -73,8 +73,7 @@ impl Lower<'_> {
 
     /// `cost (C_b - 0.6 [mol/L])^2 weight 2 for i in 1 .. 4`
     pub(super) fn cost(&mut self, directive: &Directive, span: Span) -> Option<Cost> {
-        let allowed =
-            Allowed { family: true, words: &[ClauseWord::Weight, ClauseWord::Scale], ..Allowed::default() };
+        let allowed = Allowed { family: true, words: &[ClauseWord::Weight, ClauseWord::Scale], ..Allowed::default() };
         let what = format!("`{}`", directive.word.text);
         let clauses = Clauses::sort(&directive.clauses, &what, allowed, self.diagnostics);
         let subject = self.one_subject(directive, span, "cost (x - 1)^2 weight 10")?;
@@ -146,8 +145,7 @@ impl Lower<'_> {
 
     /// `move F weight 0.1 scale 100 [1/h]`
     pub(super) fn move_cost(&mut self, directive: &Directive, span: Span) -> Option<MoveCost> {
-        let allowed =
-            Allowed { family: true, words: &[ClauseWord::Weight, ClauseWord::Scale], ..Allowed::default() };
+        let allowed = Allowed { family: true, words: &[ClauseWord::Weight, ClauseWord::Scale], ..Allowed::default() };
         let clauses = Clauses::sort(&directive.clauses, "`move`", allowed, self.diagnostics);
         let subject = self.one_subject(directive, span, "move F weight 0.1 scale 100 [1/h]")?;
         let input = self.input_of(subject, directive, "moved by a controller")?;

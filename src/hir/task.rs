@@ -64,11 +64,7 @@ impl StepMethod {
     /// True where a step is a fixed number of equal substeps and not one of error control.
     pub fn is_fixed(self) -> bool {
         match self {
-            StepMethod::Euler
-            | StepMethod::Rk4
-            | StepMethod::Radau1
-            | StepMethod::Radau3
-            | StepMethod::Radau5 => true,
+            StepMethod::Euler | StepMethod::Rk4 | StepMethod::Radau1 | StepMethod::Radau3 | StepMethod::Radau5 => true,
             StepMethod::Auto | StepMethod::Tsit5 | StepMethod::Rodas5p | StepMethod::Bdf => false,
         }
     }

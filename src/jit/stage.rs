@@ -256,7 +256,8 @@ fn gauss_newton(dag: &mut Dag, terms: &StageTerms, n_states: usize, n_vars: usiz
     let slopes = point_gradients(dag, &[others], n_states).swap_remove(0);
     let nodes: Vec<NodeId> = slopes.iter().map(|&(_, slope)| slope).collect();
     for (&(row, _), second) in slopes.iter().zip(point_gradients(dag, &nodes, n_states)) {
-        entries.extend(second.into_iter().filter(|&(column, _)| column <= row).map(|(column, node)| (row, column, node)));
+        entries
+            .extend(second.into_iter().filter(|&(column, _)| column <= row).map(|(column, node)| (row, column, node)));
     }
     // The terms of an entry keep their order.
     entries.sort_by_key(|&(row, column, _)| (row, column));

@@ -136,7 +136,8 @@ fn tile<const R: usize, const W: usize>(
         }
         Right::Transposed(b, ld) => {
             for k in 0..inner {
-                let (Some(left), Some(right)) = (a[k * lda..].first_chunk::<R>(), b[k * ld..].first_chunk::<W>()) else {
+                let (Some(left), Some(right)) = (a[k * lda..].first_chunk::<R>(), b[k * ld..].first_chunk::<W>())
+                else {
                     return;
                 };
                 for j in 0..W {

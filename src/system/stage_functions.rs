@@ -53,14 +53,7 @@ pub trait StageFunctions: Send + Sync {
     fn row_pattern(&self, kind: StageKind) -> &CscPattern;
 
     /// g, and `jacobian` in the order of [`StageFunctions::row_pattern`].
-    fn row_derivatives(
-        &self,
-        kind: StageKind,
-        at: At<'_>,
-        work: &mut Work,
-        values: &mut [f64],
-        jacobian: &mut [f64],
-    );
+    fn row_derivatives(&self, kind: StageKind, at: At<'_>, work: &mut Work, values: &mut [f64], jacobian: &mut [f64]);
 
     /// The lower triangle of the second derivatives of `Σ_i multipliers_i g_i` in z.
     fn row_curvature_pattern(&self, kind: StageKind) -> &CscPattern;

@@ -100,7 +100,8 @@ pub fn trajectory(name: &str, dims: StageDims, n_model: usize) -> Option<Traject
         trajectory.states.extend(&row[2..2 + n_model]);
         trajectory.states.extend(&previous);
         let inputs = row.get(2 + n_model..2 + n_model + m).unwrap_or(&[]);
-        let inputs: Vec<f64> = (0..m).map(|k| inputs.get(k).copied().filter(|u| u.is_finite()).unwrap_or(0.0)).collect();
+        let inputs: Vec<f64> =
+            (0..m).map(|k| inputs.get(k).copied().filter(|u| u.is_finite()).unwrap_or(0.0)).collect();
         previous.copy_from_slice(&inputs[..n - n_model]);
         trajectory.inputs.extend(inputs);
     }

@@ -17,8 +17,7 @@ pub(super) struct Tableau {
 pub(super) static EULER: Tableau = Tableau { a: &[0.0], b: &[1.0] };
 
 /// The classical method of order 4.
-pub(super) static RK4: Tableau =
-    Tableau { a: &[0.0, 0.5, 0.5, 1.0], b: &[1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0] };
+pub(super) static RK4: Tableau = Tableau { a: &[0.0, 0.5, 0.5, 1.0], b: &[1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0] };
 
 /// Several equal steps of such a method.
 #[derive(Debug, Clone)]
@@ -37,7 +36,15 @@ impl Explicit {
     pub fn new(system: &dyn System, shape: Shape, tableau: &'static Tableau, n_substeps: usize) -> Explicit {
         let points = Points::new(system, shape, n_substeps * tableau.a.len());
         let room = vec![0.0; shape.n_states];
-        Explicit { tableau, n_substeps, points, kappa: room.clone(), mu: room.clone(), sum: room.clone(), costate: room }
+        Explicit {
+            tableau,
+            n_substeps,
+            points,
+            kappa: room.clone(),
+            mu: room.clone(),
+            sum: room.clone(),
+            costate: room,
+        }
     }
 
     /// The step, with or without derivatives.

@@ -80,7 +80,8 @@ impl NodeSets {
     pub fn fill(&mut self, fixed: &Fixed, bounds: &Bounds) {
         self.sets.clear();
         for key in &self.keys {
-            let mut set = LimitSet { u_lower: bounds.u_lower.clone(), u_upper: bounds.u_upper.clone(), ..LimitSet::default() };
+            let mut set =
+                LimitSet { u_lower: bounds.u_lower.clone(), u_upper: bounds.u_upper.clone(), ..LimitSet::default() };
             let (lower, upper, rows) = match key.kind {
                 StageKind::Running => (&bounds.x_lower, &bounds.x_upper, &bounds.rows),
                 StageKind::Final => (&bounds.x_lower_last, &bounds.x_upper_last, &bounds.rows_last),

@@ -427,15 +427,13 @@ impl Fixed {
             Curvature::GaussNewton => 0,
             Curvature::Exact => 1,
         };
-        self.costs[kind as usize][which].get_or_init(|| {
-            self.layout.places(self.problem.functions.cost_pattern(kind, curvature), self.n_vars(kind))
-        })
+        self.costs[kind as usize][which]
+            .get_or_init(|| self.layout.places(self.problem.functions.cost_pattern(kind, curvature), self.n_vars(kind)))
     }
 
     /// Where the entries of the rows' curvature go.
     pub fn row_places(&self, kind: StageKind) -> &[(usize, usize)] {
-        self.rows[kind as usize].get_or_init(|| {
-            self.layout.places(self.problem.functions.row_curvature_pattern(kind), self.n_vars(kind))
-        })
+        self.rows[kind as usize]
+            .get_or_init(|| self.layout.places(self.problem.functions.row_curvature_pattern(kind), self.n_vars(kind)))
     }
 }

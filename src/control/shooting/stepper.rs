@@ -34,12 +34,5 @@ pub(super) trait Stepper: Send {
 
     /// Adds the second derivatives of `costateᵀ x⁺ + Σ innerᵀ X_inner` to the upper triangle of `out: n_cols × width`, at
     /// the edge of the last sweep; `inner: n_inner × n_states` may be empty.
-    fn add_curvature(
-        &mut self,
-        system: &dyn System,
-        edge: &Edge<'_>,
-        costate: &[f64],
-        inner: &[f64],
-        out: &mut [f64],
-    );
+    fn add_curvature(&mut self, system: &dyn System, edge: &Edge<'_>, costate: &[f64], inner: &[f64], out: &mut [f64]);
 }

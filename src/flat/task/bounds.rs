@@ -36,7 +36,11 @@ impl Builder<'_> {
                 let (above, below) = (self.ordered(a, b), self.ordered(b, a));
                 // Both name the same node where one side is a number, and differ in sign where none is.
                 if above.node == below.node {
-                    return Some(vec![Interval { low: above.low.max(below.low), high: above.high.min(below.high), ..above }]);
+                    return Some(vec![Interval {
+                        low: above.low.max(below.low),
+                        high: above.high.min(below.high),
+                        ..above
+                    }]);
                 }
                 Some(vec![Interval { low: 0.0, high: 0.0, ..above }])
             }

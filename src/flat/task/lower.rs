@@ -174,7 +174,10 @@ impl Builder<'_> {
                             Diagnostic::new(Code("E0613"), *span, title)
                                 .at("wider than the actuator")
                                 .label(declared.span, "declared with its limits")
-                                .help(format!("write `relax {} in low .. high` for what is only planned", declared.name)),
+                                .help(format!(
+                                    "write `relax {} in low .. high` for what is only planned",
+                                    declared.name
+                                )),
                         );
                         return None;
                     }
@@ -201,9 +204,13 @@ impl Builder<'_> {
         acts.sort_unstable_by_key(|a| a.input);
         if acts.is_empty() {
             self.diagnostics.push(
-                Diagnostic::new(Code("E0409"), task.span, format!("nothing is decided: `{}` has no inputs", model.name))
-                    .at("a task decides inputs")
-                    .help("declare what is decided with `input` in the model"),
+                Diagnostic::new(
+                    Code("E0409"),
+                    task.span,
+                    format!("nothing is decided: `{}` has no inputs", model.name),
+                )
+                .at("a task decides inputs")
+                .help("declare what is decided with `input` in the model"),
             );
             return None;
         }
@@ -325,7 +332,8 @@ impl Builder<'_> {
                 let input = b.input(cost.input.symbol, &cost.input.indices)?;
                 let Some(act) = flat.acts.iter().position(|a| a.input == input) else {
                     let name = &task.model.symbol(cost.input.symbol).name;
-                    let d = Diagnostic::new(Code("E0205"), cost.input.span, format!("`{name}` is moved but not decided"));
+                    let d =
+                        Diagnostic::new(Code("E0205"), cost.input.span, format!("`{name}` is moved but not decided"));
                     b.diagnostics.push(d.at("not among what `act` names").help(format!("write `act {name}` too")));
                     return None;
                 };
@@ -374,7 +382,9 @@ impl Builder<'_> {
                             Diagnostic::new(
                                 Code("E0205"),
                                 keep.span,
-                                format!("`{name}` depends on no state and on nothing that is decided, so it cannot be kept"),
+                                format!(
+                                    "`{name}` depends on no state and on nothing that is decided, so it cannot be kept"
+                                ),
                             )
                             .at("the same whatever is done")
                             .help("keep states, definitions of states, or decided inputs"),
@@ -392,8 +402,7 @@ impl Builder<'_> {
                     }
                     if low > high {
                         let title = format!("`{}` cannot be from {low} to {high}", keep.name);
-                        b.diagnostics
-                            .push(Diagnostic::new(Code("E0613"), keep.span, title).at("no value is inside"));
+                        b.diagnostics.push(Diagnostic::new(Code("E0613"), keep.span, title).at("no value is inside"));
                         return None;
                     }
                     let softness = match keep.softness {

@@ -171,11 +171,8 @@ impl StageQpSolver {
     /// Shifts of the sides for the next step.
     fn shift_guess(&mut self) {
         for i in 0..self.sides.len() {
-            self.side_shift[i] = if self.status[i] == Status::Active && !self.sides.is_input[i] {
-                self.equation(i)
-            } else {
-                0.0
-            };
+            self.side_shift[i] =
+                if self.status[i] == Status::Active && !self.sides.is_input[i] { self.equation(i) } else { 0.0 };
         }
     }
 

@@ -176,7 +176,14 @@ impl Riccati {
 
     /// Adds `H z + Jᵀ costate of the children - costate + Cᵀ rows of out` to the variables of `out`; writes the rows of
     /// `z` and `out_s = J z + offset - x`.
-    pub(super) fn residuals(&self, z: &mut Vector, costate: &[f64], offset: &[f64], out: &mut Vector, out_s: &mut [f64]) {
+    pub(super) fn residuals(
+        &self,
+        z: &mut Vector,
+        costate: &[f64],
+        offset: &[f64],
+        out: &mut Vector,
+        out_s: &mut [f64],
+    ) {
         wide(Residuals { riccati: self, z, costate, offset, out, out_s });
     }
 

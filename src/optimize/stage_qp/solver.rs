@@ -261,7 +261,9 @@ impl StageQpSolver {
                 Start::Warm => (self.beliefs[side][at], self.multipliers[side][at]),
             };
             (self.status[i], self.point.multiplier[i]) = match (self.sides.kind[i], belief) {
-                (Kind::Equal, _) => (Status::Active, multiplier - self.multipliers[1][at] * f64::from(start == Start::Warm)),
+                (Kind::Equal, _) => {
+                    (Status::Active, multiplier - self.multipliers[1][at] * f64::from(start == Start::Warm))
+                }
                 (Kind::Hard | Kind::Quadratic(_), Status::Saturated) => (Status::Active, multiplier),
                 (Kind::Linear(price), Status::Saturated) => (Status::Saturated, price),
                 (_, Status::Free) => (Status::Free, 0.0),
@@ -280,7 +282,11 @@ impl StageQpSolver {
         }
         for i in 0..self.sides.len() {
             let (at, multiplier) = (self.sides.at[i], self.point.multiplier[i]);
-            let side = usize::from(if self.sides.kind[i] == Kind::Equal { multiplier < 0.0 } else { self.sides.sign[i] < 0.0 });
+            let side = usize::from(if self.sides.kind[i] == Kind::Equal {
+                multiplier < 0.0
+            } else {
+                self.sides.sign[i] < 0.0
+            });
             self.multipliers[side][at] = multiplier.abs();
             self.beliefs[side][at] = self.status[i];
         }
@@ -293,7 +299,9 @@ impl StageQpSolver {
                 Kind::Hard => (-distance, multiplier * distance),
                 Kind::Equal => (distance.abs(), 0.0),
                 // Left soft sides: the multiplier is the price, or the distance to it is what complements the excess.
-                Kind::Linear(price) => (0.0, if distance < 0.0 { (price - multiplier) * distance } else { multiplier * distance }),
+                Kind::Linear(price) => {
+                    (0.0, if distance < 0.0 { (price - multiplier) * distance } else { multiplier * distance })
+                }
                 Kind::Quadratic(weight) => (0.0, multiplier * (distance + 0.5 * multiplier / weight)),
             };
             residuals.bounds = residuals.bounds.max(left);
@@ -311,13 +319,7 @@ impl StageQpSolver {
         for i in 0..self.sides.len() {
             self.residual.all[self.sides.at[i]] -= self.sides.sign[i] * self.point.multiplier[i];
         }
-        self.riccati.residuals(
-            &mut self.point.v,
-            &self.point.costate,
-            &self.offset,
-            &mut self.residual,
-            &mut self.gap,
-        );
+        self.riccati.residuals(&mut self.point.v, &self.point.costate, &self.offset, &mut self.residual, &mut self.gap);
         for i in 0..self.sides.len() {
             self.distance[i] = self.sides.sign[i] * self.point.v.all[self.sides.at[i]] - self.sides.level[i];
         }
