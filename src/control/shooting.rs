@@ -23,7 +23,7 @@ use self::explicit::{EULER, Explicit, Map, RK4};
 use self::nodes::NodeSets;
 use self::problem::Fixed;
 use self::stepper::Stepper;
-use crate::system::stages::{Limits, StageDims, StageFailure, Stages, Tree};
+use crate::system::stages::{Instant, Limits, StageDims, StageFailure, Stages, Tree};
 use crate::system::{Curvature, StageKind, Work};
 
 /// A [`ControlProblem`] that is ready to be solved.
@@ -238,10 +238,10 @@ impl Stages for Shooting {
         })
     }
 
-    fn situate(&mut self, time: f64, state: &[f64], previous: &[f64], forecast: &[f64], root: &mut [f64]) {
-        self.set_time(time);
-        self.set_forecast(forecast);
-        self.fixed.write_root(state, previous, root);
+    fn arrive(&mut self, instant: &Instant<'_>, root: &mut [f64]) {
+        self.set_time(instant.time);
+        self.set_forecast(instant.forecast);
+        self.fixed.write_root(instant.state, instant.previous, root);
     }
 
     fn has_curvature(&self) -> bool {

@@ -186,8 +186,8 @@ pub trait Stages: Send {
     /// The nodes.
     fn tree(&self) -> &Tree;
 
-    /// Takes in where the root stands in time and what is known there, and writes the states of the root,
-    /// `root: n_states`: the plant's, and behind them the previous inputs as far as the problem carries them.
+    /// Takes in where the root stands in time and what is known there, and writes the given states of the root,
+    /// `root: n_states`, and a guess of its free ones: the plant's state, and behind it what else the problem carries.
     fn arrive(&mut self, instant: &Instant<'_>, root: &mut [f64]) {
         let known = instant.state.iter().chain(instant.previous);
         root.iter_mut().zip(known).for_each(|(to, &from)| *to = from);
@@ -206,13 +206,6 @@ pub trait Stages: Send {
 
     /// A copy with scratch of its own, for another thread.
     fn fork(&self) -> Box<dyn Stages>;
-
-    /// Moves the problem to a sampling instant: `state` and the input `previous` that acts so far are those of the model,
-    /// `forecast` the disturbances held over this and the following steps (rows, the last goes on; empty where the
-    /// problem's own are to be used). Writes the given states of the `root: n_states`, and a guess of its free ones.
-    fn situate(&mut self, _time: f64, state: &[f64], _previous: &[f64], _forecast: &[f64], root: &mut [f64]) {
-        root.copy_from_slice(state);
-    }
 
     /// False where second derivatives of the steps are not known: [`Stages::add_step_curvature`] then adds nothing.
     fn has_curvature(&self) -> bool {

@@ -10,7 +10,7 @@ use twinc::flat::{self, FlatModel, Variation};
 use twinc::hir;
 use twinc::jit::{self, Kernels, Square, StageKernels, StageNodes, StageTerms};
 use twinc::source::{LoadError, Loader, SourceFile, SourceMap};
-use twinc::system::stages::{Softness, StageDims, Stages, Tree};
+use twinc::system::stages::{Instant, Softness, StageDims, Stages, Tree};
 
 use crate::reference::{Table, reference_dir};
 
@@ -205,10 +205,10 @@ fn build(parts: Parts, functions: impl Fn(&mut Terms<'_>) -> StageNodes) -> Prob
     let mut stages = Shooting::new(problem).expect("sizes fit");
     let (n_nodes, StageDims { n_states, .. }) = (stages.tree().n_nodes(), stages.dims());
     let mut root = vec![0.0; n_states];
-    stages.situate(0.0, &parts.start, &parts.previous, &[], &mut root);
+    stages.arrive(&start(&parts.start, &parts.previous), &mut root);
     let (x, u) = parts.guess;
     let mut later = vec![0.0; n_states];
-    stages.situate(0.0, &x, &u, &[], &mut later);
+    stages.arrive(&start(&x, &u), &mut later);
     let states = (0..n_nodes).flat_map(|node| if node == 0 { root.clone() } else { later.clone() }).collect();
     let inputs = (0..n_nodes).flat_map(|_| u.clone()).collect();
     Problem { stages, root, states, inputs, optimum: parts.optimum, first: parts.first }
@@ -487,4 +487,9 @@ fn cstr(n_scenarios: usize, optimum: f64, first: [f64; 2]) -> Problem {
         let last = StageTerms { squares: squares.clone(), ..StageTerms::default() };
         StageNodes { running: StageTerms { squares, others: Vec::new(), rows: vec![temperature] }, last }
     })
+}
+
+/// The first instant, at this state, with this input acting before.
+fn start<'a>(state: &'a [f64], previous: &'a [f64]) -> Instant<'a> {
+    Instant { step: 0, time: 0.0, state, previous, forecast: &[] }
 }
