@@ -4,8 +4,11 @@
 //! [`crate::decide::Planner`]; every filter is a [`crate::decide::Estimator`]. Planners that sample see the costs of many
 //! input sequences at once, [`rollouts::Rollouts`].
 
+pub mod assemble;
+pub mod closed_loop;
 pub mod ddp;
 pub mod estimate;
+pub mod plant;
 pub mod rollouts;
 pub mod sampling;
 pub mod shooting;

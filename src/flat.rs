@@ -7,6 +7,7 @@
 mod conserve;
 mod diffusion;
 mod discontinuity;
+mod draw;
 mod events;
 mod flatten;
 pub mod jumps;

@@ -27,6 +27,7 @@
 
 pub mod emit;
 mod events;
+mod function;
 pub mod kernel;
 pub mod kernels;
 mod lanes;

@@ -62,6 +62,15 @@ pub struct Work {
     pub scratch: Vec<f64>,
 }
 
+/// Values at a point: compiled or interpreted expressions of a model's quantities.
+pub trait Function: Send + Sync {
+    /// How many.
+    fn n_outputs(&self) -> usize;
+
+    /// `out: n_outputs` = the values.
+    fn call(&self, at: At<'_>, work: &mut Work, out: &mut [f64]);
+}
+
 /// When and how a discontinuity comes about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Trigger {

@@ -94,7 +94,17 @@ impl NodeSets {
                 set.x_lower[length] = free.lower;
                 set.x_upper[length] = free.upper;
             }
-            rows.iter().for_each(|row| set.push_row(*row));
+            let pattern = fixed.problem.functions.row_pattern(key.kind);
+            for (row, bound) in rows.iter().enumerate() {
+                // The root's state is given: a hard bound on it alone could only make every plan impossible.
+                let reads_input = |input| pattern.position(row, fixed.layout.shape.n_states + input).is_some();
+                let is_given = key.is_root
+                    && bound.softness == Softness::Hard
+                    && fixed.problem.free_step.is_none()
+                    && !(0..bounds.u_lower.len()).any(reads_input);
+                let free = RowBound { lower: f64::NEG_INFINITY, upper: f64::INFINITY, softness: Softness::Hard };
+                set.push_row(if is_given { free } else { *bound });
+            }
             for _ in 0..key.n_children * self.n_inner {
                 for &state in &self.bounded {
                     let (lower, upper) = (bounds.x_lower[state], bounds.x_upper[state]);
