@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::plant::PlantFunctions;
 use super::rollouts::{Limit, MoveCost, Rollouts, RowProblem, RowRollouts, StageRollouts, StepMethod as RowMethod};
-use super::shooting::{Bounds, ControlProblem, ControlProblemError, Discretization, FreeStep, Move, RowBound, Shooting};
+use super::shooting::{
+    Bounds, ControlProblem, ControlProblemError, Discretization, FreeStep, Move, RowBound, Shooting,
+};
 use crate::expr::{Dag, Leaf, Node, NodeId};
 use crate::flat::FlatTask;
 use crate::flat::task::{CostTerm, When};
@@ -163,12 +165,7 @@ impl Assembly {
     ///
     /// # Errors
     /// [`AssembleError`].
-    pub fn rollouts(
-        &self,
-        horizon: usize,
-        price: f64,
-        n_threads: usize,
-    ) -> Result<Box<dyn Rollouts>, AssembleError> {
+    pub fn rollouts(&self, horizon: usize, price: f64, n_threads: usize) -> Result<Box<dyn Rollouts>, AssembleError> {
         let task = &*self.task;
         let (method, substeps) = task.via;
         let substeps = substeps.max(1) as usize;

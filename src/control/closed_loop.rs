@@ -261,13 +261,8 @@ impl<'s> ClosedLoop<'s> {
         let nis = self.learn();
         self.foresee(time);
         let begun = clock();
-        let now = Situation {
-            step: k,
-            time,
-            state: &self.state,
-            previous: self.plant.input(),
-            forecast: &self.forecast,
-        };
+        let now =
+            Situation { step: k, time, state: &self.state, previous: self.plant.input(), forecast: &self.forecast };
         let plan = self.planner.plan(&now);
         let seconds = clock() - begun;
         let (status, iterations) = (plan.status, plan.iterations);
@@ -297,8 +292,18 @@ impl<'s> ClosedLoop<'s> {
         let (violation, _) = self.plant.violation();
         let status = if is_late { PlanStatus::Deadline } else { status };
         let cost = self.plant.cost();
-        let moment =
-            Moment { step: k, time, cost, reward: step.reward, violation, status, iterations, seconds, is_fallback, nis };
+        let moment = Moment {
+            step: k,
+            time,
+            cost,
+            reward: step.reward,
+            violation,
+            status,
+            iterations,
+            seconds,
+            is_fallback,
+            nis,
+        };
         (moment, step)
     }
 
@@ -329,12 +334,7 @@ impl<'s> ClosedLoop<'s> {
             self.shown[last * n..].copy_from_slice(&belief.mean[..n]);
         } else if is_lost && k > 0 {
             // What was believed goes on by the model.
-            let over = Interval {
-                t: self.plant.time() - dt,
-                dt,
-                u: self.plant.input(),
-                d: self.plant.disturbances(),
-            };
+            let over = Interval { t: self.plant.time() - dt, dt, u: self.plant.input(), d: self.plant.disturbances() };
             let before = &self.shown[(last.max(1) - 1) * n..][..n];
             let from = if last == 0 { &self.state } else { before };
             if self.belief.space.carry(over, from, &mut self.carried).is_ok() {

@@ -224,6 +224,12 @@ impl<'s> Plant<'s> {
         self.arrive(true);
     }
 
+    /// Puts the plant into a state, `n_states`, at the present instant.
+    pub fn set_state(&mut self, x: &[f64]) {
+        self.x.copy_from_slice(x);
+        self.arrive(self.k == 0);
+    }
+
     /// Writes what the task sees at the instant that was reached: index, held and measured values.
     fn arrive(&mut self, is_first: bool) {
         let t = self.time();
