@@ -273,7 +273,7 @@ fn space<'s>(kernels: &'s twinc::jit::Kernels, walks: Vec<Walk>, density: &[f64]
 }
 
 fn reactor_prior() -> Prior {
-    Prior::independent(0.0, &[0.8, 0.5, 407.29, 403.15], &[0.05, 0.05, 1.0, 1.0])
+    Prior::independent(0.0, &[0.8, 0.5, 134.14, 130.0], &[0.05, 0.05, 1.0, 1.0])
 }
 
 /// One path of the reactor under varied inputs, with the noise that the filters are told of: `(u, y, x)`.
