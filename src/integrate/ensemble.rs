@@ -26,9 +26,21 @@ use batch::Batch;
 pub use order::in_order;
 use single::Single;
 
-/// Members of one block. Lanes run idle at the end of a block, which this makes a few steps in a hundred; results wait
-/// for their turn by blocks, which it keeps small.
+/// Members of one block, at most. Lanes run idle at the end of a block, which this makes a few steps in a hundred; results
+/// wait for their turn by blocks, which it keeps small.
 const BLOCK: usize = 128;
+/// Members of one block, at least, where there are as many: those of the most lanes.
+const SMALLEST_BLOCK: usize = 8;
+/// Numbers of a block's samples, at most, where that leaves it [`SMALLEST_BLOCK`] members.
+const BLOCK_NUMBERS: usize = 1 << 18;
+/// Blocks for each thread, where there are enough members: at the end no thread is idle for long.
+const BLOCKS_PER_THREAD: usize = 8;
+
+/// Members of one block of `count` with so many numbers each. No result depends on it.
+fn block_of(count: usize, numbers: usize) -> usize {
+    let fair = count.div_ceil(BLOCKS_PER_THREAD * rayon::current_num_threads());
+    (BLOCK_NUMBERS / numbers.max(1)).min(fair).clamp(SMALLEST_BLOCK, BLOCK)
+}
 
 /// What all members have in common.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +61,12 @@ pub struct Run<'a> {
 pub trait Members: Sync {
     /// `p: n_params` = the member's parameters, every one; `start` = its `(state, value)` that replace the model's.
     fn member(&self, idx: usize, p: &mut [f64], start: &mut Vec<(usize, f64)>);
+
+    /// `inputs` = the member's constant `(input, value)` that replace signals of [`Run::forcing`]; every member replaces
+    /// the same ones. Default: none.
+    fn inputs(&self, _idx: usize, inputs: &mut Vec<(usize, f64)>) {
+        inputs.clear();
+    }
 }
 
 /// A member that has been integrated.
@@ -156,12 +174,14 @@ pub fn solve<T: Send>(
     deliver: &mut (dyn FnMut(usize, T) -> bool + Send),
 ) -> Result<usize, ProblemError> {
     let end = range.end.max(range.start);
-    let n_blocks = (end - range.start).div_ceil(BLOCK);
+    let count = end - range.start;
+    let size = block_of(count, engine.system().dims().n_states.saturating_mul(run.samples.len()));
+    let n_blocks = count.div_ceil(size);
     let mut delivered = range.start;
     let mut mistake = None;
     let work = |worker: &mut Result<Worker<'_>, ProblemError>, block: usize| -> Result<Vec<Option<T>>, ProblemError> {
-        let first = range.start + block * BLOCK;
-        let of_block = first..end.min(first + BLOCK);
+        let first = range.start + block * size;
+        let of_block = first..end.min(first + size);
         let mut results: Vec<Option<T>> = of_block.clone().map(|_| None).collect();
         let worker = worker.as_mut().map_err(|error| error.clone())?;
         worker.solve(run, members, of_block, &mut |solved| {

@@ -159,9 +159,9 @@ impl<'s, const L: usize> Batch<'s, L> {
     ) -> Result<(), ProblemError> {
         self.seats[lane].member = None;
         for member in waiting {
-            let Single { integrator, p, start, .. } = &mut self.single;
-            members.member(member, p, start);
-            let problem = super::single::problem(run, p, start);
+            self.single.take_over(members, member);
+            let Single { integrator, p, start, forcing, .. } = &mut self.single;
+            let problem = super::single::problem(run, p, start, forcing);
             problem.check(&self.system.single().dims(), run.samples)?;
             let (x, wanted) = integrator.first_step(&problem)?;
             if run.t1 <= run.t0 || !x.iter().chain([&wanted]).all(|v| v.is_finite()) {
