@@ -4,13 +4,17 @@
 //! ([`Engine::Lanes`]), and delivers the results in the order of the members. Memory depends on the threads and on the
 //! size of one result, not on the number of members.
 //!
-//! Lockstep is by Rodas5P with one step length for each member, for autonomous systems without events whose inputs and
-//! disturbances are constant; anything else is integrated one member at a time.
+//! Lockstep is by Tsit5 or Rodas5P with one step length for each member, for autonomous systems without events whose inputs
+//! and disturbances are constant; anything else is integrated one member at a time. By Tsit5 a member has the bits that it
+//! has by itself; by Rodas5P, whose linear systems are eliminated in another order, it agrees to the tolerance. With
+//! [`Method::Auto`] members that turn out to be stiff are started over by themselves, so that bits are the same too.
 //!
 //! **Invariant.** A member's result depends on the member and the options only: not on its neighbors, the number of
 //! lanes, the threads, or where the range begins.
 
 mod batch;
+mod explicit;
+mod formula;
 mod order;
 mod rosenbrock;
 mod single;
@@ -91,8 +95,7 @@ pub struct Solved<'a> {
 pub enum Engine<'s> {
     /// One at a time.
     Single(&'s dyn System),
-    /// As many at once as the system has lanes (2, 4 or 8), by Rodas5P, where [`is_lockstep`] says so; otherwise one at
-    /// a time.
+    /// As many at once as the system has lanes (2, 4 or 8) where [`is_lockstep`] says so; otherwise one at a time.
     Lanes(&'s dyn LaneSystem),
 }
 
@@ -106,11 +109,11 @@ impl<'s> Engine<'s> {
 }
 
 /// True where members of this run can be integrated in lockstep: an autonomous system without events, constant inputs
-/// and disturbances, and Rodas5P with steps of its own choice.
+/// and disturbances, and Tsit5, Rodas5P or the choice between them, with steps of their own.
 pub fn is_lockstep(system: &dyn System, run: &Run<'_>) -> bool {
     let is_method = match run.options.method {
-        Method::Rodas5p => run.options.fixed_step.is_none(),
-        Method::Auto | Method::Tsit5 | Method::Bdf | Method::Euler | Method::Rk4 => false,
+        Method::Auto | Method::Tsit5 | Method::Rodas5p => run.options.fixed_step.is_none(),
+        Method::Bdf | Method::Euler | Method::Rk4 => false,
     };
     is_method && system.is_autonomous() && system.events().is_empty() && run.forcing.is_constant()
 }
