@@ -59,14 +59,15 @@ pub fn run(args: &SimArgs, console: &mut Console, sources: &mut SourceMap) -> Re
     let flat = Arc::new(paths::flat(&study, &variation, &mut warnings)?);
     let file = target.path.display().to_string();
     idle::warn(&study, Some(Use::Simulation), sources, &mut warnings);
-    let plan = simulation::plan(&study, &flat, &file, &files::FsLoader, sources, &mut warnings).map_err(|failure| {
-        // Only the command line says how a bare model is run.
+    // Only the command line says how a bare model is run.
+    let blame = |failure: Failure| {
         let is_usage = matches!(choice, Choice::Model(_)) && failure.diagnostics.iter().all(|d| d.labels.is_empty());
         if is_usage { failure.of_usage() } else { failure }
-    })?;
+    };
+    let plan = simulation::plan(&study, &flat, &file, &files::FsLoader, sources, &mut warnings).map_err(blame)?;
     let layout = Layout::new(&plan, &flat);
     let is_table_kept = plan.has_moments || outlets.needs_table() || (!console.is_text() && earlier.is_none());
-    sim_write::check_size(&plan, is_table_kept)?;
+    sim_write::check_size(&plan, is_table_kept).map_err(blame)?;
     console.report(std::mem::take(&mut warnings), sources);
     let options = Options { strict_math: asked.strict_math };
     let kernels = prepare::compile(flat.clone(), &options, Needs::SIMULATION | Needs::STIFF)?;
