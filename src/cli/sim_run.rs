@@ -26,8 +26,8 @@ use std::sync::{Mutex, PoisonError};
 const LANES: usize = 4;
 /// Runs from which on the kernels of the lanes are worth compiling.
 const FEWEST_IN_LANES: usize = 16;
-/// States up to which they are: their code has no loops.
-const MOST_STATES_IN_LANES: usize = 200;
+/// States up to which they are: their code has no loops, and a full elimination is a list of n³/3 multiplications.
+const MOST_STATES_IN_LANES: usize = 100;
 /// Runs that one thread takes at a time, at most, where they go one by one, ...
 const MOST_AT_A_TIME: usize = 32;
 /// ... and numbers in the rows of these, at most.

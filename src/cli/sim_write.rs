@@ -133,18 +133,22 @@ impl Task<'_> {
         let is_watched = console.is_terminal() && text.is_some_and(|(outlet, _)| outlet.is_stdout());
         let progress = (!is_watched).then(|| Progress::new(console, "runs", n_runs));
         let most = if console.is_human() { MOST_WARNINGS } else { MAX_DIAGNOSTICS };
-        let mut trouble = None;
+        let (mut trouble, mut is_torn) = (None, false);
         let mut take = |mut done: Done| {
             let (commas, tabs) = (std::mem::take(&mut done.commas), std::mem::take(&mut done.tabs));
-            let kept = parts.as_mut().map_or(Ok(()), |parts| parts.add(&commas, done.is_failed()));
-            let told = stream.as_mut().map_or(Ok(()), |(stream, separator)| {
-                stream.add(if *separator == ',' { &commas } else { &tabs }, console)
-            });
-            if let Err(failure) = kept.and(told) {
+            if let Err(failure) = parts.as_mut().map_or(Ok(()), |parts| parts.add(&commas, done.is_failed())) {
                 trouble = Some(failure);
+                is_torn = true;
                 return false;
             }
             finished.take(self.layout, done, most);
+            let told = stream.as_mut().map_or(Ok(()), |(stream, separator)| {
+                stream.add(if *separator == ',' { &commas } else { &tabs }, console)
+            });
+            if let Err(failure) = told {
+                trouble = Some(failure);
+                return false;
+            }
             let n_done = first + finished.n_runs;
             if let Some(progress) = progress.as_ref().filter(|_| n_done.is_multiple_of(RUNS_PER_UPDATE)) {
                 progress.update(n_done, &failures(n_failed + finished.n_failed));
@@ -160,8 +164,8 @@ impl Task<'_> {
         finished.is_interrupted = n_done < n_runs && interrupt::is_asked();
         finished.n_failed += n_failed;
         let mut written = trouble.map_or(ran, Err);
-        if let Some(parts) = parts.filter(|_| written.is_ok()) {
-            written = parts.end(n_done == n_runs).map(|_| ());
+        if let Some(parts) = parts.filter(|_| !is_torn) {
+            written = written.and(parts.end(n_done == n_runs).map(|_| ()));
         }
         if let Some((stream, _)) = stream.filter(|_| written.is_ok()) {
             written = stream.finish(console);

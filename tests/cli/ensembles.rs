@@ -82,6 +82,26 @@ fn a_run_of_a_sweep_is_the_run_by_itself() {
 }
 
 #[test]
+fn runs_come_in_the_order_of_sweeps_then_draws_then_paths() {
+    let cell = "model Cell {\n  time [s]\n  compartment V [fL] = 1 { A [nM] = 9 }\n  \
+                param k [1/s] = 0.5 ~ Uniform(0.4, 0.6)\n  param d [1] = 1\n  reaction { A -> 0 @ k*d }\n}\n";
+    let room = Room::new(&[("m.twin", cell)]);
+    let args = ["sim", "m.twin", "--until", "0", "--method", "ssa", "--draws", "2", "--paths", "2"];
+    let out =
+        room.run(&[&args[..], &["--sweep", "d in [7, 8]", "--sweep", "A in [60, 90]"]].concat()).ends(0).out.clone();
+    let labels: Vec<String> = out.lines().map(|line| line.split(',').take(4).collect::<Vec<_>>().join(",")).collect();
+    let mut expected = vec!["d [1],start A [nM],draw,path".to_string()];
+    for d in ["7", "8"] {
+        for a in ["60", "90"] {
+            for draw_and_path in ["0,0", "0,1", "1,0", "1,1"] {
+                expected.push(format!("{d},{a},{draw_and_path}"));
+            }
+        }
+    }
+    assert_eq!(labels, expected);
+}
+
+#[test]
 fn a_swept_parameter_is_not_drawn_and_the_others_are_drawn_alike() {
     let room = room();
     let args = ["sim", "m.twin:Decay", "--until", "1", "--output", "1", "--draws", "5", "--rtol", "1e-9"];
@@ -291,6 +311,37 @@ fn a_full_disk_keeps_what_is_finished_and_says_how_to_go_on() {
     let out = room.shell(&format!("trap '' XFSZ; ulimit -f 1000; twinc sim {flags} --out t.csv"));
     out.ends(2).says("`t.csv` cannot be written");
     assert_eq!(fs::read_dir(room.path()).expect("a folder").flatten().count(), 2, "no half table is left behind");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupt_without_a_run_folder_leaves_whole_runs() {
+    let room = room();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("twinc"));
+    command.current_dir(room.path()).args(["sim", "m.twin:Decay", "--until", "20", "--output", "1", "--no-config"]);
+    command.args(["--draws", "100000000", "--out", "t.csv"]).stderr(std::process::Stdio::piped());
+    let child = command.spawn().expect("the command runs");
+    let part = || {
+        let files = fs::read_dir(room.path()).expect("a folder").flatten();
+        files
+            .filter(|file| file.file_name().to_string_lossy().ends_with(".part"))
+            .filter_map(|f| f.metadata().ok())
+            .map(|m| m.len())
+            .max()
+    };
+    while part().is_none_or(|size| size < 1 << 20) {
+        std::thread::yield_now();
+    }
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(130));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let n_told: usize =
+        told.split("interrupted: ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect("a number");
+    assert!(told.contains("of 100000000 runs were finished and written; give `--runs FOLDER`"), "{told}");
+    let table = fs::read_to_string(room.path().join("t.csv")).expect("a table");
+    assert_eq!(table.lines().count(), 1 + 21 * n_told);
 }
 
 /// The process is ended from outside while it is at work, softly and hard, and taken up again each time.
