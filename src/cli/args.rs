@@ -118,7 +118,7 @@ pub enum Verb {
     /// Run the assertions of models and compare their compiled form with the accepted one
     Test(TestArgs),
     /// Simulate a study or a model; the table goes to standard output
-    Sim(SimArgs),
+    Sim(Box<SimArgs>),
     /// Fit a study to its data; leaves a run folder with a report
     Calibrate(CalibrateArgs),
     /// Explain a diagnostic code with a failing model and its repair

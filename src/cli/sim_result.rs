@@ -93,11 +93,12 @@ impl Layout {
             front.push(separator);
         }
         let n_rows = columns.first().map_or(0, Vec::len);
-        let mut out = String::with_capacity(n_rows * (front.len() + 16 * self.places.len()));
+        let shown: Vec<&[f64]> = self.places.iter().map(|&place| columns[place].as_slice()).collect();
+        let mut out = String::with_capacity(n_rows * (front.len() + 16 * shown.len()));
         for row in 0..n_rows {
             out.push_str(&front);
-            for &place in &self.places {
-                push_cell(&mut out, columns[place][row]);
+            for column in &shown {
+                push_cell(&mut out, column[row]);
                 out.push(separator);
             }
             out.push('\n');

@@ -198,7 +198,7 @@ fn a_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one() {
     let path = folder.strip_prefix(room.path()).expect("a path in the room").display().to_string();
     // Lines of the log at the ends of some runs, as a process leaves them.
     let marks = |ends: &[usize]| -> String { ends.iter().map(|&n| mark(&table, n)).collect() };
-    let torn = |n: usize| table[..end_of(&table, n) + 7].as_bytes().to_vec();
+    let torn = |n: usize| table.as_bytes()[..end_of(&table, n) + 7].to_vec();
     for (left, log, n_kept) in [
         (torn(130), marks(&[0, 60, 130]), 130),
         // The last part was not written, or not as it should be.

@@ -36,10 +36,10 @@ impl<const L: usize> Held<L> {
 
 /// What makes the steps.
 pub(super) enum LaneFormula<const L: usize> {
-    Rodas5p(LaneRodas5p<L>),
+    Rodas5p(Box<LaneRodas5p<L>>),
     /// `is_watched`: members that turn out to be stiff are told.
     Tsit5 {
-        formula: LaneTsit5<L>,
+        formula: Box<LaneTsit5<L>>,
         is_watched: bool,
     },
 }
@@ -48,9 +48,10 @@ impl<const L: usize> LaneFormula<L> {
     /// `None` for methods that take no lanes, and where the memory for the elimination cannot be had.
     pub fn new(method: Method, system: &dyn LaneSystem) -> Option<Self> {
         match method {
-            Method::Rodas5p => LaneRodas5p::new(system).map(LaneFormula::Rodas5p),
+            Method::Rodas5p => LaneRodas5p::new(system).map(|formula| LaneFormula::Rodas5p(Box::new(formula))),
             Method::Auto | Method::Tsit5 => {
-                Some(LaneFormula::Tsit5 { formula: LaneTsit5::new(system), is_watched: method == Method::Auto })
+                let formula = Box::new(LaneTsit5::new(system));
+                Some(LaneFormula::Tsit5 { formula, is_watched: method == Method::Auto })
             }
             Method::Bdf | Method::Euler | Method::Rk4 => None,
         }
