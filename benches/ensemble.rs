@@ -30,7 +30,7 @@ const SMALLEST_THREAD_GAIN: f64 = 1.8;
 const MOST_GROWTH: f64 = 8.0;
 /// Members of the comparison of engines.
 const N_COMPARED: usize = 4_000;
-const N_ROUNDS: usize = 3;
+const N_ROUNDS: usize = 8;
 const N_ALL: usize = 100_000;
 /// Rounds by the clock, one and two threads in turn, and members of each.
 const N_CLOCK_ROUNDS: usize = 6;

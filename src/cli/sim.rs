@@ -19,14 +19,19 @@ use super::sim_write::{self, Task};
 use super::simulation::{self, Plan};
 use super::target::Target;
 use crate::diag::Diagnostics;
+use crate::export::hash::sha256;
 use crate::export::table::number;
 use crate::flat::Variation;
 use crate::hir::Study;
+use crate::hir::study::Sweep;
 use crate::integrate::Tolerance;
 use crate::jit::{Kernels, Needs, Options};
 use crate::source::SourceMap;
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// Values of a sweep that a manifest lists.
+const MOST_LISTED: usize = 1000;
 
 /// Simulates the chosen study or model.
 ///
@@ -146,6 +151,18 @@ fn settings(plan: &Plan, study: &Study, strict_math: bool) -> Value {
         "epsilon": plan.paths.as_ref().map(|paths| paths.epsilon), "strict_math": strict_math,
         "draws": plan.runs.n_draws(), "n_runs": plan.runs.len(), "noise": plan.has_noise,
         "start": if plan.steady.is_some() { "steady" } else { "given" },
-        "sweeps": study.sweeps.iter().map(|s| json!({ "name": s.name, "values": s.values })).collect::<Vec<_>>(),
+        "sweeps": study.sweeps.iter().map(swept).collect::<Vec<_>>(),
+    })
+}
+
+/// A sweep for the manifest: its values, or where there are many what tells them from others.
+fn swept(sweep: &Sweep) -> Value {
+    let values = &sweep.values;
+    if values.len() <= MOST_LISTED {
+        return json!({ "name": sweep.name, "values": values });
+    }
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    json!({
+        "name": sweep.name, "points": values.len(), "first": values.first(), "last": values.last(), "sha256": sha256(&bytes),
     })
 }
