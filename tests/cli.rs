@@ -3,6 +3,7 @@
 mod calibrate;
 mod chance;
 mod data;
+mod ensembles;
 mod files;
 mod formats;
 mod inspect;

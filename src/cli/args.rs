@@ -118,7 +118,7 @@ pub enum Verb {
     /// Run the assertions of models and compare their compiled form with the accepted one
     Test(TestArgs),
     /// Simulate a study or a model; the table goes to standard output
-    Sim(SimArgs),
+    Sim(Box<SimArgs>),
     /// Fit a study to its data; leaves a run folder with a report
     Calibrate(CalibrateArgs),
     /// Explain a diagnostic code with a failing model and its repair
@@ -228,8 +228,11 @@ pub struct TestArgs {
 #[derive(Debug, Args)]
 pub struct SimArgs {
     /// The file, and what to run in it if there are several
-    #[arg(value_name = "FILE[:NAME]")]
-    pub file: String,
+    #[arg(value_name = "FILE[:NAME]", required_unless_present = "resume")]
+    pub file: Option<String>,
+    /// Go on with sweeps, draws or paths that were interrupted or killed; file and flags come from the manifest
+    #[arg(long, value_name = "RUN_FOLDER", conflicts_with_all = ["file", "until", "output", "step", "method", "draws", "paths", "moments", "seed", "rtol", "atol", "set", "steady", "sweep", "out", "plot", "runs", "strict_math"])]
+    pub resume: Option<PathBuf>,
     /// End time.
     #[arg(long, help = "End time, such as 40 or \"40 [min]\"", value_name = "TIME")]
     pub until: Option<String>,
@@ -242,6 +245,9 @@ pub struct SimArgs {
     /// Integrator: auto, tsit5, rodas5p, bdf, euler, rk4; random paths: ssa, tau_leap, cle, em, milstein
     #[arg(long, value_name = "NAME")]
     pub method: Option<String>,
+    /// How many runs with parameters drawn from their `~`; short for --set simulate.draws=N
+    #[arg(long, value_name = "N")]
+    pub draws: Option<u64>,
     /// How many random paths; short for --set simulate.paths=N
     #[arg(long, value_name = "N")]
     pub paths: Option<u64>,
@@ -258,7 +264,7 @@ pub struct SimArgs {
     #[arg(long)]
     pub atol: Option<f64>,
     /// Values that replace those of the file.
-    #[arg(long, help = "Set a quantity or a setting, such as k=0.3, \"T=40 [degC]\" or simulate.draws=100", value_name = "PATH=VALUE", value_parser = parse_assignment)]
+    #[arg(long, help = "Set a quantity or a setting, such as k=0.3, \"T=40 [degC]\" or simulate.noise=true", value_name = "PATH=VALUE", value_parser = parse_assignment)]
     pub set: Vec<Assignment>,
     /// Start at the steady state of the start values and inputs
     #[arg(long)]
@@ -272,7 +278,7 @@ pub struct SimArgs {
     /// Draw the trajectory as SVG into this file (`-` is standard output)
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
-    /// Keep the run in a new folder below this one
+    /// Keep the run in a new folder below this one; several runs can then be resumed
     #[arg(long, value_name = "FOLDER")]
     pub runs: Option<PathBuf>,
     /// Use the plain library functions, for bit-for-bit equality with the interpreter

@@ -9,7 +9,8 @@ use super::fit_run::{self, Fit};
 use super::idle::{self, Use};
 use super::prepare::{self, Extras};
 use super::render::counted;
-use super::run_folder::{Manifest, Recipe, RunFolder, State};
+use super::resume::Earlier;
+use super::run_folder::{Recipe, RunFolder, State};
 use super::target::{Assignment, Target};
 use super::{files, interrupt};
 use crate::calibrate::{Problem, bind};
@@ -19,7 +20,6 @@ use crate::jit::{Kernels, Needs, Options};
 use crate::source::SourceMap;
 use crate::system::System;
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +30,8 @@ use std::time::Instant;
 pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap) -> Result<Exit, Failure> {
     interrupt::catch();
     let begun = Instant::now();
-    let earlier = args.resume.as_deref().map(Earlier::read).transpose()?;
+    let earlier =
+        args.resume.as_deref().map(|folder| Earlier::read(folder, "calibrate", Asked::from_json)).transpose()?;
     let asked = match &earlier {
         Some(earlier) => earlier.asked.clone(),
         None => Asked::of(args),
@@ -38,7 +39,7 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
     let target = Target::parse(&asked.file);
     let mut warnings = Diagnostics::default();
     if let Some(earlier) = &earlier {
-        earlier.is_in_reach(&target)?;
+        earlier.is_in_reach(&target.path)?;
     }
     let opened = prepare::open(&target, sources)?;
     let name = opened.declared.to_calibrate(&target)?;
@@ -169,40 +170,6 @@ impl Asked {
             set: value["set"].as_array()?.iter().map(assignment).collect::<Option<Vec<Assignment>>>()?,
             strict_math: value["strict_math"].as_bool()?,
         })
-    }
-}
-
-/// A run to go on with.
-struct Earlier {
-    folder: PathBuf,
-    manifest: Manifest,
-    asked: Asked,
-}
-
-impl Earlier {
-    fn read(folder: &Path) -> Result<Earlier, Failure> {
-        let manifest = Manifest::read(folder)?;
-        let asked = Asked::from_json(manifest.asked()).filter(|_| manifest.verb() == "calibrate");
-        match asked {
-            Some(asked) => Ok(Earlier { folder: folder.into(), manifest, asked }),
-            None => Err(Failure::new("E0804", format!("`{}` holds no run of `calibrate`", folder.display()))
-                .help("only calibrations can be resumed")),
-        }
-    }
-
-    /// E0801 where the file is not below the present folder, but was below the one that the run was started in.
-    fn is_in_reach(&self, target: &Target) -> Result<(), Failure> {
-        let Some(begun_in) = self.manifest.folder().filter(|_| !target.path.exists()) else { return Ok(()) };
-        if std::env::current_dir().is_ok_and(|here| here == begun_in) {
-            return Ok(());
-        }
-        let folder = std::fs::canonicalize(&self.folder).unwrap_or_else(|_| self.folder.clone());
-        let title = format!("`{}` cannot be read: the run was started in another folder", target.path.display());
-        Err(Failure::new("E0801", title).help(format!(
-            "run `twinc calibrate --resume {}` in `{}`",
-            folder.display(),
-            begun_in.display()
-        )))
     }
 }
 

@@ -60,6 +60,11 @@ impl Console {
         self.verbosity >= 0 && io::stderr().is_terminal()
     }
 
+    /// True where data appear before a person.
+    pub fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
     /// True with `-q`.
     pub fn is_quiet(&self) -> bool {
         self.verbosity < 0
@@ -97,6 +102,11 @@ impl Console {
             Err(error) => Err(Failure::new("E0802", format!("standard output cannot be written: {}", reason(&error)))
                 .help("free some space or write to another place")),
         }
+    }
+
+    /// True after stdout was closed by its reader.
+    pub fn is_closed(&self) -> bool {
+        self.stdout_is_closed
     }
 
     /// Data whose loss shall not end the work: where stdout cannot take it, [`Console::finish`] says so.

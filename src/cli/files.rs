@@ -163,7 +163,7 @@ impl FsSink {
             let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
             file.write_all(format!("{line}\n").as_bytes())
         };
-        attempt().map_err(|error| format!("`{}` cannot be written: {}", path.display(), reason(&error)))
+        attempt().map_err(|error| cannot_write(&path, &error))
     }
 
     fn place(&self, name: &str) -> Result<PathBuf, String> {
@@ -202,36 +202,92 @@ fn is_stream(path: &Path) -> bool {
 /// # Errors
 /// The reason, with the path; nothing is left behind and an earlier file keeps its content.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    let result = match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_dir() && (!metadata.is_file() || is_stream(path)) => {
-            fs::OpenOptions::new().append(true).open(path).and_then(|mut file| file.write_all(bytes))
-        }
-        _ => replace(path, bytes),
-    };
-    result.map_err(|error| format!("`{}` cannot be written: {}", path.display(), reason(&error)))
+    let mut file = Growing::create(path)?;
+    file.write(bytes)?;
+    file.finish()
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static N_WRITES: AtomicU64 = AtomicU64::new(0);
-    // A link keeps pointing at its file, and a file keeps its permissions.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_string_lossy().into_owned();
-    let count = N_WRITES.fetch_add(1, Ordering::Relaxed);
-    let temporary = path.with_file_name(format!(".{name}.{}-{count}.part", std::process::id()));
-    let written = (|| {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        if let Ok(metadata) = fs::metadata(&path) {
-            file.set_permissions(metadata.permissions())?;
-        }
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&temporary, &path)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
+/// A file that is written piece by piece, and is there under its name only when it is finished. Dropped before that, it
+/// leaves nothing behind.
+#[derive(Debug)]
+pub struct Growing {
+    file: File,
+    /// As it was named.
+    shown: PathBuf,
+    /// What it is renamed to, and what it is until then; `None` where it is written directly.
+    places: Option<(PathBuf, PathBuf)>,
+}
+
+impl Growing {
+    /// Begins a file, as [`write_whole`] does.
+    ///
+    /// # Errors
+    /// The reason, with the path.
+    pub fn create(path: &Path) -> Result<Growing, String> {
+        let attempt = || match fs::metadata(path) {
+            Ok(metadata) if !metadata.is_dir() && (!metadata.is_file() || is_stream(path)) => {
+                let file = fs::OpenOptions::new().append(true).open(path)?;
+                Ok(Growing { file, shown: path.into(), places: None })
+            }
+            _ => Growing::beside(path),
+        };
+        attempt().map_err(|error| cannot_write(path, &error))
     }
-    written
+
+    fn beside(path: &Path) -> io::Result<Growing> {
+        static N_WRITES: AtomicU64 = AtomicU64::new(0);
+        // A link keeps pointing at its file, and a file keeps its permissions.
+        let goal = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let name = goal.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_string_lossy().into_owned();
+        if goal.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let count = N_WRITES.fetch_add(1, Ordering::Relaxed);
+        let temporary = goal.with_file_name(format!(".{name}.{}-{count}.part", std::process::id()));
+        let file = File::create(&temporary)?;
+        let growing = Growing { file, shown: path.into(), places: Some((goal, temporary)) };
+        if let Some((goal, _)) = &growing.places
+            && let Ok(metadata) = fs::metadata(goal)
+        {
+            growing.file.set_permissions(metadata.permissions())?;
+        }
+        Ok(growing)
+    }
+
+    /// Adds `bytes`.
+    ///
+    /// # Errors
+    /// The reason, with the path.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.file.write_all(bytes).map_err(|error| cannot_write(&self.shown, &error))
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// The reason, with the path.
+    pub fn finish(mut self) -> Result<(), String> {
+        let Some((goal, temporary)) = &self.places else { return Ok(()) };
+        self.file
+            .sync_all()
+            .and_then(|()| fs::rename(temporary, goal))
+            .map_err(|error| cannot_write(&self.shown, &error))?;
+        self.places = None;
+        Ok(())
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        if let Some((_, temporary)) = &self.places {
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+/// What is said where a file cannot be written.
+pub fn cannot_write(path: &Path, error: &io::Error) -> String {
+    format!("`{}` cannot be written: {}", path.display(), reason(error))
 }
 
 #[cfg(test)]

@@ -22,6 +22,11 @@ impl Outlet {
         if files::is_stdout(path) { Outlet::Stdout } else { Outlet::File(path.into()) }
     }
 
+    /// True for standard output.
+    pub fn is_stdout(&self) -> bool {
+        *self == Outlet::Stdout
+    }
+
     /// Writes all of `bytes`.
     ///
     /// # Errors
@@ -74,6 +79,21 @@ impl Outlets {
             return Err(Failure::new("E0804", title).help("name a file; the document holds the table already"));
         }
         Ok(Outlets { table, plot })
+    }
+
+    /// The place of a table that is written as text, and what stands between its columns.
+    pub fn text(&self) -> Option<(&Outlet, char)> {
+        let (outlet, form) = self.table.as_ref()?;
+        match form {
+            Form::Comma => Some((outlet, ',')),
+            Form::Tab => Some((outlet, '\t')),
+            Form::Parquet => None,
+        }
+    }
+
+    /// True where the table is written in a form that needs all of it at once.
+    pub fn needs_table(&self) -> bool {
+        self.table.as_ref().is_some_and(|(_, form)| *form == Form::Parquet)
     }
 
     /// Writes the table to its place.

@@ -2,7 +2,6 @@
 
 use super::failure::Failure;
 use super::prepare;
-use super::simulation::{MOST_RUNS, Run};
 use crate::diag::Diagnostics;
 use crate::export::table::Column;
 use crate::flat::{FlatModel, Variation, flatten_counting};
@@ -114,25 +113,6 @@ pub fn check_settings(simulate: &Simulate, has_paths: bool, n_paths: usize, has_
         Some(key) => Err(Failure::new("E0602", format!("`{key}` is of random paths, and this simulation has none"))
             .help("name a method of paths: `--method ssa`")),
     }
-}
-
-/// Each run as often as there are paths.
-///
-/// # Errors
-/// Too many.
-pub fn repeated(runs: Vec<Run>, n_paths: usize) -> Result<Vec<Run>, Failure> {
-    if n_paths == 1 {
-        return Ok(runs);
-    }
-    if runs.len().saturating_mul(n_paths) > MOST_RUNS {
-        return Err(Failure::new("E0611", format!("sweeps, draws and paths make more than {MOST_RUNS} runs")));
-    }
-    let path = |run: &Run, k: usize| {
-        let mut run = run.clone();
-        run.labels.push(("path".into(), String::new(), k as f64));
-        run
-    };
-    Ok(runs.iter().flat_map(|run| (0..n_paths).map(|k| path(run, k))).collect())
 }
 
 /// What moves the states of random paths, compiled.

@@ -130,10 +130,11 @@ impl RunFolder {
     /// E0804 that names what differs; E0802 with the path.
     pub fn reopen(path: &Path, manifest: &Manifest, recipe: Recipe, n_threads: usize) -> Result<RunFolder, Failure> {
         let differences = differences(&manifest.document["recipe"], &recipe.to_json());
+        let verb = &recipe.verb;
         if !differences.is_empty() {
             let title = format!("`{}` cannot be resumed: {}", path.display(), differences.join("; "));
             return Err(Failure::new("E0804", title)
-                .help("its finished starts belong to another question; run `calibrate` anew, or undo the change"));
+                .help(format!("what it finished belongs to another question; run `{verb}` anew, or undo the change")));
         }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
         let earlier = manifest.document["resumed"].as_array().into_iter().flatten();
@@ -160,14 +161,23 @@ impl RunFolder {
     /// # Errors
     /// E0802 with path and reason.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        self.sink.write(name, bytes).map_err(|why| {
-            let folder = self.path().display();
-            let on = match self.recipe.verb.as_str() {
-                "calibrate" => format!("make room and go on with `twinc calibrate --resume {folder}`"),
-                _ => "make room and run again".to_string(),
-            };
-            Failure::new("E0802", why).help(format!("what was finished before is kept in `{folder}`; {on}"))
-        })
+        self.sink.write(name, bytes).map_err(|why| self.no_room(why))
+    }
+
+    /// E0802 for something in it that cannot be written, with the way on.
+    pub fn no_room(&self, why: String) -> Failure {
+        let on = match self.command_to_resume() {
+            Some(command) => format!("make room and go on with `{command}`"),
+            None => "make room and run again".to_string(),
+        };
+        let folder = self.path().display();
+        Failure::new("E0802", why).help(format!("what was finished before is kept in `{folder}`; {on}"))
+    }
+
+    /// The command that goes on with an interrupted run; `None` for a run that would be made anew.
+    pub fn command_to_resume(&self) -> Option<String> {
+        let can_be = !self.recipe.asked.is_null();
+        can_be.then(|| format!("twinc {} --resume {}", self.recipe.verb, self.path().display()))
     }
 
     /// Adds a line to a log that may differ from run to run, such as `timing.jsonl`.
@@ -221,6 +231,7 @@ impl RunFolder {
 }
 
 /// The manifest of an earlier run.
+#[derive(Debug)]
 pub struct Manifest {
     document: Value,
 }

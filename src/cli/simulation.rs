@@ -1,21 +1,17 @@
-//! A simulation made ready: what varies from run to run, and the settings that all runs share.
-//!
-//! Sweeps make a grid and draws repeat each of its points with parameters drawn from their distributions; each run
-//! has its own stream of random numbers, so results do not depend on the number of threads.
+//! A simulation made ready: the settings that all runs share. What varies from run to run is in [`super::runs`].
 
 use super::failure::{Failure, unplaced};
+use super::runs::{MOST_RUNS, Runs};
 use crate::analyze::Structure;
 use crate::calibrate::bind;
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::flat::{Distribution, FlatModel, Param};
+use crate::flat::FlatModel;
 use crate::hir::settings::{SettingKind, SettingSpec};
 use crate::hir::study::{Hold, Simulate, Study};
 use crate::hir::{Model, SymbolKind};
 use crate::integrate::stochastic::{StochasticMethod, StochasticOptions};
 use crate::integrate::{Forcing, Method, Options, Signal, Tolerance};
-use crate::random::{Rng, stream};
 use crate::source::{Loader, SourceMap, Span};
-use rand::Rng as _;
 
 /// The settings of `simulate { ... }` beside `until`, `output`, `step` and `hold`.
 pub const SETTINGS: &[SettingSpec] = &[
@@ -58,7 +54,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     },
     SettingSpec {
         name: "draws",
-        kind: SettingKind::Integer(1, 1_000_000),
+        kind: SettingKind::Integer(1, MOST_RUNS as i64),
         unit: "",
         default: "none: declared values",
         doc: "runs with parameters drawn from their `~`",
@@ -79,7 +75,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     },
     SettingSpec {
         name: "paths",
-        kind: SettingKind::Integer(1, 1_000_000),
+        kind: SettingKind::Integer(1, MOST_RUNS as i64),
         unit: "",
         default: "1",
         doc: "random paths of each run",
@@ -102,10 +98,6 @@ pub const SETTINGS: &[SettingSpec] = &[
 
 /// Times of an even output grid where none is asked for.
 const DEFAULT_ROWS: usize = 200;
-/// Draws that fall outside the `in` of a parameter are repeated this often.
-const MOST_REDRAWS: usize = 1000;
-/// Runs of one simulation; each has its own copy of parameters and forcing.
-pub const MOST_RUNS: usize = 1_000_000;
 
 /// Checks the settings of a `simulate` block of a study of `model`.
 pub fn check(simulate: &Simulate, model: &Model, diagnostics: &mut Diagnostics) {
@@ -168,19 +160,6 @@ fn check_effect(simulate: &Simulate, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// One run.
-#[derive(Debug, Clone)]
-pub struct Run {
-    /// What tells it from the others: `(name, unit, value)` of the sweep, then the draw.
-    pub labels: Vec<(String, String, f64)>,
-    /// `n_params`
-    pub params: Vec<f64>,
-    /// Start values `(state, value)` that replace the model's.
-    pub start: Vec<(usize, f64)>,
-    /// Inputs and disturbances.
-    pub forcing: Forcing,
-}
-
 /// Settings of all runs, and the runs.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -194,8 +173,10 @@ pub struct Plan {
     pub n_paths: usize,
     /// Mean and variance over the paths of each run are wanted instead of the paths.
     pub has_moments: bool,
-    /// At least one.
-    pub runs: Vec<Run>,
+    /// Inputs and disturbances of all runs.
+    pub forcing: Forcing,
+    /// What each run has of its own.
+    pub runs: Runs,
     /// `start steady` with where it is written.
     pub steady: Option<(Structure, Span)>,
     /// Seed of draws and noise.
@@ -254,16 +235,15 @@ pub fn plan(
     let n_paths = settings.number("paths").map_or(1, |n| n as usize);
     let has_moments = settings.truth("moments").unwrap_or(false);
     super::paths::check_settings(simulate, paths.is_some(), n_paths, has_moments)?;
-    let runs = runs(study, flat, Run { labels: Vec::new(), params, start: Vec::new(), forcing }, seed)?;
-    let runs = super::paths::repeated(runs, n_paths)?;
-    let n_rows = times.len().saturating_mul(if has_moments { runs.len() / n_paths } else { runs.len() });
-    if n_rows > crate::limits::MAX_OUTPUT_ROWS {
-        return Err(Failure::new("E0611", format!("the output would have {n_rows} rows"))
-            .help("ask for a coarser `output`, fewer `draws` or a smaller `sweep`"));
+    let runs = Runs::new(study, flat, seed, n_paths)?;
+    for (k, value) in runs.swept_inputs() {
+        if let Some(signal) = forcing.inputs.get_mut(k) {
+            *signal = Signal::Constant(value);
+        }
     }
     let steady = study.steady.map(|span| (Structure::of(flat), span));
     let has_noise = settings.truth("noise").unwrap_or(false);
-    Ok(Plan { times, options, paths, n_paths, has_moments, runs, steady, seed, has_noise })
+    Ok(Plan { times, options, paths, n_paths, has_moments, forcing, runs, steady, seed, has_noise })
 }
 
 fn options(simulate: &Simulate, study: &Study, flat: &FlatModel, params: &[f64]) -> Result<Options, Failure> {
@@ -307,40 +287,6 @@ fn needs_step(simulate: &Simulate, method: Method, flat: &FlatModel) -> Failure 
             .help(format!("write `simulate {{ step 0.02{unit} via {name} }}`, or `--step 0.02` on the command line")),
     );
     Failure::from_diagnostics(list)
-}
-
-/// The grid of all sweeps, each point with its draws.
-fn runs(study: &Study, flat: &FlatModel, base: Run, seed: u64) -> Result<Vec<Run>, Failure> {
-    let mut runs = vec![base];
-    for sweep in &study.sweeps {
-        let mut next = Vec::with_capacity(runs.len().saturating_mul(sweep.values.len()));
-        if runs.len().saturating_mul(sweep.values.len()) > MOST_RUNS {
-            return Err(Failure::new("E0611", format!("the sweeps make more than {MOST_RUNS} runs")));
-        }
-        for run in &runs {
-            for &value in &sweep.values {
-                let Some(varied) = vary(run, flat, &sweep.name, value) else {
-                    let mut list = Diagnostics::default();
-                    let title = format!("`{}` cannot be swept: it is no parameter, start value or input", sweep.name);
-                    list.push(Diagnostic::new(Code("E0205"), sweep.span, title));
-                    return Err(Failure::from_diagnostics(list));
-                };
-                next.push(varied);
-            }
-        }
-        runs = next;
-    }
-    let Some(draws) = study.simulate.as_ref().and_then(|simulate| simulate.settings.number("draws")) else {
-        return Ok(runs);
-    };
-    if flat.params.iter().all(|param| param.prior.is_none()) {
-        return Err(Failure::new("E0409", format!("`{}` has no parameter with a `~` to draw", flat.name))
-            .help("write `param k = 1 ~ LogNormal(median = 1, gsd = 1.3)`"));
-    }
-    if runs.len().saturating_mul(draws as usize) > MOST_RUNS {
-        return Err(Failure::new("E0611", format!("sweeps and draws make more than {MOST_RUNS} runs")));
-    }
-    Ok(runs.iter().flat_map(|run| (0..draws as usize).map(|k| drawn(run, flat, seed, k))).collect())
 }
 
 fn method(name: &str) -> Result<Method, Failure> {
@@ -418,66 +364,6 @@ fn hold(
     Ok(())
 }
 
-/// `run` with one quantity changed; `None` where it is nothing that can be.
-fn vary(run: &Run, flat: &FlatModel, name: &str, value: f64) -> Option<Run> {
-    let mut run = run.clone();
-    let unit = if let Some(k) = flat.params.iter().position(|p| p.quantity.name == name) {
-        *run.params.get_mut(k)? = value;
-        &flat.params[k].quantity.unit
-    } else if let Some(k) = flat.states.iter().position(|s| s.quantity.name == name) {
-        run.start.push((k, value));
-        // The state itself is a column too.
-        run.labels.push((format!("start {name}"), flat.states[k].quantity.unit.clone(), value));
-        return Some(run);
-    } else {
-        let k = flat.inputs.iter().position(|i| i.quantity.name == name)?;
-        *run.forcing.inputs.get_mut(k)? = Signal::Constant(value);
-        &flat.inputs[k].quantity.unit
-    };
-    run.labels.push((name.to_string(), unit.clone(), value));
-    Some(run)
-}
-
-fn drawn(run: &Run, flat: &FlatModel, seed: u64, k: usize) -> Run {
-    let mut run = run.clone();
-    let mut rng = stream(seed, k as u64);
-    for (value, param) in run.params.iter_mut().zip(&flat.params) {
-        if let Some(prior) = param.prior {
-            *value = draw_within(prior, param, &mut rng);
-        }
-    }
-    run.labels.push(("draw".into(), String::new(), k as f64));
-    run
-}
-
-fn draw_within(prior: Distribution, param: &Param, rng: &mut Rng) -> f64 {
-    for _ in 0..MOST_REDRAWS {
-        let value = draw(prior, rng);
-        if value >= param.quantity.low && value <= param.quantity.high {
-            return value;
-        }
-    }
-    draw(prior, rng).clamp(param.quantity.low, param.quantity.high)
-}
-
-/// One draw. Normal deviates by Box and Muller (1958).
-pub fn draw(distribution: Distribution, rng: &mut Rng) -> f64 {
-    let normal = |rng: &mut Rng| {
-        let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
-        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-    };
-    match distribution {
-        Distribution::Normal { mean, sd } => mean + sd * normal(rng),
-        Distribution::LogNormal { median, gsd } => median * (gsd.ln() * normal(rng)).exp(),
-        Distribution::Uniform { low, high } => low + (high - low) * rng.random::<f64>(),
-        Distribution::LogUniform { low, high } => low * (high / low).powf(rng.random::<f64>()),
-        Distribution::Laplace { location, scale } => {
-            let u = rng.random::<f64>() - 0.5;
-            location - scale * u.signum() * (1.0 - 2.0 * u.abs()).max(f64::MIN_POSITIVE).ln()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -489,30 +375,5 @@ mod tests {
         assert_eq!(grid(1.0, 0.4), [0.0, 0.4, 0.8, 1.0]);
         assert_eq!(grid(0.3, 0.1).len(), 4);
         assert_eq!(grid(1.0, 5.0), [0.0, 1.0]);
-    }
-
-    /// Means over 40,000 draws, against the distributions' own, within five standard errors.
-    #[test]
-    fn draws_have_the_right_centers() {
-        let n = 40_000;
-        for (distribution, map, mean, sd) in [
-            (Distribution::Normal { mean: 3.0, sd: 2.0 }, (|x| x) as fn(f64) -> f64, 3.0, 2.0),
-            (Distribution::LogNormal { median: 2.0, gsd: 1.5 }, f64::ln, 2.0_f64.ln(), 1.5_f64.ln()),
-            (Distribution::Uniform { low: 1.0, high: 3.0 }, |x| x, 2.0, 2.0 / 12.0_f64.sqrt()),
-            (
-                Distribution::LogUniform { low: 1.0, high: 100.0 },
-                f64::ln,
-                10.0_f64.ln(),
-                100.0_f64.ln() / 12.0_f64.sqrt(),
-            ),
-            (Distribution::Laplace { location: -1.0, scale: 2.0 }, |x| x, -1.0, 2.0 * 2.0_f64.sqrt()),
-        ] {
-            let mut rng = stream(7, 0);
-            let values: Vec<f64> = (0..n).map(|_| map(draw(distribution, &mut rng))).collect();
-            let found = values.iter().sum::<f64>() / f64::from(n);
-            let spread = (values.iter().map(|v| (v - found).powi(2)).sum::<f64>() / f64::from(n)).sqrt();
-            assert!((found - mean).abs() < 5.0 * sd / f64::from(n).sqrt(), "{distribution:?}: {found}");
-            assert!((spread / sd - 1.0).abs() < 0.03, "{distribution:?}: {spread}");
-        }
     }
 }

@@ -4,7 +4,7 @@ use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::prepare;
 use super::render::counted;
-use super::sim_run::about_state;
+use super::verdict::about_state;
 use crate::analyze::{Attempt, NotSteady, Reason, Stability, Steady, SteadyStart, SteadyStates, Structure};
 use crate::calibrate::bind;
 use crate::diag::{Code, Diagnostic, Diagnostics};

@@ -6,7 +6,7 @@ use super::args::TestArgs;
 use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::target::Target;
-use super::{diff, files, prepare, render, sim_run, simulation};
+use super::{diff, files, prepare, render, verdict};
 use crate::calibrate::bind;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::snapshot::{self, View};
@@ -169,7 +169,7 @@ fn expectations(kernels: &Kernels, found: &mut Diagnostics) -> Result<(), Failur
     let params: Vec<f64> = model.params.iter().map(|param| param.value).collect();
     let atol = Tolerance::PerState(bind::absolute_tolerances(model, &params, RTOL));
     let options = Options { rtol: RTOL, atol, max_steps: 10_000_000, ..Options::default() };
-    let wrong = |error: ProblemError| sim_run::mistake(&error, model);
+    let wrong = |error: ProblemError| verdict::mistake(&error, model);
     let mut integrator = Integrator::new(kernels, options).map_err(wrong)?;
     let forcing = bind::declared_forcing(model);
     let problem = Problem {
@@ -193,9 +193,7 @@ fn expectations(kernels: &Kernels, found: &mut Diagnostics) -> Result<(), Failur
         }
     };
     let outcome = integrator.solve(&problem, &times, &mut observe).map_err(wrong)?;
-    let run =
-        simulation::Run { labels: Vec::new(), params: params.clone(), start: Vec::new(), forcing: forcing.clone() };
-    if let Some(diagnostic) = sim_run::problem(outcome.status, model, &run) {
+    if let Some(diagnostic) = verdict::problem(outcome.status, model) {
         found.push(diagnostic);
     }
     for (expectation, value) in order.iter().zip(values) {

@@ -67,8 +67,8 @@ impl Table {
                 if i > 0 {
                     out.push(separator);
                 }
-                if let Some(value) = column.values.get(row).filter(|value| !value.is_nan()) {
-                    out.push_str(&number(*value));
+                if let Some(value) = column.values.get(row) {
+                    push_cell(&mut out, *value);
                 }
             }
             out.push('\n');
@@ -124,7 +124,24 @@ pub fn number(value: f64) -> String {
     text.strip_suffix(".0").map(str::to_string).unwrap_or_else(|| text.replace(".0e", "e"))
 }
 
-fn quoted(text: &str, separator: char) -> String {
+/// Adds the cell of a value: its [`number`], or nothing where it is not one.
+pub fn push_cell(out: &mut String, value: f64) {
+    use std::fmt::Write;
+    if value.is_nan() {
+        return;
+    }
+    let start = out.len();
+    // Writing into a text cannot fail.
+    let _ = write!(out, "{value:?}");
+    if out.ends_with(".0") {
+        out.truncate(out.len() - 2);
+    } else if let Some(place) = out[start..].find(".0e") {
+        out.replace_range(start + place..start + place + 2, "");
+    }
+}
+
+/// A text as one cell, in quotes where it holds the separator, a quote or the end of a line.
+pub fn quoted(text: &str, separator: char) -> String {
     if text.contains([separator, '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -140,6 +157,9 @@ mod tests {
     fn numbers_are_short_and_exact() {
         for (value, text) in [(0.1, "0.1"), (12.0, "12"), (-0.0, "-0"), (1e-9, "1e-9"), (1.5e300, "1.5e300")] {
             assert_eq!(number(value), text);
+            let mut cells = String::from("7.0e,");
+            push_cell(&mut cells, value);
+            assert_eq!(cells, format!("7.0e,{text}"));
         }
         for value in [f64::MIN_POSITIVE, f64::MAX, 1.0 / 3.0, 2.0_f64.powi(-1074), 1e16, 123456789.125] {
             assert_eq!(number(value).parse::<f64>().map(f64::to_bits), Ok(value.to_bits()));

@@ -4,13 +4,17 @@
 //! ([`Engine::Lanes`]), and delivers the results in the order of the members. Memory depends on the threads and on the
 //! size of one result, not on the number of members.
 //!
-//! Lockstep is by Rodas5P with one step length for each member, for autonomous systems without events whose inputs and
-//! disturbances are constant; anything else is integrated one member at a time.
+//! Lockstep is by Tsit5 or Rodas5P with one step length for each member, for autonomous systems without events whose inputs
+//! and disturbances are constant; anything else is integrated one member at a time. By Tsit5 a member has the bits that it
+//! has by itself; by Rodas5P, whose linear systems are eliminated in another order, it agrees to the tolerance. With
+//! [`Method::Auto`] members that turn out to be stiff are started over by themselves, so that bits are the same too.
 //!
 //! **Invariant.** A member's result depends on the member and the options only: not on its neighbors, the number of
 //! lanes, the threads, or where the range begins.
 
 mod batch;
+mod explicit;
+mod formula;
 mod order;
 mod rosenbrock;
 mod single;
@@ -26,9 +30,21 @@ use batch::Batch;
 pub use order::in_order;
 use single::Single;
 
-/// Members of one block. Lanes run idle at the end of a block, which this makes a few steps in a hundred; results wait
-/// for their turn by blocks, which it keeps small.
+/// Members of one block, at most. Lanes run idle at the end of a block, which this makes a few steps in a hundred; results
+/// wait for their turn by blocks, which it keeps small.
 const BLOCK: usize = 128;
+/// Members of one block, at least, where there are as many: those of the most lanes.
+const SMALLEST_BLOCK: usize = 8;
+/// Numbers of a block's samples, at most, where that leaves it [`SMALLEST_BLOCK`] members.
+const BLOCK_NUMBERS: usize = 1 << 18;
+/// Blocks for each thread, where there are enough members: at the end no thread is idle for long.
+const BLOCKS_PER_THREAD: usize = 8;
+
+/// Members of one block of `count` with so many numbers each. No result depends on it.
+fn block_of(count: usize, numbers: usize) -> usize {
+    let fair = count.div_ceil(BLOCKS_PER_THREAD * rayon::current_num_threads());
+    (BLOCK_NUMBERS / numbers.max(1)).min(fair).clamp(SMALLEST_BLOCK, BLOCK)
+}
 
 /// What all members have in common.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +65,12 @@ pub struct Run<'a> {
 pub trait Members: Sync {
     /// `p: n_params` = the member's parameters, every one; `start` = its `(state, value)` that replace the model's.
     fn member(&self, idx: usize, p: &mut [f64], start: &mut Vec<(usize, f64)>);
+
+    /// `inputs` = the member's constant `(input, value)` that replace signals of [`Run::forcing`]; every member replaces
+    /// the same ones. Default: none.
+    fn inputs(&self, _idx: usize, inputs: &mut Vec<(usize, f64)>) {
+        inputs.clear();
+    }
 }
 
 /// A member that has been integrated.
@@ -73,8 +95,7 @@ pub struct Solved<'a> {
 pub enum Engine<'s> {
     /// One at a time.
     Single(&'s dyn System),
-    /// As many at once as the system has lanes (2, 4 or 8), by Rodas5P, where [`is_lockstep`] says so; otherwise one at
-    /// a time.
+    /// As many at once as the system has lanes (2, 4 or 8) where [`is_lockstep`] says so; otherwise one at a time.
     Lanes(&'s dyn LaneSystem),
 }
 
@@ -88,11 +109,11 @@ impl<'s> Engine<'s> {
 }
 
 /// True where members of this run can be integrated in lockstep: an autonomous system without events, constant inputs
-/// and disturbances, and Rodas5P with steps of its own choice.
+/// and disturbances, and Tsit5, Rodas5P or the choice between them, with steps of their own.
 pub fn is_lockstep(system: &dyn System, run: &Run<'_>) -> bool {
     let is_method = match run.options.method {
-        Method::Rodas5p => run.options.fixed_step.is_none(),
-        Method::Auto | Method::Tsit5 | Method::Bdf | Method::Euler | Method::Rk4 => false,
+        Method::Auto | Method::Tsit5 | Method::Rodas5p => run.options.fixed_step.is_none(),
+        Method::Bdf | Method::Euler | Method::Rk4 => false,
     };
     is_method && system.is_autonomous() && system.events().is_empty() && run.forcing.is_constant()
 }
@@ -156,12 +177,14 @@ pub fn solve<T: Send>(
     deliver: &mut (dyn FnMut(usize, T) -> bool + Send),
 ) -> Result<usize, ProblemError> {
     let end = range.end.max(range.start);
-    let n_blocks = (end - range.start).div_ceil(BLOCK);
+    let count = end - range.start;
+    let size = block_of(count, engine.system().dims().n_states.saturating_mul(run.samples.len()));
+    let n_blocks = count.div_ceil(size);
     let mut delivered = range.start;
     let mut mistake = None;
     let work = |worker: &mut Result<Worker<'_>, ProblemError>, block: usize| -> Result<Vec<Option<T>>, ProblemError> {
-        let first = range.start + block * BLOCK;
-        let of_block = first..end.min(first + BLOCK);
+        let first = range.start + block * size;
+        let of_block = first..end.min(first + size);
         let mut results: Vec<Option<T>> = of_block.clone().map(|_| None).collect();
         let worker = worker.as_mut().map_err(|error| error.clone())?;
         worker.solve(run, members, of_block, &mut |solved| {

@@ -30,6 +30,29 @@ const EASY: f64 = 1.0;
 /// solves then outweigh all else, and it needs a quarter of them (docs/performance.md).
 const LARGE: usize = 200;
 
+/// Tells from one accepted explicit step after another whether a problem is stiff.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct StiffWatch {
+    stiff_steps: u32,
+    nonstiff_steps: u32,
+}
+
+impl StiffWatch {
+    /// Takes the estimate of `h |lambda|` of a step in. Returns whether the problem is stiff.
+    pub fn sees(&mut self, size: f64) -> bool {
+        if size > STABILITY_LIMIT {
+            self.stiff_steps += 1;
+            self.nonstiff_steps = 0;
+        } else {
+            self.nonstiff_steps += 1;
+            if self.nonstiff_steps >= NONSTIFF_STEPS {
+                self.stiff_steps = 0;
+            }
+        }
+        self.stiff_steps >= STIFF_STEPS
+    }
+}
+
 /// Which formula is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -53,8 +76,7 @@ pub(super) struct Formula {
     explicit: Explicit,
     /// Present for the methods that may need it.
     implicit: Option<Box<Implicit>>,
-    stiff_steps: u32,
-    nonstiff_steps: u32,
+    watch: StiffWatch,
     easy_steps: u32,
     controller: Controller,
 }
@@ -84,8 +106,7 @@ impl Formula {
             kind: Kind::Explicit,
             explicit: Explicit::new(table),
             implicit,
-            stiff_steps: 0,
-            nonstiff_steps: 0,
+            watch: StiffWatch::default(),
             easy_steps: 0,
             controller: Controller::new(),
         }
@@ -112,8 +133,7 @@ impl Formula {
             Method::Bdf => Kind::Multistep,
             Method::Auto | Method::Tsit5 | Method::Euler | Method::Rk4 => Kind::Explicit,
         };
-        self.stiff_steps = 0;
-        self.nonstiff_steps = 0;
+        self.watch = StiffWatch::default();
         self.easy_steps = 0;
     }
 
@@ -240,16 +260,7 @@ impl Formula {
             }
             Some(_) if self.method == Method::Auto => {
                 self.explicit.accept();
-                if self.explicit.stiffness(norm, z_new, h) > STABILITY_LIMIT {
-                    self.stiff_steps += 1;
-                    self.nonstiff_steps = 0;
-                } else {
-                    self.nonstiff_steps += 1;
-                    if self.nonstiff_steps >= NONSTIFF_STEPS {
-                        self.stiff_steps = 0;
-                    }
-                }
-                if self.stiff_steps >= STIFF_STEPS {
+                if self.watch.sees(self.explicit.stiffness(norm, z_new, h)) {
                     self.become_implicit();
                 }
             }
@@ -260,7 +271,7 @@ impl Formula {
     fn become_explicit(&mut self) {
         self.restart();
         self.kind = Kind::Explicit;
-        (self.stiff_steps, self.nonstiff_steps, self.easy_steps) = (0, 0, 0);
+        (self.watch, self.easy_steps) = (StiffWatch::default(), 0);
     }
 
     /// What made the step last attempted. No run with a multistep formula is recorded.

@@ -26,7 +26,7 @@ fn sim_sets_sweeps_and_draws_a_plot() {
     let ended = room.run(&[&args[..], &["--plot", "p.svg", "--out", "t.csv"]].concat());
     ended.ends(0).prints_nothing();
     let table = fs::read_to_string(room.path().join("t.csv")).expect("a table");
-    assert!(table.starts_with("k [1/s],time [s],S [uM],y [uM]\n0.1,0,4,4\n"), "{table}");
+    assert!(table.starts_with("k [1/s],time [s],S [uM],y [uM],status\n0.1,0,4,4,\n"), "{table}");
     assert_eq!(table.lines().count(), 7);
     assert!(fs::read_to_string(room.path().join("p.svg")).expect("a plot").starts_with("<svg"));
     room.run(&["sim", "decay.twin", "--until", "1", "--set", "kk=4"]).ends(2).says("E0201").says("<command line>");
@@ -83,7 +83,7 @@ fn sweeps_have_exact_ends_one_column_each_and_the_same_bytes() {
     let run = |threads: &str| room.run(&[&args[..], &sweeps, &more, &["--threads", threads]].concat());
     let one = run("1");
     one.ends(0);
-    assert_eq!(one.out.lines().next(), Some("k [1/s],feed [uM/s],start S [uM],time [s],S [uM],y [uM]"));
+    assert_eq!(one.out.lines().next(), Some("k [1/s],feed [uM/s],start S [uM],time [s],S [uM],y [uM],status"));
     assert_eq!(one.out.lines().count(), 1 + 5 * 3 * 2 * 3);
     let column = |idx: usize| -> std::collections::BTreeSet<&str> {
         one.out.lines().skip(1).filter_map(|row| row.split(',').nth(idx)).collect()

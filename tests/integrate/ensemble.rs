@@ -159,6 +159,84 @@ fn a_member_in_lanes_is_the_member_by_itself_to_tolerance() {
     }
 }
 
+/// Every parameter times a number between 1/spread and spread, and every third member with a start value of its own.
+struct Spread(Vec<f64>, f64);
+
+impl Members for Spread {
+    fn member(&self, idx: usize, p: &mut [f64], start: &mut Vec<(usize, f64)>) {
+        let mut rng = random::stream(11, idx as u64);
+        for (value, declared) in p.iter_mut().zip(&self.0) {
+            *value = declared * self.1.powf(rng.random_range(-1.0..1.0));
+        }
+        start.clear();
+        if idx.is_multiple_of(3) {
+            start.push((0, 0.7));
+        }
+    }
+}
+
+/// Tsit5 makes the same operations in the same order, and a member that `auto` finds stiff is started over by itself.
+#[test]
+fn a_member_by_tsit5_or_auto_has_the_bits_of_the_member_by_itself() {
+    for (file, name, t1, spread) in [
+        ("vdpol", "VanDerPol", 30.0, 8.0),
+        ("repressilator", "Repressilator", 40.0, 1.3),
+        ("hires", "Hires", 20.0, 1.2),
+        ("pollution", "Pollution", 0.5, 1.2),
+    ] {
+        let kernels = subject::shipped_kernels(file, name);
+        let samples: Vec<f64> = (0..=40).map(|k| t1 * f64::from(k) / 40.0).collect();
+        let forcing = Forcing::default();
+        let members = Spread(kernels.model().params.iter().map(|p| p.value).collect(), spread);
+        let lanes = [2, 4, 8].map(|width| LaneKernels::compile(&kernels, width).expect("machine code"));
+        for method in [Method::Tsit5, Method::Auto] {
+            let options = Options { method, max_steps: 4_000, ..Options::default() };
+            let run = Run { t0: 0.0, t1, samples: &samples, forcing: &forcing, options: &options };
+            let single = all(Engine::Single(&kernels), &run, &members, 0..60);
+            for lanes in &lanes {
+                let together = all(Engine::Lanes(lanes), &run, &members, 0..60);
+                assert!(together == single, "{name}, {method:?}, {} lanes", lanes.width());
+            }
+        }
+    }
+}
+
+/// x' = u − k x with another u in every member.
+#[test]
+fn a_member_may_have_inputs_of_its_own() {
+    struct Fed;
+    impl Members for Fed {
+        fn member(&self, _idx: usize, p: &mut [f64], start: &mut Vec<(usize, f64)>) {
+            p[0] = 0.5;
+            start.clear();
+        }
+        fn inputs(&self, idx: usize, inputs: &mut Vec<(usize, f64)>) {
+            inputs.clear();
+            inputs.push((0, idx as f64));
+        }
+    }
+    let text = "model Fed {\n  time [1]\n  param k [1] = 0.5\n  input feed [1] = 7\n  state x [1] = 1\n  x' = feed - k * x\n}\n";
+    let flat = subject::flat_models("fed.twin", text).remove(0);
+    let kernels = subject::all_kernels(&flat, false);
+    let lanes = LaneKernels::compile(&kernels, 4).expect("machine code");
+    let forcing = Forcing { inputs: vec![Signal::Constant(7.0)], disturbances: Vec::new() };
+    for method in [Method::Tsit5, Method::Rodas5p, Method::Bdf] {
+        let options = Options { method, rtol: 1e-9, ..Options::default() };
+        let run = Run { t0: 0.0, t1: 3.0, samples: &[], forcing: &forcing, options: &options };
+        for engine in [Engine::Single(&kernels), Engine::Lanes(&lanes)] {
+            for kept in all(engine, &run, &Fed, 0..40) {
+                let rest = kept.member as f64 / 0.5;
+                let exact = rest + (1.0 - rest) * (-1.5_f64).exp();
+                assert!(
+                    (kept.end[0] - exact).abs() < 1e-6 * (1.0 + exact.abs()),
+                    "{method:?}: {} {exact}",
+                    kept.end[0]
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_member_does_not_depend_on_its_company() {
     let kernels = subject::shipped_kernels("pollution", "Pollution");
@@ -248,8 +326,10 @@ fn what_lanes_cannot_do_is_done_one_at_a_time() {
     let forcing = Forcing::default();
     let run = Run { t0: 0.0, t1: 1.0, samples: &[], forcing: &forcing, options: &options };
     assert!(is_lockstep(&kernels, &run));
-    let tsit5 = Options { method: Method::Tsit5, ..Options::default() };
-    assert!(!is_lockstep(&kernels, &Run { options: &tsit5, ..run }));
+    for (method, is_in_lanes) in [(Method::Tsit5, true), (Method::Auto, true), (Method::Bdf, false)] {
+        let options = Options { method, ..Options::default() };
+        assert_eq!(is_lockstep(&kernels, &Run { options: &options, ..run }), is_in_lanes, "{method:?}");
+    }
 }
 
 #[test]

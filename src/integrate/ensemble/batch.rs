@@ -11,11 +11,11 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use super::super::controller::{Controller, end_of_step};
+use super::super::formula::StiffWatch;
 use super::super::problem::{Outcome, ProblemError, Statistics, Status};
-use super::super::rodas5p::STAGES;
 use super::super::schedule::is_same_instant;
 use super::super::solve::Integrator;
-use super::rosenbrock::{Held, LaneRodas5p, Row};
+use super::formula::{Held, LaneFormula, Row};
 use super::single::Single;
 use super::{Members, Run, Solved};
 use crate::system::LaneSystem;
@@ -30,6 +30,7 @@ struct Seat {
     /// The length proposed for the next step.
     wanted: f64,
     controller: Controller,
+    watch: StiffWatch,
     statistics: Statistics,
     /// Samples reported so far, `n_states` each.
     states: Vec<f64>,
@@ -49,14 +50,20 @@ enum Verdict {
 pub(super) struct Batch<'s, const L: usize> {
     system: &'s dyn LaneSystem,
     single: Single<'s>,
-    formula: LaneRodas5p<L>,
+    formula: LaneFormula<L>,
     held: Held<L>,
     x: Vec<Row<L>>,
     x_new: Vec<Row<L>>,
     seats: [Seat; L],
     /// One state.
     state: Vec<f64>,
+    /// Members that have been given a lane, and those of them that turned out to be stiff and left it.
+    n_seated: usize,
+    n_stiff: usize,
 }
+
+/// Members that leave their lanes before it is asked whether lanes are worth while.
+const ENOUGH_STIFF: usize = 32;
 
 impl<'s, const L: usize> Batch<'s, L> {
     /// `None` where the memory for the elimination cannot be had.
@@ -69,13 +76,14 @@ impl<'s, const L: usize> Batch<'s, L> {
             t_new: 0.0,
             wanted: 1.0,
             controller: Controller::new(),
+            watch: StiffWatch::default(),
             statistics: Statistics::default(),
             states: Vec::with_capacity(n * run.samples.len()),
             n_reported: 0,
         };
         let rows = |count: usize| vec![[0.0; L]; count];
         Some(Batch {
-            formula: LaneRodas5p::new(system)?,
+            formula: LaneFormula::new(integrator.options().method, system)?,
             system,
             single: Single::new(integrator, run),
             held: Held { p: rows(dims.n_params), u: rows(dims.n_inputs), d: rows(dims.n_disturbances) },
@@ -83,6 +91,8 @@ impl<'s, const L: usize> Batch<'s, L> {
             x_new: rows(n),
             seats: std::array::from_fn(seat),
             state: vec![0.0; n],
+            n_seated: 0,
+            n_stiff: 0,
         })
     }
 
@@ -97,6 +107,11 @@ impl<'s, const L: usize> Batch<'s, L> {
         range: Range<usize>,
         take: &mut dyn FnMut(Solved<'_>),
     ) -> Result<(), ProblemError> {
+        // Members that leave their lanes are integrated from their start by themselves, to the same bits: where most of them
+        // do, lanes are left out.
+        if self.n_stiff >= ENOUGH_STIFF && 2 * self.n_stiff > self.n_seated {
+            return range.into_iter().try_for_each(|member| self.single.solve(run, members, member, take));
+        }
         let mut waiting = range;
         for lane in 0..L {
             self.seat(lane, run, members, &mut waiting, take)?;
@@ -122,6 +137,16 @@ impl<'s, const L: usize> Batch<'s, L> {
                     verdicts[lane] = if sound[lane] { self.judge(lane, h[lane], error[lane]) } else { Verdict::Odd };
                     if verdicts[lane] == Verdict::Accepted {
                         self.report(lane, run);
+                    }
+                }
+            }
+            if let Some(sizes) = self.formula.stiffness(&self.single.integrator.norm, &self.x_new, &h) {
+                for lane in 0..L {
+                    let seat = &mut self.seats[lane];
+                    let is_step = seat.member.is_some() && verdicts[lane] == Verdict::Accepted;
+                    if is_step && seat.watch.sees(sizes[lane]) && seat.t_new < run.t1 {
+                        self.n_stiff += 1;
+                        verdicts[lane] = Verdict::Odd;
                     }
                 }
             }
@@ -159,9 +184,9 @@ impl<'s, const L: usize> Batch<'s, L> {
     ) -> Result<(), ProblemError> {
         self.seats[lane].member = None;
         for member in waiting {
-            let Single { integrator, p, start, .. } = &mut self.single;
-            members.member(member, p, start);
-            let problem = super::single::problem(run, p, start);
+            self.single.take_over(members, member);
+            let Single { integrator, p, start, forcing, .. } = &mut self.single;
+            let problem = super::single::problem(run, p, start, forcing);
             problem.check(&self.system.single().dims(), run.samples)?;
             let (x, wanted) = integrator.first_step(&problem)?;
             if run.t1 <= run.t0 || !x.iter().chain([&wanted]).all(|v| v.is_finite()) {
@@ -172,11 +197,14 @@ impl<'s, const L: usize> Batch<'s, L> {
             put(&mut self.held.p, lane, p);
             put(&mut self.held.u, lane, &integrator.field.u);
             put(&mut self.held.d, lane, &integrator.field.d);
+            self.formula.restart();
+            self.n_seated += 1;
             let seat = &mut self.seats[lane];
             seat.member = Some(member);
             seat.t = run.t0;
             seat.wanted = wanted;
             seat.controller = Controller::new();
+            seat.watch = StiffWatch::default();
             seat.statistics = integrator.field.statistics;
             seat.states.clear();
             seat.n_reported = 0;
@@ -190,20 +218,14 @@ impl<'s, const L: usize> Batch<'s, L> {
         let max_steps = self.single.integrator.options().max_steps;
         let max_step = self.single.integrator.options().max_step;
         let seat = &mut self.seats[lane];
-        let Statistics { steps, rejected, rhs, jacobians, factorizations, solves, implicit_steps, .. } =
-            &mut seat.statistics;
-        *rhs += STAGES as u64;
-        *solves += STAGES as u64;
-        *jacobians += 1;
-        *factorizations += 1;
-        *implicit_steps += 1;
+        self.formula.count(&mut seat.statistics);
         if error <= 1.0 {
-            *steps += 1;
+            seat.statistics.steps += 1;
             let factor = seat.controller.accept(error);
             let wanted = if factor >= 1.0 { (h * factor).max(seat.wanted) } else { h * factor };
             seat.wanted = wanted.min(max_step);
         } else {
-            *rejected += 1;
+            seat.statistics.rejected += 1;
             seat.wanted = h * seat.controller.reject(error);
             let gets_on = seat.t + 0.1 * seat.wanted != seat.t && seat.wanted > f64::MIN_POSITIVE;
             if !gets_on || (error == f64::INFINITY && !self.formula.is_finite(lane)) {
@@ -218,11 +240,12 @@ impl<'s, const L: usize> Batch<'s, L> {
 
     /// Moves the members whose step was accepted to its end.
     fn advance(&mut self, verdicts: &[Verdict; L]) {
+        let moves = verdicts.map(|verdict| verdict == Verdict::Accepted);
+        self.formula.accept(&moves);
         if verdicts.iter().all(|verdict| *verdict == Verdict::Accepted) {
             std::mem::swap(&mut self.x, &mut self.x_new);
             return;
         }
-        let moves = verdicts.map(|verdict| verdict == Verdict::Accepted);
         for (x, new) in self.x.iter_mut().zip(&self.x_new) {
             for lane in 0..L {
                 x[lane] = if moves[lane] { new[lane] } else { x[lane] };
@@ -239,7 +262,7 @@ impl<'s, const L: usize> Batch<'s, L> {
             && !is_same_instant(time, t_new)
         {
             let theta = (time - t) / (t_new - t);
-            self.formula.interpolate(lane, theta, &self.x, &self.x_new, &mut self.state);
+            self.formula.interpolate(lane, (theta, t_new - t), &self.x, &self.x_new, &mut self.state);
             seat.states.extend_from_slice(&self.state);
             seat.n_reported += 1;
         }

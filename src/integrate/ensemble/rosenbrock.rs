@@ -7,31 +7,10 @@
 // Loops over lanes go by index: all operands are rows of one length, and the compiler makes vector code of them.
 #![allow(clippy::needless_range_loop)]
 
-use super::super::controller::Norm;
 use super::super::rodas5p::{A, C, GAMMA, H, STAGES};
+use super::formula::{Held, Row};
 use crate::linalg::{LaneLu, Wide, wide};
-use crate::system::{At, LaneSystem, Work};
-
-/// Numbers of one kind, one of each member.
-pub(super) type Row<const L: usize> = [f64; L];
-
-/// What the members are evaluated at beside their states.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Held<const L: usize> {
-    /// `n_params`
-    pub p: Vec<Row<L>>,
-    /// `n_inputs`
-    pub u: Vec<Row<L>>,
-    /// `n_disturbances`
-    pub d: Vec<Row<L>>,
-}
-
-impl<const L: usize> Held<L> {
-    fn at<'a>(&'a self, x: &'a [Row<L>]) -> At<'a> {
-        let [x, u, d, p] = [x, &self.u, &self.d, &self.p].map(|rows| rows.as_flattened());
-        At { t: 0.0, x, u, d, p }
-    }
-}
+use crate::system::{LaneSystem, Work};
 
 /// The stages of the present step.
 pub(super) struct LaneRodas5p<const L: usize> {
@@ -129,35 +108,8 @@ impl<const L: usize> LaneRodas5p<L> {
     }
 
     /// The last increment, which is the estimate of the error.
-    fn last(&self) -> &[Row<L>] {
+    pub fn last(&self) -> &[Row<L>] {
         &self.u[(STAGES - 1) * self.n..]
-    }
-
-    /// [`Norm::of`] the error of each lane.
-    pub fn error(&self, norm: &Norm, x: &[Row<L>], x_new: &[Row<L>]) -> Row<L> {
-        wide(Measure { formula: self, norm, x, x_new })
-    }
-
-    #[inline(always)]
-    fn measure(&self, norm: &Norm, x: &[Row<L>], x_new: &[Row<L>]) -> Row<L> {
-        let mut sum = [0.0; L];
-        // Stays zero where all states are finite.
-        let mut probe = [0.0; L];
-        for (((error, atol), x), new) in self.last().iter().zip(&norm.atol).zip(x).zip(x_new) {
-            for lane in 0..L {
-                let (a, b) = (x[lane].abs(), new[lane].abs());
-                let tolerance = atol + norm.rtol * if a > b { a } else { b };
-                let tolerance = if tolerance > f64::MIN_POSITIVE { tolerance } else { f64::MIN_POSITIVE };
-                let ratio = error[lane] / tolerance;
-                sum[lane] += ratio * ratio;
-                probe[lane] += 0.0 * new[lane];
-            }
-        }
-        let n = self.n.max(1) as f64;
-        std::array::from_fn(|lane| {
-            let norm = (sum[lane] / n).sqrt() + probe[lane];
-            if norm.is_finite() { norm } else { f64::INFINITY }
-        })
     }
 
     /// True where the derivative at the start of the lane's step is finite.
@@ -205,22 +157,6 @@ impl<const L: usize> Wide for Attempt<'_, L> {
     #[inline(always)]
     fn run(self) -> [bool; L] {
         self.formula.make(self.system, self.held, self.h, self.x, self.x_new)
-    }
-}
-
-struct Measure<'a, const L: usize> {
-    formula: &'a LaneRodas5p<L>,
-    norm: &'a Norm,
-    x: &'a [Row<L>],
-    x_new: &'a [Row<L>],
-}
-
-impl<const L: usize> Wide for Measure<'_, L> {
-    type Output = Row<L>;
-
-    #[inline(always)]
-    fn run(self) -> Row<L> {
-        self.formula.measure(self.norm, self.x, self.x_new)
     }
 }
 
