@@ -2,5 +2,7 @@
 
 mod estimate;
 
+mod derivatives;
+mod dual_stages;
 pub mod problems;
 mod shooting;

@@ -32,6 +32,11 @@ pub const NAMES: [&str; 10] = [
 pub struct Problem {
     /// The problem itself; boxed it is `dyn Stages`.
     pub stages: Shooting,
+    /// What it was compiled from: the model, and cost and rows.
+    pub kernels: Arc<Kernels>,
+    /// The cost and the rows as compiled, and as nodes of the model's graph.
+    pub functions: Arc<StageKernels>,
+    pub nodes: StageNodes,
     /// State of the root.
     pub root: Vec<f64>,
     /// Guess of the states, `n_nodes × n_states` row major.
@@ -175,12 +180,12 @@ fn build(parts: Parts, functions: impl Fn(&mut Terms<'_>) -> StageNodes) -> Prob
     let mut flat = flat_model(&parts.text);
     let nodes = functions(&mut Terms(&mut flat.dag));
     let kernels = Arc::new(Kernels::compile(Arc::new(flat), &jit::Options::default()).expect("machine code"));
-    let functions = Arc::new(StageKernels::new(kernels.clone(), nodes));
+    let functions = Arc::new(StageKernels::new(kernels.clone(), nodes.clone()));
     let (x_lower, x_upper) = parts.states;
     let (u_lower, u_upper) = parts.inputs;
     let problem = ControlProblem {
-        system: kernels,
-        functions,
+        system: kernels.clone(),
+        functions: functions.clone(),
         discretization: parts.discretization,
         step: parts.step,
         time: 0.0,
@@ -211,7 +216,7 @@ fn build(parts: Parts, functions: impl Fn(&mut Terms<'_>) -> StageNodes) -> Prob
     stages.arrive(&start(&x, &u), &mut later);
     let states = (0..n_nodes).flat_map(|node| if node == 0 { root.clone() } else { later.clone() }).collect();
     let inputs = (0..n_nodes).flat_map(|_| u.clone()).collect();
-    Problem { stages, root, states, inputs, optimum: parts.optimum, first: parts.first }
+    Problem { stages, kernels, functions, nodes, root, states, inputs, optimum: parts.optimum, first: parts.first }
 }
 
 fn free(n: usize) -> (Vec<f64>, Vec<f64>) {
