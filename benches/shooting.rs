@@ -40,7 +40,10 @@ fn time(problem: &mut Problem, repeats: usize, mut call: impl FnMut(&mut dyn Sta
 }
 
 fn main() {
-    println!("{:<20}{:>9}{:>9}{:>12}{:>9}{:>10}{:>10}", "problem", "step", "[A B]", "curvature", "cost''", "ms GN", "ms exact");
+    println!(
+        "{:<20}{:>9}{:>9}{:>12}{:>9}{:>10}{:>10}",
+        "problem", "step", "[A B]", "curvature", "cost''", "ms GN", "ms exact"
+    );
     for name in NAMES {
         let compile = |curvature| {
             let watch = Stopwatch::start();

@@ -2,6 +2,7 @@
 
 mod estimate;
 
+mod allocations;
 mod derivatives;
 mod dual_stages;
 pub mod problems;

@@ -38,7 +38,6 @@ fn check(name: &str, problem: &Problem, stages: &mut Shooting, nodes: &[usize]) 
         let z: Vec<f64> = x.iter().chain(&u).copied().collect();
         let close = |what: &str, values: &[f64], exact: &[f64], tolerance: f64| {
             let error = distance(values, exact);
-            eprintln!("{name} {node} {what} {error:.1e}");
             assert!(error < tolerance, "{name}, node {node}, {what}: {error:.1e}\n{values:?}\n{exact:?}");
         };
 

@@ -63,8 +63,7 @@ impl<'a> DualStages<'a> {
 
     /// The states at all points of the step into `node` that lie behind its beginning; the last is the end.
     fn points<T: Number>(&self, node: usize, h: T, x: &[T], u: &[T]) -> Vec<Vec<T>> {
-        let t = self.problem.time
-            + self.problem.tree.depth(self.problem.tree.parent(node)) as f64 * self.problem.step;
+        let t = self.problem.time + self.problem.tree.depth(self.problem.tree.parent(node)) as f64 * self.problem.step;
         match self.problem.discretization {
             Discretization::Map => vec![self.f(node, t, x, u)],
             Discretization::Euler { n_substeps } => {
@@ -98,6 +97,7 @@ impl<'a> DualStages<'a> {
                 }
                 all
             }
+            Discretization::Adaptive { .. } => panic!("an adaptive step has no formula"),
         }
     }
 
@@ -241,7 +241,8 @@ impl<'a> DualStages<'a> {
                 let (x, u) = at.split_at(self.n_states);
                 let mut values = self.at_node(node, &residuals, &x[..self.n], u);
                 if !u.is_empty() {
-                    let change = |(j, m): (usize, &twinc::control::shooting::Move)| (u[m.input] - x[self.n + j]) / m.scale;
+                    let change =
+                        |(j, m): (usize, &twinc::control::shooting::Move)| (u[m.input] - x[self.n + j]) / m.scale;
                     values.extend(self.problem.moves.iter().enumerate().map(change));
                 }
                 values.iter().map(|v| v.eps).collect()
