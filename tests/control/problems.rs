@@ -99,12 +99,13 @@ pub fn trajectory(name: &str, dims: StageDims, n_model: usize) -> Option<Traject
     let path = reference_dir()?.join("reference/mpc").join(name).with_extension("csv");
     let table = Table::read(&path);
     let (n, m) = (dims.n_states, dims.n_inputs);
+    let first = 1 + table.column("t").or(table.column("t_h")).expect("a column of time");
     let mut trajectory = Trajectory { states: Vec::new(), inputs: Vec::new() };
     let mut previous = vec![0.0; n - n_model];
     for row in &table.rows {
-        trajectory.states.extend(&row[2..2 + n_model]);
+        trajectory.states.extend(&row[first..first + n_model]);
         trajectory.states.extend(&previous);
-        let inputs = row.get(2 + n_model..2 + n_model + m).unwrap_or(&[]);
+        let inputs = row.get(first + n_model..first + n_model + m).unwrap_or(&[]);
         let inputs: Vec<f64> =
             (0..m).map(|k| inputs.get(k).copied().filter(|u| u.is_finite()).unwrap_or(0.0)).collect();
         previous.copy_from_slice(&inputs[..n - n_model]);

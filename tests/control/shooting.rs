@@ -5,7 +5,7 @@ use std::sync::Arc;
 use twinc::control::shooting::{Bounds, ControlProblem, ControlProblemError, Discretization, FreeStep, Move, Shooting};
 use twinc::integrate::Method;
 use twinc::jit::{self, Kernels, StageKernels, StageNodes};
-use twinc::system::stages::{Stages, Tree};
+use twinc::system::stages::{Instant, Stages, Tree};
 use twinc::system::{Curvature, System};
 
 use super::problems::{NAMES, flat_model, problem, total_cost, trajectory};
@@ -167,13 +167,16 @@ fn forecast_parameters_time_and_copies_are_each_problem_s_own() {
     let before = step(&mut stages, 1);
     let mut copy = stages.fork();
     assert_eq!(step(&mut *copy, 1), before);
+    fn instant(time: f64, forecast: &[f64]) -> Instant<'_> {
+        Instant { step: 0, time, state: &[1.0, 0.2], previous: &[0.7], forecast }
+    }
     // Rows hold from their step on, and the last goes on.
     let mut root = [0.0; 3];
-    copy.situate(0.0, &[1.0, 0.2], &[0.7], &[0.5, 0.9], &mut root);
+    copy.arrive(&instant(0.0, &[0.5, 0.9]), &mut root);
     assert_eq!(root, [1.0, 0.2, 0.7]);
     assert_eq!(step(&mut *copy, 1), before, "the first row is as it was");
     assert_ne!(step(&mut *copy, 2), step(&mut stages, 2));
-    copy.situate(0.1, &[1.0, 0.2], &[0.7], &[0.9], &mut root);
+    copy.arrive(&instant(0.1, &[0.9]), &mut root);
     let later = step(&mut *copy, 1);
     stages.set_time(0.0);
     stages.set_forecast(&[0.9]);
