@@ -192,7 +192,9 @@ impl ControlProblem {
         if !self.weights.is_empty() {
             length("weights", self.weights.len(), n_nodes)?;
         }
-        if dims.n_disturbances > 0 && (self.forecast.is_empty() || self.forecast.len() % dims.n_disturbances != 0) {
+        if dims.n_disturbances > 0
+            && (self.forecast.is_empty() || !self.forecast.len().is_multiple_of(dims.n_disturbances))
+        {
             length("forecast", self.forecast.len(), (self.tree.horizon() + 1) * dims.n_disturbances)?;
         }
         let mut is_priced = vec![false; dims.n_inputs];
