@@ -297,9 +297,8 @@ fn eliminate<T: Number>(mut matrix: Vec<Vec<f64>>, right: &mut [T]) {
         right.swap(k, pivot);
         for i in k + 1..n {
             let factor = matrix[i][k] / matrix[k][k];
-            for j in k..n {
-                matrix[i][j] -= factor * matrix[k][j];
-            }
+            let (above, below) = matrix.split_at_mut(i);
+            below[0].iter_mut().zip(&above[k]).skip(k).for_each(|(entry, pivot)| *entry -= factor * pivot);
             let known = right[k] * factor;
             right[i] -= known;
         }
@@ -309,6 +308,6 @@ fn eliminate<T: Number>(mut matrix: Vec<Vec<f64>>, right: &mut [T]) {
             let known = right[j] * matrix[k][j];
             right[k] -= known;
         }
-        right[k] = right[k] / matrix[k][k];
+        right[k] /= matrix[k][k];
     }
 }

@@ -54,7 +54,8 @@ const RICH: &str = "model Rich { time [1]; input u [1] = 0; disturbance d [1] = 
 
 #[test]
 fn every_rule_has_its_order() {
-    let rules: [(f64, usize, fn(usize) -> Discretization); 5] = [
+    type Rule = fn(usize) -> Discretization;
+    let rules: [(f64, usize, Rule); 5] = [
         (1.0, 32, |n| Discretization::Euler { n_substeps: n }),
         (4.0, 32, |n| Discretization::Rk4 { n_substeps: n }),
         (1.0, 32, |n| Discretization::RadauIia { n_points: 1, n_substeps: n, bounds_inside: false }),
