@@ -2,6 +2,9 @@
 
 mod estimate;
 
+mod allocations;
+mod derivatives;
+mod dual_stages;
 pub mod problems;
 mod replay;
 mod shooting;

@@ -16,6 +16,8 @@ mod solve;
 use twinc::integrate::{Forcing, Integrator, Options, Outcome, Problem, Sample, Start};
 use twinc::system::System;
 
+pub use solve::allocations;
+
 /// Solves from `x0` without inputs and returns the state and the sensitivities at each sample.
 fn solve(
     system: &dyn System,

@@ -5,6 +5,7 @@
 //! pass that gathers `Sᵀ (κᵀ f'') S` at each point where f is evaluated. What the input changes by is charged for by
 //! keeping the previous input among the states, so that every cost remains one of a single node.
 
+mod adaptive;
 mod collocation;
 mod explicit;
 mod layout;
@@ -18,6 +19,7 @@ pub use problem::{Bounds, ControlProblem, ControlProblemError, Discretization, F
 
 use std::sync::Arc;
 
+use self::adaptive::Adaptive;
 use self::collocation::Collocation;
 use self::explicit::{EULER, Explicit, Map, RK4};
 use self::nodes::NodeSets;
@@ -69,6 +71,9 @@ impl Shooting {
             Discretization::Rk4 { n_substeps } => Box::new(Explicit::new(system, shape, &RK4, n_substeps)),
             Discretization::RadauIia { n_points, n_substeps, bounds_inside } => {
                 Box::new(Collocation::new(system, shape, n_points, n_substeps, bounds_inside))
+            }
+            Discretization::Adaptive { method, rtol, atol } => {
+                Box::new(Adaptive::new(system, shape, method, rtol, atol))
             }
         };
         let sets = NodeSets::new(&fixed, stepper.inner().len());
@@ -245,7 +250,7 @@ impl Stages for Shooting {
     }
 
     fn has_curvature(&self) -> bool {
-        self.fixed.problem.system.curvature_pattern().is_some()
+        self.stepper.has_curvature() && self.fixed.problem.system.curvature_pattern().is_some()
     }
 
     fn step(&mut self, node: usize, x: &[f64], u: &[f64], next: &mut [f64]) -> Result<(), StageFailure> {

@@ -32,6 +32,11 @@ pub const NAMES: [&str; 10] = [
 pub struct Problem {
     /// The problem itself; boxed it is `dyn Stages`.
     pub stages: Shooting,
+    /// What it was compiled from: the model, and cost and rows.
+    pub kernels: Arc<Kernels>,
+    /// The cost and the rows as compiled, and as nodes of the model's graph.
+    pub functions: Arc<StageKernels>,
+    pub nodes: StageNodes,
     /// State of the root.
     pub root: Vec<f64>,
     /// Guess of the states, `n_nodes × n_states` row major.
@@ -94,12 +99,13 @@ pub fn trajectory(name: &str, dims: StageDims, n_model: usize) -> Option<Traject
     let path = reference_dir()?.join("reference/mpc").join(name).with_extension("csv");
     let table = Table::read(&path);
     let (n, m) = (dims.n_states, dims.n_inputs);
+    let first = 1 + table.column("t").or(table.column("t_h")).expect("a column of time");
     let mut trajectory = Trajectory { states: Vec::new(), inputs: Vec::new() };
     let mut previous = vec![0.0; n - n_model];
     for row in &table.rows {
-        trajectory.states.extend(&row[2..2 + n_model]);
+        trajectory.states.extend(&row[first..first + n_model]);
         trajectory.states.extend(&previous);
-        let inputs = row.get(2 + n_model..2 + n_model + m).unwrap_or(&[]);
+        let inputs = row.get(first + n_model..first + n_model + m).unwrap_or(&[]);
         let inputs: Vec<f64> =
             (0..m).map(|k| inputs.get(k).copied().filter(|u| u.is_finite()).unwrap_or(0.0)).collect();
         previous.copy_from_slice(&inputs[..n - n_model]);
@@ -175,12 +181,12 @@ fn build(parts: Parts, functions: impl Fn(&mut Terms<'_>) -> StageNodes) -> Prob
     let mut flat = flat_model(&parts.text);
     let nodes = functions(&mut Terms(&mut flat.dag));
     let kernels = Arc::new(Kernels::compile(Arc::new(flat), &jit::Options::default()).expect("machine code"));
-    let functions = Arc::new(StageKernels::new(kernels.clone(), nodes));
+    let functions = Arc::new(StageKernels::new(kernels.clone(), nodes.clone()));
     let (x_lower, x_upper) = parts.states;
     let (u_lower, u_upper) = parts.inputs;
     let problem = ControlProblem {
-        system: kernels,
-        functions,
+        system: kernels.clone(),
+        functions: functions.clone(),
         discretization: parts.discretization,
         step: parts.step,
         time: 0.0,
@@ -211,7 +217,7 @@ fn build(parts: Parts, functions: impl Fn(&mut Terms<'_>) -> StageNodes) -> Prob
     stages.arrive(&start(&x, &u), &mut later);
     let states = (0..n_nodes).flat_map(|node| if node == 0 { root.clone() } else { later.clone() }).collect();
     let inputs = (0..n_nodes).flat_map(|_| u.clone()).collect();
-    Problem { stages, root, states, inputs, optimum: parts.optimum, first: parts.first }
+    Problem { stages, kernels, functions, nodes, root, states, inputs, optimum: parts.optimum, first: parts.first }
 }
 
 fn free(n: usize) -> (Vec<f64>, Vec<f64>) {

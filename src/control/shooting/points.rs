@@ -5,7 +5,7 @@
 //! `Σ_q S_qᵀ (κ_qᵀ f'') S_q`, and where the step length h is free also `e_h gᵀ + g e_hᵀ` with `g = Σ_q (κ_q/h)ᵀ ∂k_q/∂z`,
 //! since κ_q is proportional to h.
 
-use super::product::{Congruence, Product, SparseRows, StageProduct, padded};
+use super::product::{Congruence, Product, SparseRows, StageAdjoint, StageProduct, padded};
 use crate::linalg::wide;
 use crate::system::{At, System, Work};
 
@@ -52,11 +52,20 @@ impl Shape {
     }
 }
 
+/// The stage before one of the adjoint pass: its dκ, `next`, becomes `to_base · base + to_next · dμ` of this stage.
+pub(super) struct Before<'a> {
+    pub base: &'a [f64],
+    pub next: &'a mut [f64],
+    pub to_base: f64,
+    pub to_next: f64,
+}
+
 /// The points of a step, one block more than there are points: the last is the end.
 #[derive(Debug, Clone)]
 pub(super) struct Points {
     pub shape: Shape,
     matrix: SparseRows,
+    transposed: SparseRows,
     hessian: SparseRows,
     n_values: usize,
     /// `(n_points + 1) × n_states`
@@ -86,6 +95,7 @@ impl Points {
         (0..n_states).for_each(|k| s[k * width + k] = 1.0);
         Points {
             shape,
+            transposed: matrix.transposed(n_states + n_inputs),
             matrix,
             hessian: SparseRows::default(),
             n_values,
@@ -228,6 +238,63 @@ impl Points {
         sum.iter_mut().zip(mu).for_each(|(sum, mu)| *sum += *mu);
     }
 
+    /// Takes room for second derivatives; false where they are not known.
+    fn takes_curvature(&mut self, system: &dyn System) -> bool {
+        let Some(pattern) = system.curvature_pattern() else { return false };
+        if self.hessian.n_rows() == 0 {
+            self.hessian = SparseRows::symmetric(pattern);
+            self.hessian_values.resize(pattern.nnz(), 0.0);
+            self.product.resize(self.shape.block(), 0.0);
+        }
+        true
+    }
+
+    /// The derivatives of one stage of the adjoint pass of an explicit method. With `kappa` and its derivative `dkappa`
+    /// (rows of x), adds that of `∂f/∂(x, u)ᵀ kappa` to `sum` (rows of x and u), and gives its rows of x to the stage before.
+    pub fn pull_back_rows(
+        &mut self,
+        system: &dyn System,
+        edge: &Edge<'_>,
+        (t, q): (f64, usize),
+        (kappa, dkappa): (&[f64], &[f64]),
+        before: Before<'_>,
+        sum: &mut [f64],
+    ) {
+        if !self.takes_curvature(system) {
+            return;
+        }
+        let (n, block, width) = (self.shape.n_states, self.shape.block(), self.shape.width());
+        let at = At { t, x: &self.x[q * n..][..n], u: edge.u, d: edge.d, p: edge.p };
+        if !self.hessian_values.is_empty() {
+            system.curvature(at, kappa, &mut self.work, &mut self.hessian_values);
+        }
+        wide(StageAdjoint {
+            transposed: &self.transposed,
+            values: &self.values[q * self.n_values..][..self.n_values],
+            hessian: &self.hessian,
+            hessian_values: &self.hessian_values,
+            width,
+            s: &self.s[q * block..][..block],
+            kappa: dkappa,
+            base: before.base,
+            next: before.next,
+            to_base: before.to_base,
+            to_next: before.to_next,
+            sum,
+        });
+    }
+
+    /// The derivative of `kappaᵀ k_q` by the step length through the point alone.
+    pub fn slope_along_length(&self, q: usize, kappa: &[f64]) -> f64 {
+        let Some(column) = self.shape.length_column() else { return 0.0 };
+        let (matrix, values) = self.jacobian(q);
+        let s = &self.s[q * self.shape.block()..];
+        let slope = |row: usize| -> f64 {
+            matrix.row(row).iter().map(|&(source, k)| values[k] * s[source * self.shape.width() + column]).sum()
+        };
+        kappa.iter().enumerate().map(|(row, kappa)| kappa * slope(row)).sum()
+    }
+
     /// Adds the second derivatives along the multiplier `kappa` of k_q to the upper triangle of `out: n_cols × width`.
     pub fn add_curvature(
         &mut self,
@@ -238,11 +305,8 @@ impl Points {
         kappa: &[f64],
         out: &mut [f64],
     ) {
-        let Some(pattern) = system.curvature_pattern() else { return };
-        if self.hessian.n_rows() == 0 {
-            self.hessian = SparseRows::symmetric(pattern);
-            self.hessian_values.resize(pattern.nnz(), 0.0);
-            self.product.resize(self.shape.block(), 0.0);
+        if !self.takes_curvature(system) {
+            return;
         }
         let (n, block, width) = (self.shape.n_states, self.shape.block(), self.shape.width());
         let at = At { t, x: &self.x[q * n..][..n], u: edge.u, d: edge.d, p: edge.p };

@@ -4,11 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use super::layout::Layout;
 use super::points::{Edge, Shape};
+use crate::integrate::Method;
 use crate::system::stages::{Softness, StageDims, Tree};
 use crate::system::{At, Curvature, StageFunctions, StageKind, System};
 
 /// How a step is advanced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Discretization {
     /// The right-hand side is the next state.
     Map,
@@ -30,6 +31,16 @@ pub enum Discretization {
         n_substeps: usize,
         /// True where the state bounds hold at all points inside a step too.
         bounds_inside: bool,
+    },
+    /// An adaptive method with forward sensitivities: derivatives to its tolerance, no second ones, allocation in each
+    /// step. Events inside a step happen; with the other rules they do not.
+    Adaptive {
+        /// Which.
+        method: Method,
+        /// Relative tolerance.
+        rtol: f64,
+        /// Absolute tolerance of every state.
+        atol: f64,
     },
 }
 
@@ -164,7 +175,7 @@ impl ControlProblem {
         let n_nodes = self.tree.n_nodes();
         range("step", self.step, "positive and finite", self.step > 0.0 && self.step.is_finite())?;
         let (n_substeps, n_points) = match self.discretization {
-            Discretization::Map => (1, 1),
+            Discretization::Map | Discretization::Adaptive { .. } => (1, 1),
             Discretization::Euler { n_substeps } | Discretization::Rk4 { n_substeps } => (n_substeps, 1),
             Discretization::RadauIia { n_points, n_substeps, bounds_inside: _ } => (n_substeps, n_points),
         };
@@ -181,7 +192,9 @@ impl ControlProblem {
         if !self.weights.is_empty() {
             length("weights", self.weights.len(), n_nodes)?;
         }
-        if dims.n_disturbances > 0 && (self.forecast.is_empty() || self.forecast.len() % dims.n_disturbances != 0) {
+        if dims.n_disturbances > 0
+            && (self.forecast.is_empty() || !self.forecast.len().is_multiple_of(dims.n_disturbances))
+        {
             length("forecast", self.forecast.len(), (self.tree.horizon() + 1) * dims.n_disturbances)?;
         }
         let mut is_priced = vec![false; dims.n_inputs];

@@ -32,6 +32,11 @@ pub(super) trait Stepper: Send {
         0..0
     }
 
+    /// False where second derivatives are not known.
+    fn has_curvature(&self) -> bool {
+        true
+    }
+
     /// Adds the second derivatives of `costateᵀ x⁺ + Σ innerᵀ X_inner` to the upper triangle of `out: n_cols × width`, at
     /// the edge of the last sweep; `inner: n_inner × n_states` may be empty.
     fn add_curvature(&mut self, system: &dyn System, edge: &Edge<'_>, costate: &[f64], inner: &[f64], out: &mut [f64]);
