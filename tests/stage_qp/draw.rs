@@ -57,7 +57,7 @@ pub fn problem(seed: u64, tree: Tree, dims: StageDims, bounds: Bounds, n_free: u
                 x[child][i] = qp.offset(child)[i] + (0..nv).map(|j| qp.jacobian(child)[j * n + i] * z[j]).sum::<f64>();
             }
         }
-        let mut interval = |value: f64, rng: &mut Rng| {
+        let interval = |value: f64, rng: &mut Rng| {
             let mut side = |chance: f64| match rng.random::<f64>() {
                 r if r < chance => rng.random::<f64>(),
                 _ => f64::INFINITY,
