@@ -10,11 +10,6 @@ use super::riccati::Failure;
 use super::sides::{Kind, Status};
 use super::solver::StageQpSolver;
 
-/// Penalty on an equation, relative to the curvature, as in guesses.
-const HOLD: f64 = 1e7;
-/// Penalty on a fixed input.
-const FIX: f64 = 1e14;
-
 impl StageQpSolver {
     /// Iterates until the optimality conditions hold. False where they do not after as many iterations as are allowed,
     /// or steps have become too short.
@@ -205,21 +200,10 @@ impl StageQpSolver {
 
     /// Weights of the sides at the iterate.
     fn weigh_interior(&mut self) {
-        let scale = self.riccati.scale();
-        let n_z = self.layout.n_nodes * self.layout.stride;
         for i in 0..self.sides.len() {
             let (multiplier, slack) = (self.point.multiplier[i], self.point.slack[i]);
             self.side_weight[i] = match self.sides.kind[i] {
-                Kind::Equal => {
-                    let at = self.sides.at[i];
-                    if self.sides.is_input[i] {
-                        FIX * scale
-                    } else if at >= n_z {
-                        HOLD * scale / self.riccati.row_size(at - n_z).max(1e-8).powi(2)
-                    } else {
-                        HOLD * scale
-                    }
-                }
+                Kind::Equal => self.penalty(i),
                 Kind::Hard => multiplier / slack,
                 Kind::Linear(price) => 1.0 / (slack / multiplier + self.point.excess[i] / (price - multiplier)),
                 Kind::Quadratic(price) => 1.0 / (slack / multiplier + 0.5 / price),

@@ -5,6 +5,8 @@ use super::problem::StageQp;
 use super::riccati::{Failure, Riccati};
 use super::sides::{Kind, Sides, Status};
 use super::{Bounded, QpOptions, QpResiduals, QpStatistics, QpStatus, Start};
+use crate::linalg::block::largest;
+use crate::linalg::{Wide, wide};
 
 /// The primal and dual variables of a problem.
 #[derive(Debug, Clone)]
@@ -78,6 +80,8 @@ pub struct StageQpSolver {
     pub(super) side_weight: Vec<f64>,
     pub(super) side_shift: Vec<f64>,
     pub(super) statistics: QpStatistics,
+    /// The largest element of the gradients, at least 1.
+    gradient_scale: f64,
     /// Gradient of the cost with respect to the given states of the root.
     root_slope: Vec<f64>,
     /// Multipliers and beliefs per position of a `Vector`, lower and upper: what is remembered.
@@ -111,6 +115,7 @@ impl StageQpSolver {
             side_weight: vec![0.0; n_sides],
             side_shift: vec![0.0; n_sides],
             statistics: QpStatistics::default(),
+            gradient_scale: 1.0,
             root_slope: vec![0.0; layout.np],
             multipliers: [vec![0.0; n_values], vec![0.0; n_values]],
             beliefs: [vec![Status::Free; n_values], vec![Status::Free; n_values]],
@@ -171,9 +176,8 @@ impl StageQpSolver {
     /// where none need be (Fletcher 1987, *Practical methods of optimization*, section 14.3).
     fn relax(&mut self, qp: &StageQp) -> QpStatus {
         let mut status = QpStatus::IterationLimit;
-        let norms = self.norms();
         for factor in [1e3, 1e7] {
-            let price = factor * self.riccati.scale().max(1.0).max(norms.gradient_scale(&self.gradient));
+            let price = factor * self.riccati.scale().max(self.gradient_scale);
             if self.sides.load(qp, &self.layout, Some(price)).is_err() {
                 return QpStatus::NotFinite;
             }
@@ -236,9 +240,8 @@ impl StageQpSolver {
             }
         }
         self.rest(qp);
-        for i in 0..n {
-            check += 0.0 * self.point.v.all[i];
-        }
+        self.gradient_scale = largest(&self.gradient).max(1.0);
+        check += 0.0 * largest(&self.point.v.all[..n]);
         self.riccati.load(qp) && check == 0.0
     }
 
@@ -342,15 +345,9 @@ impl StageQpSolver {
         }
     }
 
-    /// Norms of what was last evaluated.
+    /// Norms of what was last evaluated; not numbers where something is not finite.
     pub(super) fn norms(&self) -> Norms {
-        let largest = |list: &[f64]| list.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
-        Norms {
-            stationarity: largest(self.residual.parts().0),
-            dynamics: largest(&self.gap[self.layout.np..]),
-            primal_scale: largest(self.point.v.parts().0).max(1.0),
-            dual_scale: largest(&self.gradient).max(largest(&self.point.costate)).max(1.0),
-        }
+        wide(Measure { solver: self })
     }
 
     /// Solves the Newton system of the current weights: the residual and `side_shift` on the sides of `side_weight`
@@ -478,9 +475,23 @@ impl StageQpSolver {
     }
 }
 
-impl Norms {
-    /// The larger of the dual scale and the largest of `gradient`.
-    fn gradient_scale(&self, gradient: &[f64]) -> f64 {
-        gradient.iter().fold(1.0, |a: f64, v| a.max(v.abs()))
+struct Measure<'a> {
+    solver: &'a StageQpSolver,
+}
+
+impl Wide for Measure<'_> {
+    type Output = Norms;
+
+    #[inline(always)]
+    fn run(self) -> Norms {
+        let own = self.solver;
+        let costate = largest(&own.point.costate);
+        Norms {
+            stationarity: largest(own.residual.parts().0),
+            dynamics: largest(&own.gap[own.layout.np..]),
+            primal_scale: largest(own.point.v.parts().0).max(1.0),
+            // The larger of two; not a number where the costate is none.
+            dual_scale: if costate < own.gradient_scale { own.gradient_scale } else { costate },
+        }
     }
 }
