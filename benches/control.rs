@@ -18,14 +18,16 @@ const ROUNDS: usize = 5;
 const OPEN: usize = 10;
 const STEPS: usize = 40;
 
+/// dx from x, u and the step of the plan or of the plant.
+type Rhs = dyn Fn(&[f64], &[f64], usize, &mut [f64]);
+
 /// A plant with quadratic costs around a reference, per step and at the end.
 struct Plant {
     name: &'static str,
     horizon: usize,
     dt: f64,
     substeps: usize,
-    /// dx from x, u and the step of the plan or of the plant.
-    rhs: Box<dyn Fn(&[f64], &[f64], usize, &mut [f64])>,
+    rhs: Box<Rhs>,
     x0: Vec<f64>,
     start: (Vec<f64>, Vec<f64>),
     x_ref: Vec<f64>,

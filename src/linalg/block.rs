@@ -28,7 +28,7 @@ pub enum Right<'a> {
 impl<'a> Right<'a> {
     /// The same without its first `n` columns.
     #[inline(always)]
-    fn from_column(self, n: usize) -> Right<'a> {
+    fn after_columns(self, n: usize) -> Right<'a> {
         match self {
             Right::Plain(b, ld) => Right::Plain(b.get(n * ld..).unwrap_or(&[]), ld),
             Right::Transposed(b, ld) => Right::Transposed(b.get(n..).unwrap_or(&[]), ld),
@@ -66,7 +66,7 @@ pub fn add_product(
             Part::Full => rows,
             Part::Upper => rows.min(padded(col + width)),
         };
-        let (b, c) = (b.from_column(col), &mut c[col * ldc..]);
+        let (b, c) = (b.after_columns(col), &mut c[col * ldc..]);
         if width == 4 {
             strip::<4>(sign, n_rows, inner, a, lda, b, c, ldc);
         } else {

@@ -1,5 +1,8 @@
 //! The optimality conditions, written out from the problem alone.
 
+// Matrices go by index, as they are defined.
+#![allow(clippy::needless_range_loop)]
+
 use twinc::optimize::stage_qp::{StageQp, StageQpSolver};
 use twinc::system::Softness;
 

@@ -1,5 +1,8 @@
 //! Random problems that have a solution.
 
+// Matrices go by index, as they are defined.
+#![allow(clippy::needless_range_loop)]
+
 use rand::Rng as _;
 use twinc::optimize::stage_qp::StageQp;
 use twinc::random::{Rng, stream};

@@ -1,5 +1,8 @@
 //! The same problem for Clarabel, written as one large sparse quadratic programme.
 
+// Matrices go by index, as they are defined.
+#![allow(clippy::needless_range_loop)]
+
 use clarabel::algebra::CscMatrix;
 use clarabel::solver::{DefaultSettings, DefaultSolver, IPSolver, SolverStatus, SupportedConeT};
 use twinc::optimize::stage_qp::StageQp;

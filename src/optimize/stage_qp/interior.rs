@@ -39,9 +39,8 @@ impl StageQpSolver {
             if is_last || ((believed >= 1 && error < 1e-3 || error < 1e-7) && error < next_attempt) {
                 self.backup.copy_from(&self.point);
                 next_attempt = 0.1 * error;
-                match self.settle(3) {
-                    Ok(true) => return Ok(true),
-                    Ok(false) | Err(_) => (),
+                if let Ok(true) = self.settle(3) {
+                    return Ok(true);
                 }
                 self.point.copy_from(&self.backup);
                 self.believe();

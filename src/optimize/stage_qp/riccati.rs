@@ -246,8 +246,8 @@ impl Wide for Factorize<'_> {
             }
             // Rows: Cᵀ (w C), those of no weight left out.
             let mut count = 0;
-            for row in own.layout.row_start[node]..own.layout.row_start[node + 1] {
-                let weight = weights_rows[row];
+            let rows = own.layout.rows(node);
+            for (row, &weight) in rows.clone().zip(&weights_rows[rows]) {
                 if weight != 0.0 {
                     let source = &own.rows[row * stride..(row + 1) * stride];
                     own.weighted[0][count * stride..(count + 1) * stride].copy_from_slice(source);
@@ -484,9 +484,10 @@ impl Wide for RowValues<'_> {
         let stride = own.layout.stride;
         let (z, values) = v.parts_mut();
         for node in 0..own.layout.n_nodes {
-            for row in own.layout.row_start[node]..own.layout.row_start[node + 1] {
+            let rows = own.layout.rows(node);
+            for (row, value) in rows.clone().zip(&mut values[rows]) {
                 let normal = &own.rows[row * stride..(row + 1) * stride];
-                values[row] = dot(normal, &z[node * stride..(node + 1) * stride]);
+                *value = dot(normal, &z[node * stride..(node + 1) * stride]);
             }
         }
     }

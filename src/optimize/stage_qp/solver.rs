@@ -317,7 +317,7 @@ impl StageQpSolver {
 
     /// Residuals, distances and values of rows at the point.
     pub(super) fn evaluate(&mut self) {
-        let Layout { n, np, .. } = self.layout;
+        let n = self.layout.n;
         let (residual, rows) = self.residual.parts_mut();
         residual.copy_from_slice(&self.gradient);
         rows.fill(0.0);
@@ -329,19 +329,10 @@ impl StageQpSolver {
             self.distance[i] = self.sides.sign[i] * self.point.v.all[self.sides.at[i]] - self.sides.level[i];
         }
         // The given states of the root need not be stationary.
-        let (root, free) = (&mut self.residual.all[..n], &self.layout.free);
-        if free.is_empty() {
-            self.root_slope[..n].copy_from_slice(root);
-            root.fill(0.0);
-        } else {
-            self.root_slope[..np].fill(0.0);
-            let mut next = free.iter().copied().peekable();
-            for i in 0..n {
-                if next.next_if_eq(&i).is_none() {
-                    self.root_slope[i] = root[i];
-                    root[i] = 0.0;
-                }
-            }
+        let mut free = self.layout.free.iter().copied().peekable();
+        for (i, (slope, residual)) in self.root_slope.iter_mut().zip(&mut self.residual.all[..n]).enumerate() {
+            let is_free = free.next_if_eq(&i).is_some();
+            *slope = if is_free { 0.0 } else { std::mem::take(residual) };
         }
     }
 
