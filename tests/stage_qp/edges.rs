@@ -226,3 +226,20 @@ fn the_costate_of_the_root_is_the_slope_of_the_optimum() {
     let difference = (cost(1e-5) - cost(-1e-5)) / 2e-5;
     assert!((slope - difference).abs() < 1e-5 * slope.abs().max(1.0), "{slope} against {difference}");
 }
+
+/// Nothing to decide, or nothing that moves: still an answer.
+#[test]
+fn problems_without_states_or_inputs_are_solved() {
+    for (n_states, n_inputs) in [(0, 2), (2, 0), (0, 0)] {
+        let mut qp = StageQp::new(StageDims { n_states, n_inputs }, Tree::chain(3), &[0; 4], &[]);
+        for node in 0..4 {
+            let nv = qp.n_vars(node);
+            (0..nv).for_each(|j| qp.hessian_mut(node)[j * nv + j] = 1.0);
+            qp.gradient_mut(node).fill(-1.0);
+            qp.u_upper_mut(node).fill(0.5);
+        }
+        let (status, solver) = solved(&qp);
+        assert_eq!(status, QpStatus::Optimal, "{n_states} states, {n_inputs} inputs");
+        assert!(solver.input(1).iter().all(|&u| u == 0.5));
+    }
+}

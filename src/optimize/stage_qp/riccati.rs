@@ -180,7 +180,9 @@ impl Wide for Load<'_> {
             let source = qp.hessian(node);
             check += 0.0 * block::largest(source);
             let target = &mut own.hess[node * stride * nv..][..stride * nv];
-            for (j, (column, padded)) in source.chunks_exact(width).zip(target.chunks_exact_mut(stride)).enumerate() {
+            for (j, (column, padded)) in
+                source.chunks_exact(width.max(1)).zip(target.chunks_exact_mut(stride.max(1))).enumerate()
+            {
                 let (x, u) = padded.split_at_mut(np);
                 x.iter_mut().zip(&column[..n]).for_each(|(t, s)| *t = *s);
                 u.iter_mut().zip(&column[n..]).for_each(|(t, s)| *t = *s);
@@ -200,7 +202,7 @@ impl Wide for Load<'_> {
             let source = qp.jacobian(node);
             check += 0.0 * block::largest(source);
             let plain = &mut own.jac[node * np * nv..][..np * nv];
-            for (column, padded) in source.chunks_exact(n).zip(plain.chunks_exact_mut(np)) {
+            for (column, padded) in source.chunks_exact(n.max(1)).zip(plain.chunks_exact_mut(np.max(1))) {
                 padded.iter_mut().zip(column).for_each(|(t, s)| *t = *s);
             }
             let transposed = &mut own.jac_t[node * stride * n..][..stride * n];
