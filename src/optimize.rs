@@ -1,4 +1,5 @@
-//! Minimization of scalar functions of a few hundred parameters within bounds.
+//! Minimization of scalar functions of a few hundred parameters within bounds, and of quadratic ones over the stages of
+//! a horizon ([`stage_qp`]).
 //!
 //! [`trust_region`] is for expensive smooth objectives that bring a gradient and an approximate Hessian, as a
 //! likelihood with forward sensitivities does; [`cma_es`] is for cheap ones without derivatives. Invariant: a minimizer is deterministic, never panics and never gives

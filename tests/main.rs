@@ -11,6 +11,7 @@ mod integrate;
 mod jit;
 mod models;
 mod reference;
+mod stage_qp;
 mod stochastic;
 mod syntax;
 mod units;

@@ -28,7 +28,7 @@ pub enum Right<'a> {
 impl<'a> Right<'a> {
     /// The same without its first `n` columns.
     #[inline(always)]
-    fn from_column(self, n: usize) -> Right<'a> {
+    fn after_columns(self, n: usize) -> Right<'a> {
         match self {
             Right::Plain(b, ld) => Right::Plain(b.get(n * ld..).unwrap_or(&[]), ld),
             Right::Transposed(b, ld) => Right::Transposed(b.get(n..).unwrap_or(&[]), ld),
@@ -66,7 +66,7 @@ pub fn add_product(
             Part::Full => rows,
             Part::Upper => rows.min(padded(col + width)),
         };
-        let (b, c) = (b.from_column(col), &mut c[col * ldc..]);
+        let (b, c) = (b.after_columns(col), &mut c[col * ldc..]);
         if width == 4 {
             strip::<4>(sign, n_rows, inner, a, lda, b, c, ldc);
         } else {
@@ -174,6 +174,53 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
         }
     }
     (sum[0] + sum[1]) + (sum[2] + sum[3])
+}
+
+/// Largest absolute value; not a number where one of them is none or infinite.
+#[inline(always)]
+pub fn largest(list: &[f64]) -> f64 {
+    let (mut most, mut check) = ([0.0_f64; 8], [0.0; 8]);
+    let chunks = list.chunks_exact(8);
+    for &v in chunks.remainder() {
+        most[0] = if v.abs() > most[0] { v.abs() } else { most[0] };
+        check[0] += 0.0 * v;
+    }
+    for chunk in chunks {
+        for i in 0..8 {
+            most[i] = if chunk[i].abs() > most[i] { chunk[i].abs() } else { most[i] };
+            check[i] += 0.0 * chunk[i];
+        }
+    }
+    (0..8).fold(0.0, |a: f64, i| a.max(most[i])) + check.iter().sum::<f64>()
+}
+
+/// `target: cols × rows` = the transpose of `a: rows × cols` with `lda`, the distance between columns, a multiple of
+/// [`ROW`] not below `rows`.
+#[inline(always)]
+pub fn transpose(rows: usize, cols: usize, a: &[f64], lda: usize, target: &mut [f64], ldt: usize) {
+    let whole = cols - cols % ROW;
+    for col in (0..whole).step_by(ROW) {
+        for row in (0..rows).step_by(ROW) {
+            let mut square = [[0.0; ROW]; ROW];
+            for j in 0..ROW {
+                if let Some(column) = a[(col + j) * lda + row..].first_chunk::<ROW>() {
+                    square[j] = *column;
+                }
+            }
+            for i in 0..ROW.min(rows - row) {
+                if let Some(line) = target[(row + i) * ldt + col..].first_chunk_mut::<ROW>() {
+                    for j in 0..ROW {
+                        line[j] = square[j][i];
+                    }
+                }
+            }
+        }
+    }
+    for col in whole..cols {
+        for row in 0..rows {
+            target[row * ldt + col] = a[col * lda + row];
+        }
+    }
 }
 
 /// `y += factor · x`
@@ -296,5 +343,91 @@ pub fn mirror(n: usize, a: &mut [f64], lda: usize) {
         for i in 0..j {
             a[i * lda + j] = a[j * lda + i];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: f64) -> Vec<f64> {
+        (0..n).map(|i| ((i as f64 + seed) * 12.9898).sin()).collect()
+    }
+
+    #[test]
+    fn products_of_all_sizes_are_those_of_single_sums() {
+        for (n, inner, cols) in [(1, 3, 1), (4, 4, 5), (9, 2, 6), (13, 7, 4), (21, 21, 24), (45, 45, 48)] {
+            let (rows, lda) = (padded(n), padded(n) + 4);
+            let mut a = numbers(lda * inner, 1.0);
+            a.chunks_mut(lda).for_each(|column| column[n..].fill(0.0));
+            let (b, bt) = (numbers(inner * cols, 2.0), {
+                let b = numbers(inner * cols, 2.0);
+                let mut bt = vec![0.0; inner * cols];
+                (0..cols).for_each(|j| (0..inner).for_each(|k| bt[k * cols + j] = b[j * inner + k]));
+                bt
+            });
+            let start = numbers(rows * cols, 3.0);
+            let mut plain = start.clone();
+            let mut transposed = start.clone();
+            let mut upper = start.clone();
+            let size = (rows, inner, cols);
+            add_product(Part::Full, -1.0, size, &a, lda, Right::Plain(&b, inner), &mut plain, rows);
+            add_product(Part::Full, -1.0, size, &a, lda, Right::Transposed(&bt, cols), &mut transposed, rows);
+            add_product(Part::Upper, -1.0, size, &a, lda, Right::Plain(&b, inner), &mut upper, rows);
+            assert_eq!(plain, transposed);
+            for j in 0..cols {
+                for i in 0..n {
+                    let sum: f64 = (0..inner).map(|k| a[k * lda + i] * b[j * inner + k]).sum();
+                    assert!((plain[j * rows + i] - start[j * rows + i] + sum).abs() < 1e-13);
+                    assert!(i > j || upper[j * rows + i] == plain[j * rows + i]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn factors_solve_their_matrix() {
+        for m in [1, 2, 3, 5, 8] {
+            let square = numbers(m * m, 0.5);
+            let mut a = vec![0.0; m * m];
+            for i in 0..m {
+                for j in 0..m {
+                    let product: f64 = (0..m).map(|k| square[k * m + i] * square[k * m + j]).sum();
+                    a[j * m + i] = product + if i == j { 0.1 } else { 0.0 };
+                }
+            }
+            let (mut factor, mut reciprocal) = (vec![0.0; m * m], vec![0.0; m]);
+            let rule = PivotRule { zero: 1e-12, lift: 1e-8, scale: 1.0 };
+            assert_eq!(factorize(m, &a, m, rule, &mut factor, &mut reciprocal), Ok(0));
+            let right = numbers(m, 7.0);
+            let mut x = right.clone();
+            solve_lower(m, &factor, &reciprocal, &mut x);
+            solve_upper(m, &factor, &reciprocal, &mut x);
+            for i in 0..m {
+                let sum: f64 = (0..m).map(|j| a[j * m + i] * x[j]).sum();
+                assert!((sum - right[i]).abs() < 1e-11);
+            }
+            // X L⁻ᵀ of one row is L⁻¹ of that row.
+            let mut row = vec![0.0; ROW * m];
+            (0..m).for_each(|j| row[j * ROW] = right[j]);
+            solve_right(m, &factor, &reciprocal, ROW, &mut row, ROW);
+            let mut lower = right.clone();
+            solve_lower(m, &factor, &reciprocal, &mut lower);
+            (0..m).for_each(|j| assert!((row[j * ROW] - lower[j]).abs() < 1e-14));
+            a[(m - 1) * (m + 1)] -= 1e3;
+            assert_eq!(factorize(m, &a, m, rule, &mut factor, &mut reciprocal), Err(Pivot::Negative));
+        }
+    }
+
+    #[test]
+    fn transposes_and_norms_of_odd_sizes() {
+        let (rows, cols) = (6, 7);
+        let a = numbers(8 * cols, 4.0);
+        let mut t = vec![0.0; 12 * rows];
+        transpose(rows, cols, &a, 8, &mut t, 12);
+        (0..rows).for_each(|i| (0..cols).for_each(|j| assert_eq!(t[i * 12 + j], a[j * 8 + i])));
+        let list = [1.0, -3.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -4.0];
+        assert_eq!(largest(&list), 4.0);
+        assert!(largest(&[0.0, f64::NAN]).is_nan() && largest(&[f64::INFINITY]).is_nan());
     }
 }

@@ -52,7 +52,7 @@ impl StageQpSolver {
                 let error = (norms.stationarity / norms.dual_scale)
                     .max(norms.dynamics / norms.primal_scale)
                     .max(self.held_error() / norms.primal_scale);
-                if !error.is_finite() {
+                if !(error + norms.stationarity + norms.dynamics).is_finite() {
                     return Err(Failure::NotFinite);
                 }
                 // Sides that are wrong by more than the error of the steps so far need no better steps.
@@ -93,24 +93,27 @@ impl StageQpSolver {
         Ok(false)
     }
 
-    /// Weights of the sides that hold.
-    fn weigh_guess(&mut self) {
+    /// Weight that holds a side.
+    pub(super) fn penalty(&self, i: usize) -> f64 {
         let scale = self.riccati.scale();
         let n_z = self.layout.n_nodes * self.layout.stride;
+        let at = self.sides.at[i];
+        if self.sides.is_input[i] {
+            FIX * scale
+        } else if at >= n_z {
+            HOLD * scale / self.riccati.row_size(at - n_z).max(1e-8).powi(2)
+        } else {
+            HOLD * scale
+        }
+    }
+
+    /// Weights of the sides that hold.
+    fn weigh_guess(&mut self) {
         for i in 0..self.sides.len() {
-            let at = self.sides.at[i];
             let weight = match (self.status[i], self.sides.kind[i]) {
                 (Status::Free | Status::Saturated, _) => 0.0,
                 (Status::Active, Kind::Quadratic(price)) => 2.0 * price,
-                (Status::Active, Kind::Hard | Kind::Equal | Kind::Linear(_)) => {
-                    if self.sides.is_input[i] {
-                        FIX * scale
-                    } else if at >= n_z {
-                        HOLD * scale / self.riccati.row_size(at - n_z).max(1e-8).powi(2)
-                    } else {
-                        HOLD * scale
-                    }
-                }
+                (Status::Active, Kind::Hard | Kind::Equal | Kind::Linear(_)) => self.penalty(i),
             };
             if weight != self.side_weight[i] {
                 self.side_weight[i] = weight;

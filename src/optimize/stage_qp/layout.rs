@@ -69,6 +69,7 @@ impl Layout {
     }
 
     /// The rows of a node among all rows.
+    #[inline(always)]
     pub(super) fn rows(&self, node: usize) -> std::ops::Range<usize> {
         self.row_start[node]..self.row_start[node + 1]
     }

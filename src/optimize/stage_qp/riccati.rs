@@ -61,8 +61,6 @@ pub(super) struct Riccati {
     scale: f64,
     /// How many pivots of the last factorisation counted as zero.
     pub(super) lifted: usize,
-    /// Nodes factorised since the problem was loaded.
-    pub(super) n_factored: usize,
 }
 
 impl Riccati {
@@ -89,7 +87,6 @@ impl Riccati {
             stale: vec![true; n_nodes],
             scale: 1.0,
             lifted: 0,
-            n_factored: 0,
         }
     }
 
@@ -100,59 +97,8 @@ impl Riccati {
 
     /// Takes in the matrices of `qp`. False where one has an element that is not finite.
     pub(super) fn load(&mut self, qp: &StageQp) -> bool {
-        let layout = &self.layout;
-        let Layout { n, m, np, stride, n_nodes, .. } = *layout;
-        let nv = n + m;
-        // Zero, unless something is not finite.
-        let mut check = 0.0;
-        let mut scale = 0.0_f64;
-        for node in 0..n_nodes {
-            let width = qp.n_vars(node);
-            let source = qp.hessian(node);
-            let target = &mut self.hess[node * stride * nv..][..stride * nv];
-            for j in 0..width {
-                let column = &source[j * width..(j + 1) * width];
-                let padded = &mut target[j * stride..(j + 1) * stride];
-                for i in 0..n {
-                    padded[i] = column[i];
-                    check += 0.0 * column[i];
-                }
-                for i in n..width {
-                    padded[np + i - n] = column[i];
-                    check += 0.0 * column[i];
-                }
-                scale = scale.max(column[j].abs());
-            }
-            for (row, at) in layout.rows(node).enumerate() {
-                let source = qp.row_jacobian(node);
-                let count = qp.n_rows(node);
-                let target = &mut self.rows[at * stride..(at + 1) * stride];
-                for j in 0..width {
-                    let value = source[j * count + row];
-                    target[layout.padded_index(j)] = value;
-                    check += 0.0 * value;
-                }
-            }
-            if node == 0 {
-                continue;
-            }
-            let source = qp.jacobian(node);
-            let plain = &mut self.jac[node * np * nv..][..np * nv];
-            let transposed = &mut self.jac_t[node * stride * n..][..stride * n];
-            for j in 0..nv {
-                let at = layout.padded_index(j);
-                for i in 0..n {
-                    let value = source[j * n + i];
-                    plain[j * np + i] = value;
-                    transposed[i * stride + at] = value;
-                    check += 0.0 * value;
-                }
-            }
-        }
-        self.scale = if scale > 0.0 { scale } else { 1.0 };
         self.stale.fill(true);
-        self.n_factored = 0;
-        check == 0.0
+        wide(Load { riccati: self, qp })
     }
 
     /// Says that the weights of a node have changed.
@@ -213,6 +159,61 @@ impl Riccati {
     }
 }
 
+struct Load<'a> {
+    riccati: &'a mut Riccati,
+    qp: &'a StageQp,
+}
+
+impl Wide for Load<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let Load { riccati: own, qp } = self;
+        let Layout { n, m, np, stride, n_nodes, .. } = own.layout;
+        let nv = n + m;
+        // Zero, unless something is not finite.
+        let mut check = 0.0;
+        let mut scale = 0.0_f64;
+        for node in 0..n_nodes {
+            let width = qp.n_vars(node);
+            let source = qp.hessian(node);
+            check += 0.0 * block::largest(source);
+            let target = &mut own.hess[node * stride * nv..][..stride * nv];
+            for (j, (column, padded)) in
+                source.chunks_exact(width.max(1)).zip(target.chunks_exact_mut(stride.max(1))).enumerate()
+            {
+                let (x, u) = padded.split_at_mut(np);
+                x.iter_mut().zip(&column[..n]).for_each(|(t, s)| *t = *s);
+                u.iter_mut().zip(&column[n..]).for_each(|(t, s)| *t = *s);
+                scale = scale.max(column[j].abs());
+            }
+            let (source, count) = (qp.row_jacobian(node), qp.n_rows(node));
+            check += 0.0 * block::largest(source);
+            for (row, at) in own.layout.rows(node).enumerate() {
+                let target = &mut own.rows[at * stride..(at + 1) * stride];
+                for j in 0..width {
+                    target[own.layout.padded_index(j)] = source[j * count + row];
+                }
+            }
+            if node == 0 {
+                continue;
+            }
+            let source = qp.jacobian(node);
+            check += 0.0 * block::largest(source);
+            let plain = &mut own.jac[node * np * nv..][..np * nv];
+            for (column, padded) in source.chunks_exact(n.max(1)).zip(plain.chunks_exact_mut(np.max(1))) {
+                padded.iter_mut().zip(column).for_each(|(t, s)| *t = *s);
+            }
+            let transposed = &mut own.jac_t[node * stride * n..][..stride * n];
+            block::transpose(n, n, plain, np, transposed, stride);
+            block::transpose(n, m, &plain[n * np..], np, &mut transposed[np..], stride);
+        }
+        own.scale = if scale > 0.0 { scale } else { 1.0 };
+        check == 0.0
+    }
+}
+
 struct Factorize<'a> {
     riccati: &'a mut Riccati,
     w: &'a Vector,
@@ -234,7 +235,6 @@ impl Wide for Factorize<'_> {
             if !own.stale[node] {
                 continue;
             }
-            own.n_factored += 1;
             let is_leaf = own.layout.is_leaf[node];
             let width = if is_leaf { n } else { nv };
             let block = &mut own.m_block[..stride * width];
@@ -248,8 +248,8 @@ impl Wide for Factorize<'_> {
             }
             // Rows: Cᵀ (w C), those of no weight left out.
             let mut count = 0;
-            for row in own.layout.row_start[node]..own.layout.row_start[node + 1] {
-                let weight = weights_rows[row];
+            let rows = own.layout.rows(node);
+            for (row, &weight) in rows.clone().zip(&weights_rows[rows]) {
                 if weight != 0.0 {
                     let source = &own.rows[row * stride..(row + 1) * stride];
                     own.weighted[0][count * stride..(count + 1) * stride].copy_from_slice(source);
@@ -486,9 +486,10 @@ impl Wide for RowValues<'_> {
         let stride = own.layout.stride;
         let (z, values) = v.parts_mut();
         for node in 0..own.layout.n_nodes {
-            for row in own.layout.row_start[node]..own.layout.row_start[node + 1] {
+            let rows = own.layout.rows(node);
+            for (row, value) in rows.clone().zip(&mut values[rows]) {
                 let normal = &own.rows[row * stride..(row + 1) * stride];
-                values[row] = dot(normal, &z[node * stride..(node + 1) * stride]);
+                *value = dot(normal, &z[node * stride..(node + 1) * stride]);
             }
         }
     }

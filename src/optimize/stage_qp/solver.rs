@@ -5,6 +5,8 @@ use super::problem::StageQp;
 use super::riccati::{Failure, Riccati};
 use super::sides::{Kind, Sides, Status};
 use super::{Bounded, QpOptions, QpResiduals, QpStatistics, QpStatus, Start};
+use crate::linalg::block::largest;
+use crate::linalg::{Wide, wide};
 
 /// The primal and dual variables of a problem.
 #[derive(Debug, Clone)]
@@ -78,6 +80,8 @@ pub struct StageQpSolver {
     pub(super) side_weight: Vec<f64>,
     pub(super) side_shift: Vec<f64>,
     pub(super) statistics: QpStatistics,
+    /// The largest element of the gradients, at least 1.
+    gradient_scale: f64,
     /// Gradient of the cost with respect to the given states of the root.
     root_slope: Vec<f64>,
     /// Multipliers and beliefs per position of a `Vector`, lower and upper: what is remembered.
@@ -111,6 +115,7 @@ impl StageQpSolver {
             side_weight: vec![0.0; n_sides],
             side_shift: vec![0.0; n_sides],
             statistics: QpStatistics::default(),
+            gradient_scale: 1.0,
             root_slope: vec![0.0; layout.np],
             multipliers: [vec![0.0; n_values], vec![0.0; n_values]],
             beliefs: [vec![Status::Free; n_values], vec![Status::Free; n_values]],
@@ -154,8 +159,10 @@ impl StageQpSolver {
                 self.rest(qp);
                 return QpStatus::Indefinite { node };
             }
-            Err(_) => self.rest(qp),
+            Err(_) => (),
         }
+        // A guess with more equations than freedom has multipliers without measure: nothing of it is kept.
+        self.rest(qp);
         match self.interior() {
             Ok(true) => return QpStatus::Optimal,
             Ok(false) => (),
@@ -169,9 +176,8 @@ impl StageQpSolver {
     /// where none need be (Fletcher 1987, *Practical methods of optimization*, section 14.3).
     fn relax(&mut self, qp: &StageQp) -> QpStatus {
         let mut status = QpStatus::IterationLimit;
-        let norms = self.norms();
         for factor in [1e3, 1e7] {
-            let price = factor * self.riccati.scale().max(1.0).max(norms.gradient_scale(&self.gradient));
+            let price = factor * self.riccati.scale().max(self.gradient_scale);
             if self.sides.load(qp, &self.layout, Some(price)).is_err() {
                 return QpStatus::NotFinite;
             }
@@ -234,9 +240,8 @@ impl StageQpSolver {
             }
         }
         self.rest(qp);
-        for i in 0..n {
-            check += 0.0 * self.point.v.all[i];
-        }
+        self.gradient_scale = largest(&self.gradient).max(1.0);
+        check += 0.0 * largest(&self.point.v.all[..n]);
         self.riccati.load(qp) && check == 0.0
     }
 
@@ -312,7 +317,7 @@ impl StageQpSolver {
 
     /// Residuals, distances and values of rows at the point.
     pub(super) fn evaluate(&mut self) {
-        let Layout { n, np, .. } = self.layout;
+        let n = self.layout.n;
         let (residual, rows) = self.residual.parts_mut();
         residual.copy_from_slice(&self.gradient);
         rows.fill(0.0);
@@ -324,31 +329,16 @@ impl StageQpSolver {
             self.distance[i] = self.sides.sign[i] * self.point.v.all[self.sides.at[i]] - self.sides.level[i];
         }
         // The given states of the root need not be stationary.
-        let (root, free) = (&mut self.residual.all[..n], &self.layout.free);
-        if free.is_empty() {
-            self.root_slope[..n].copy_from_slice(root);
-            root.fill(0.0);
-        } else {
-            self.root_slope[..np].fill(0.0);
-            let mut next = free.iter().copied().peekable();
-            for i in 0..n {
-                if next.next_if_eq(&i).is_none() {
-                    self.root_slope[i] = root[i];
-                    root[i] = 0.0;
-                }
-            }
+        let mut free = self.layout.free.iter().copied().peekable();
+        for (i, (slope, residual)) in self.root_slope.iter_mut().zip(&mut self.residual.all[..n]).enumerate() {
+            let is_free = free.next_if_eq(&i).is_some();
+            *slope = if is_free { 0.0 } else { std::mem::take(residual) };
         }
     }
 
-    /// Norms of what was last evaluated.
+    /// Norms of what was last evaluated; not numbers where something is not finite.
     pub(super) fn norms(&self) -> Norms {
-        let largest = |list: &[f64]| list.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
-        Norms {
-            stationarity: largest(self.residual.parts().0),
-            dynamics: largest(&self.gap[self.layout.np..]),
-            primal_scale: largest(self.point.v.parts().0).max(1.0),
-            dual_scale: largest(&self.gradient).max(largest(&self.point.costate)).max(1.0),
-        }
+        wide(Measure { solver: self })
     }
 
     /// Solves the Newton system of the current weights: the residual and `side_shift` on the sides of `side_weight`
@@ -476,9 +466,23 @@ impl StageQpSolver {
     }
 }
 
-impl Norms {
-    /// The larger of the dual scale and the largest of `gradient`.
-    fn gradient_scale(&self, gradient: &[f64]) -> f64 {
-        gradient.iter().fold(1.0, |a: f64, v| a.max(v.abs()))
+struct Measure<'a> {
+    solver: &'a StageQpSolver,
+}
+
+impl Wide for Measure<'_> {
+    type Output = Norms;
+
+    #[inline(always)]
+    fn run(self) -> Norms {
+        let own = self.solver;
+        let costate = largest(&own.point.costate);
+        Norms {
+            stationarity: largest(own.residual.parts().0),
+            dynamics: largest(&own.gap[own.layout.np..]),
+            primal_scale: largest(own.point.v.parts().0).max(1.0),
+            // The larger of two; not a number where the costate is none.
+            dual_scale: if costate < own.gradient_scale { own.gradient_scale } else { costate },
+        }
     }
 }
