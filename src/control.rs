@@ -9,6 +9,7 @@ pub mod estimate;
 pub mod rollouts;
 pub mod sampling;
 pub mod shooting;
+pub mod sqp;
 
 #[cfg(test)]
 pub(crate) mod tests;

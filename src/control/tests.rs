@@ -436,3 +436,32 @@ mod ddp {
         }
     }
 }
+
+mod sqp {
+    use super::*;
+    use crate::control::sqp::{Hessian, Sqp, SqpSettings};
+    use crate::decide::{Planner, Situation};
+    use crate::system::stages::Stages;
+
+    fn show(name: &str, p: Box<dyn Stages>, x0: &[f64], guess: Option<(Vec<f64>, Vec<f64>)>) {
+        for hessian in [Hessian::Exact, Hessian::GaussNewton] {
+            let mut s = Sqp::new(p.fork(), SqpSettings { hessian, ..Default::default() });
+            if let Some((x, u)) = &guess { s.set_guess(x, u); }
+            let t = std::time::Instant::now();
+            let plan = s.plan(&Situation { step: 0, time: 0.0, state: x0, previous: &[], forecast: &[] });
+            println!("{name} {hessian:?} {:?} {} cost {:.10} u0 {:?} v {:e} {} {:?}", plan.status, plan.iterations, plan.cost, plan.input, plan.violation, plan.message, t.elapsed());
+            println!("   convexified {}", s.n_convexified());
+        }
+    }
+
+    #[test]
+    fn sqp_explore() {
+        for (name, (p, x0)) in [("n20", cartpole(20, 80.0)), ("n50", cartpole(50, 80.0)), ("n100", cartpole(100, 80.0)), ("f12", cartpole(100, 12.0))] {
+            show(name, Box::new(p), &x0, None);
+        }
+        let (p, x0) = glucose();
+        show("glucose", Box::new(p), &x0, None);
+        let (p, x0) = quadrotor();
+        show("quad", Box::new(p), &x0, Some((vec![0.0; 41 * 12], vec![9.81 / 4.0; 41 * 4])));
+    }
+}
