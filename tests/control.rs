@@ -3,4 +3,5 @@
 mod estimate;
 
 pub mod problems;
+mod planners;
 mod shooting;

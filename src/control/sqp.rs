@@ -4,7 +4,8 @@
 //! ([`crate::optimize::stage_qp`]), and goes as far along its step as a filter of cost and violation allows ([`filter`]),
 //! with a second-order correction where a full step is refused (Wächter and Biegler 2006, *On the implementation of an
 //! interior-point filter line-search algorithm*, Math. Program. 106:25). Second derivatives are those of Gauss and Newton
-//! or of the Lagrangian; where the latter are not convex along the constraints, each node's are projected ([`convex`]).
+//! or of the Lagrangian; where they are not convex along the constraints, their diagonals are raised until they are. A plan
+//! from nothing that Gauss–Newton steps do not find soon is begun by an interior-point method ([`barrier`]).
 //!
 //! In real-time iteration (Diehl, Bock and Schlöder 2005, *A real-time iteration scheme for nonlinear optimization in
 //! optimal feedback control*, SIAM J. Control Optim. 43:1714) a plan is one full step from the plan before;
@@ -16,7 +17,6 @@
 //! **Invariant.** Nothing allocates after the first plan, and the work of a plan is bounded.
 
 mod barrier;
-mod convex;
 mod filter;
 mod iterate;
 mod linearize;
@@ -26,10 +26,9 @@ mod settings;
 use std::fmt::Write as _;
 
 use crate::decide::{Plan, PlanStatus, Planner, Situation};
-use crate::optimize::stage_qp::{Bounded, QpStatus, StageQp, StageQpSolver, Start};
+use crate::optimize::stage_qp::{Bounded, QpStatus, StageQp, StageQpSolver};
 use crate::system::stages::{Instant, Stages, Tree};
 use barrier::Barrier;
-use convex::Convexifier;
 use filter::Filter;
 use iterate::{Iterate, first_children};
 use linearize::{Scratch, Standing, linearize};
@@ -64,14 +63,19 @@ pub struct Sqp {
     trial: Iterate,
     /// The step, and the multipliers at its end.
     step: Iterate,
+    /// Where a plan from nothing began.
+    origin: Iterate,
     qp: StageQp,
     solver: StageQpSolver,
     scratch: Scratch,
     filter: Filter,
     barrier: Barrier,
-    convexifier: Convexifier,
     /// Diagonal that is added to all second derivatives, relative to the largest of them.
     damping: f64,
+    /// What was last added to the diagonals to make a quadratic problem convex.
+    added: f64,
+    /// True before the first quadratic problem that knows nothing of which bounds hold.
+    is_fresh: bool,
     conflict: Option<Conflict>,
     iterations: usize,
     n_convexified: usize,
@@ -98,13 +102,15 @@ impl Sqp {
             first_child: first_children(&tree),
             trial: now.clone(),
             step: now.clone(),
+            origin: now.clone(),
             solver,
             qp,
             scratch: Scratch::new(problem.as_ref()),
             filter: Filter::new(),
             barrier: Barrier::new(now.z.len()),
-            convexifier: Convexifier::new(dims.n_vars()),
             damping: 0.0,
+            added: 0.0,
+            is_fresh: true,
             conflict: None,
             iterations: 0,
             n_convexified: 0,
@@ -210,12 +216,11 @@ impl Sqp {
         }
     }
 
-    /// Whether the second derivatives of this plan are those of the Lagrangian.
+    /// Whether real-time iterations have the second derivatives of the Lagrangian.
     fn is_exact(&self) -> bool {
         match self.settings.hessian {
-            Hessian::Auto => !self.is_warm,
-            Hessian::GaussNewton => false,
-            Hessian::Exact => true,
+            Hessian::Auto | Hessian::GaussNewton => false,
+            Hessian::Exact => self.problem.has_curvature(),
         }
     }
 
@@ -281,7 +286,7 @@ impl Sqp {
                 }
             }
         };
-        let status = self.solve_convex(lagrangian);
+        let status = self.solve_convex();
         self.iterations = 1;
         match status {
             QpStatus::Optimal | QpStatus::IterationLimit => (),
@@ -347,18 +352,19 @@ impl Planner for Sqp {
             self.now.clear_forces();
             if !self.has_guess {
                 // The plant stays where it is.
+                self.now.z.fill(0.0);
                 for node in 0..self.tree.n_nodes() {
                     self.now.x_mut(node).copy_from_slice(&self.root);
                 }
             }
         }
+        self.has_guess = false;
         self.next_step = now.step;
-        self.clamp_inputs();
-        self.step.copy_from(&self.now);
         let outcome = if self.settings.is_real_time && self.is_warm {
             self.iterate_once()
         } else {
             self.embed();
+            self.clamp_inputs();
             self.converge()
         };
         let is_failed = outcome.status == PlanStatus::Failed;

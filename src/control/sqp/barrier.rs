@@ -65,8 +65,9 @@ impl Barrier {
 impl Sqp {
     /// Works until the barrier is low or progress ends; false where the problem has no finite values at the start.
     pub(super) fn approach(&mut self) -> bool {
+        let has_curvature = self.problem.has_curvature();
         self.bound();
-        let Ok(first) = self.linearize(true) else { return false };
+        let Ok(first) = self.linearize(has_curvature) else { return false };
         let steepest = (0..self.tree.n_nodes())
             .flat_map(|node| self.qp.gradient(node))
             .fold(0.0, |a: f64, g| a.max(g.abs()));
@@ -83,7 +84,7 @@ impl Sqp {
         let mut last_added = 0.0;
         while self.iterations < self.settings.max_iterations {
             self.net_forces();
-            let Ok(standing) = self.linearize(true) else { return true };
+            let Ok(standing) = self.linearize(has_curvature) else { return true };
             while self.error(&standing, mu, scale) <= 10.0 * mu * scale {
                 if mu <= last_mu {
                     return true;
@@ -93,11 +94,11 @@ impl Sqp {
             }
             self.iterations += 1;
             self.add_barrier(mu);
-            if !self.solve_inertia(&mut last_added, scale) {
-                return true;
+            match self.solve_inertia(Start::Cold, &mut last_added, scale) {
+                QpStatus::Optimal | QpStatus::IterationLimit | QpStatus::Infeasible { .. } => (),
+                QpStatus::Indefinite { .. } | QpStatus::NotFinite => return true,
             }
             let slope = self.take_step();
-            if super::search::knob("DBG", 0.0) > 0.0 { eprintln!("B {} mu {:.3e} cost {:.6} viol {:.3e} stat {:.3e} added {:.3e} slope {:.3e}", self.iterations, mu, standing.merit.cost, standing.merit.violation, standing.stationarity / standing.dual_scale, last_added, slope); }
             if !self.search_interior(&standing, slope, mu, scale) {
                 return true;
             }
@@ -231,35 +232,40 @@ impl Sqp {
         }
     }
 
-    /// Solves, with as much curvature added as it takes.
-    fn solve_inertia(&mut self, last: &mut f64, scale: f64) -> bool {
+    /// Solves, with as much added to the diagonals as it takes; begins near what was `last` needed, and keeps that.
+    pub(super) fn solve_inertia(&mut self, start: Start, last: &mut f64, scale: f64) -> QpStatus {
         let mut added = 0.0;
         let mut next = if *last == 0.0 { ADDED.0 / scale } else { (*last / 3.0).max(1e-20) };
         let growth = if *last == 0.0 { 100.0 } else { 8.0 };
+        let mut start = start;
         loop {
-            match self.solver.solve(&self.qp, Start::Cold) {
-                QpStatus::Optimal | QpStatus::IterationLimit | QpStatus::Infeasible { .. } => {
+            let status = self.solver.solve(&self.qp, start);
+            match status {
+                QpStatus::Optimal
+                | QpStatus::IterationLimit
+                | QpStatus::Infeasible { .. }
+                | QpStatus::NotFinite => {
                     if added > 0.0 {
                         *last = added;
                         self.n_convexified += 1;
                     }
-                    return true;
+                    return status;
                 }
-                QpStatus::NotFinite => return false,
                 QpStatus::Indefinite { .. } => {
                     if next > ADDED.1 {
-                        return false;
+                        return status;
                     }
                     self.add_diagonal(next - added);
                     added = next;
                     next *= growth;
+                    start = Start::Cold;
                 }
             }
         }
     }
 
     /// Adds the same to the diagonals of all second derivatives.
-    pub(super) fn add_diagonal(&mut self, amount: f64) {
+    fn add_diagonal(&mut self, amount: f64) {
         for node in 0..self.tree.n_nodes() {
             let size = self.qp.gradient(node).len();
             let hessian = self.qp.hessian_mut(node);

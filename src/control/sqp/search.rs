@@ -1,52 +1,82 @@
-//! The main loop: quadratic problems, line search, second-order correction, and every way to end.
+//! The iterations: quadratic problems, line search, second-order correction, and every way to end.
 
 use super::filter::Merit;
 use super::linearize::{Standing, measure};
-use super::{Outcome, Sqp};
+use super::{Hessian, Outcome, Sqp};
 use crate::decide::PlanStatus;
 use crate::optimize::stage_qp::{QpStatus, Start};
-use crate::system::stages::Softness;
+use crate::system::stages::{Softness, StageFailure};
 
 /// Shortest step of a line search before the second derivatives are damped.
 const SHORTEST: f64 = 1e-3;
 /// Damping, relative to the largest second derivative: the first and the last.
 const DAMPING: (f64, f64) = (1e-4, 1e4);
-/// Least eigenvalue of a projected second derivative, relative to the largest.
-const FLOOR: f64 = 1e-8;
+/// Gauss–Newton iterations within which a problem that is nearly convex is solved. What takes longer is solved with
+/// exact second derivatives, from a better start if there was none (chosen on the ten problems of tests/control).
+const QUICK: usize = 12;
 
 impl Sqp {
     /// Iterates until the plan is optimal or an end is reached.
     pub(super) fn converge(&mut self) -> Outcome {
-        let lagrangian = self.is_exact();
-        let mut has_forces = self.is_warm;
-        let mut started = false;
-        self.damping = 0.0;
-        if !self.is_warm && lagrangian && knob("BARRIER", 1.0) > 0.0 {
-            if !self.approach() {
-                return self.failed("the start of the plan has no finite cost or step");
+        let most = self.settings.max_iterations;
+        let has_curvature = self.problem.has_curvature();
+        match self.settings.hessian {
+            Hessian::GaussNewton => return self.descend(false, most),
+            Hessian::Exact => (),
+            Hessian::Auto => {
+                self.origin.copy_from(&self.now);
+                let outcome = self.descend(false, QUICK.min(most));
+                match outcome.status {
+                    PlanStatus::Optimal => return outcome,
+                    // Most of the work is left for the exact second derivatives.
+                    PlanStatus::Improved
+                    | PlanStatus::IterationLimit
+                    | PlanStatus::Stagnated
+                    | PlanStatus::Infeasible
+                    | PlanStatus::Deadline
+                    | PlanStatus::Failed => (),
+                }
+                if !has_curvature {
+                    return if outcome.status == PlanStatus::IterationLimit {
+                        self.descend(false, most)
+                    } else {
+                        outcome
+                    };
+                }
+                if !self.is_warm || outcome.status == PlanStatus::Failed {
+                    self.now.copy_from(&self.origin);
+                }
             }
-            has_forces = self.iterations > 0;
         }
+        if !self.is_warm && !self.approach() {
+            return self.failed("the start of the plan has no finite cost or step");
+        }
+        self.descend(has_curvature, most)
+    }
+
+    /// Sequential quadratic programming from where the iterate is, until so many quadratic problems have been solved.
+    fn descend(&mut self, lagrangian: bool, most: usize) -> Outcome {
+        let mut has_forces = self.is_warm || self.iterations > 0;
+        self.is_fresh = !has_forces;
+        self.damping = 0.0;
+        self.added = 0.0;
+        let mut standing = match self.linearize(lagrangian) {
+            Ok(standing) => standing,
+            Err(failure) => return self.failed(&failure.reason),
+        };
+        self.filter.restart(standing.merit.violation);
         loop {
-            let standing = match self.linearize(lagrangian) {
-                Ok(standing) => standing,
-                Err(failure) => return self.failed(&failure.reason),
-            };
-            if !started {
-                self.filter.restart(standing.merit.violation);
-                started = true;
-            }
             let is_feasible = standing.relative <= self.settings.constraint_tolerance;
             let is_stationary = standing.stationarity <= self.settings.tolerance * standing.dual_scale;
             if has_forces && is_feasible && is_stationary && self.conflict.is_none() {
                 return self.ended(PlanStatus::Optimal, &standing);
             }
-            if self.iterations >= self.settings.max_iterations {
+            if self.iterations >= most {
                 return self.ended(PlanStatus::IterationLimit, &standing);
             }
             self.iterations += 1;
             self.conflict = None;
-            match self.solve_convex(lagrangian) {
+            match self.solve_convex() {
                 QpStatus::Optimal | QpStatus::IterationLimit => (),
                 QpStatus::Infeasible { node, bounded } => self.note_conflict(node, bounded),
                 QpStatus::Indefinite { .. } | QpStatus::NotFinite => {
@@ -62,90 +92,72 @@ impl Sqp {
                 let merit = Merit { cost: standing.merit.cost + slope, ..standing.merit };
                 return self.ended(PlanStatus::Optimal, &Standing { merit, ..standing });
             }
-            if self.search(&standing, slope) {
-                self.damping = if self.damping > 10.0 * DAMPING.0 { 0.1 * self.damping } else { 0.0 };
-            } else {
-                self.damping = (10.0 * self.damping).max(DAMPING.0);
-                if self.damping > DAMPING.1 {
-                    return self.stalled(&standing);
+            standing = match self.search(&standing, slope, lagrangian) {
+                Ok(Some(next)) => {
+                    self.damping = if self.damping > 10.0 * DAMPING.0 { 0.1 * self.damping } else { 0.0 };
+                    next
                 }
-            }
+                Ok(None) => {
+                    self.damping = (10.0 * self.damping).max(DAMPING.0);
+                    if self.damping > DAMPING.1 {
+                        return self.stalled(&standing);
+                    }
+                    match self.linearize(lagrangian) {
+                        Ok(standing) => standing,
+                        Err(failure) => return self.failed(&failure.reason),
+                    }
+                }
+                Err(failure) => return self.failed(&failure.reason),
+            };
         }
     }
 
     /// Where no step is progress.
     fn stalled(&mut self, standing: &Standing) -> Outcome {
-        if self.conflict.is_some() {
-            return self.ended(PlanStatus::Infeasible, standing);
-        }
-        self.ended(PlanStatus::Stagnated, standing)
+        let status = if self.conflict.is_some() { PlanStatus::Infeasible } else { PlanStatus::Stagnated };
+        self.ended(status, standing)
     }
 
     fn ended(&mut self, status: PlanStatus, standing: &Standing) -> Outcome {
-        let is_feasible = standing.relative <= self.settings.constraint_tolerance.max(1e-6);
+        let is_broken = standing.relative > self.settings.constraint_tolerance.max(1e-6);
         let status = match status {
-            PlanStatus::Stagnated | PlanStatus::IterationLimit if !is_feasible && self.conflict.is_some() => {
+            PlanStatus::Stagnated | PlanStatus::IterationLimit if is_broken && self.conflict.is_some() => {
                 PlanStatus::Infeasible
             }
-            other => other,
+            PlanStatus::Optimal
+            | PlanStatus::Improved
+            | PlanStatus::IterationLimit
+            | PlanStatus::Stagnated
+            | PlanStatus::Infeasible
+            | PlanStatus::Deadline
+            | PlanStatus::Failed => status,
         };
         if status == PlanStatus::Infeasible {
             self.tell_conflict(standing.worst);
         } else {
             self.conflict = None;
+            self.message.clear();
         }
         Outcome { status, cost: standing.merit.cost, violation: standing.worst }
     }
 
-    /// Solves the quadratic problem; makes it convex where it is not.
-    pub(super) fn solve_convex(&mut self, lagrangian: bool) -> QpStatus {
+    /// Solves the quadratic problem, with as much curvature added as it takes.
+    pub(super) fn solve_convex(&mut self) -> QpStatus {
         if self.damping > 0.0 {
             self.damp();
         }
-        let start = if self.is_warm || self.iterations > 1 { Start::Warm } else { Start::Cold };
-        let mode = knob("CONVEX", 0.0);
-        if mode == 1.0 && lagrangian {
-            let nv = self.now.n + self.now.m;
-            for node in 0..self.tree.n_nodes() {
-                let size = if self.tree.is_leaf(node) { self.now.n } else { nv };
-                self.convexifier.lift(self.qp.hessian_mut(node), size, knob("FLOOR", 1e-8));
-            }
-        }
-        let mut status = self.solver.solve(&self.qp, start);
-        if mode == 2.0 && lagrangian {
-            let old = self.damping;
-            let mut d = 1e-4;
-            while matches!(status, QpStatus::Indefinite{..}) {
-                self.damping = d;
-                self.damp();
-                status = self.solver.solve(&self.qp, start);
-                d *= 4.0;
-                self.n_convexified += 1;
-            }
-            self.damping = old;
-        }
-        match status {
-            QpStatus::Indefinite { .. } if lagrangian => (),
-            QpStatus::Optimal
-            | QpStatus::IterationLimit
-            | QpStatus::Infeasible { .. }
-            | QpStatus::NotFinite
-            | QpStatus::Indefinite { .. } => return status,
-        }
-        self.n_convexified += 1;
-        let nv = self.now.n + self.now.m;
-        for node in 0..self.tree.n_nodes() {
-            let size = if self.tree.is_leaf(node) { self.now.n } else { nv };
-            self.convexifier.lift(self.qp.hessian_mut(node), size, knob("FLOOR", 1e-8));
-        }
-        self.solver.solve(&self.qp, start)
+        let start = if self.is_fresh { Start::Cold } else { Start::Warm };
+        self.is_fresh = false;
+        let mut added = self.added;
+        let status = self.solve_inertia(start, &mut added, 1.0);
+        self.added = added;
+        status
     }
 
     /// Adds the damping to all second derivatives.
     fn damp(&mut self) {
-        let nv = self.now.n + self.now.m;
         for node in 0..self.tree.n_nodes() {
-            let size = if self.tree.is_leaf(node) { self.now.n } else { nv };
+            let size = self.qp.gradient(node).len();
             let hessian = self.qp.hessian_mut(node);
             let largest = (0..size).fold(1e-12, |a: f64, i| a.max(hessian[i + size * i].abs()));
             for i in 0..size {
@@ -160,7 +172,6 @@ impl Sqp {
         let nv = n + m;
         let mut slope = 0.0;
         for node in 0..self.tree.n_nodes() {
-            let is_leaf = self.tree.is_leaf(node);
             let step = &mut self.step;
             let z = &mut step.z[node * nv..(node + 1) * nv];
             z[..n].copy_from_slice(self.solver.state(node));
@@ -169,7 +180,7 @@ impl Sqp {
             for j in 0..n {
                 force[j] = upper[j] - lower[j];
             }
-            if !is_leaf {
+            if !self.tree.is_leaf(node) {
                 z[n..].copy_from_slice(self.solver.input(node));
                 let (lower, upper) = (self.solver.u_lower_multipliers(node), self.solver.u_upper_multipliers(node));
                 for j in 0..m {
@@ -242,40 +253,52 @@ impl Sqp {
         }
     }
 
-    /// Finds a step length that the filter accepts; the iterate is then there.
-    fn search(&mut self, standing: &Standing, slope: f64) -> bool {
+    /// Finds a step length that the filter accepts; the iterate and its derivatives are then there. A full Gauss–Newton
+    /// step is judged by its derivatives, which are needed next in nearly all cases; else they come last.
+    fn search(
+        &mut self,
+        standing: &Standing,
+        slope: f64,
+        lagrangian: bool,
+    ) -> Result<Option<Standing>, StageFailure> {
         let noise = 1e-13 * (1.0 + standing.merit.cost.abs());
         let mut alpha = 1.0;
+        if !lagrangian {
+            self.follow_step(1.0);
+            std::mem::swap(&mut self.now, &mut self.trial);
+            if let Ok(next) = self.linearize(false)
+                && self.filter.accepts(standing.merit, next.merit, 1.0, slope, noise)
+            {
+                return Ok(Some(next));
+            }
+            std::mem::swap(&mut self.now, &mut self.trial);
+            alpha = 0.5;
+        }
         while alpha >= SHORTEST {
             self.follow_step(alpha);
             let merit = measure(self.problem.as_mut(), &self.tree, &self.trial, &mut self.scratch, None);
-            if knob("DBG", 0.0) > 0.0 { eprintln!("  {} alpha {alpha} {merit:?} from {:?} slope {slope} stat {:e} rel {:e} damp {:e} qp {:?}", self.iterations, standing.merit, standing.stationarity/standing.dual_scale, standing.relative, self.damping, self.solver.statistics()); }
             if let Some(merit) = merit {
                 if self.filter.accepts(standing.merit, merit, alpha, slope, noise) {
                     std::mem::swap(&mut self.now, &mut self.trial);
-                    return true;
+                    return self.linearize(lagrangian).map(Some);
                 }
-                if alpha == 1.0 && merit.violation >= standing.merit.violation && self.correct(standing, slope, noise) {
-                    return true;
+                let may_correct = alpha == 1.0 && merit.violation >= standing.merit.violation;
+                if may_correct && self.correct(standing, slope, noise) {
+                    return self.linearize(lagrangian).map(Some);
                 }
             }
             alpha *= 0.5;
         }
-        false
+        Ok(None)
     }
 
-    /// The second-order correction of a refused full step; leaves the step as it was where it is refused too.
+    /// The second-order correction of a refused full step.
     fn correct(&mut self, standing: &Standing, slope: f64, noise: f64) -> bool {
         let correct = Some((&mut self.qp, &self.step.z[..]));
-        if measure(self.problem.as_mut(), &self.tree, &self.trial, &mut self.scratch, correct).is_none() {
+        if measure(self.problem.as_mut(), &self.tree, &self.trial, &mut self.scratch, correct).is_none()
+            || self.solver.solve(&self.qp, Start::Warm) != QpStatus::Optimal
+        {
             return false;
-        }
-        match self.solver.solve(&self.qp, Start::Warm) {
-            QpStatus::Optimal => (),
-            QpStatus::IterationLimit
-            | QpStatus::Infeasible { .. }
-            | QpStatus::Indefinite { .. }
-            | QpStatus::NotFinite => return false,
         }
         self.follow_solver();
         match measure(self.problem.as_mut(), &self.tree, &self.trial, &mut self.scratch, None) {
@@ -287,5 +310,3 @@ impl Sqp {
         }
     }
 }
-
-pub(super) fn knob(name: &str, default: f64) -> f64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default) }

@@ -5,7 +5,7 @@ use crate::hir::settings::{SettingKind, SettingSpec};
 /// Which second derivatives the quadratic problems have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hessian {
-    /// Exact ones for a plan from nothing, Gauss–Newton ones once there is a plan to improve.
+    /// Gauss–Newton ones, and where they take long, exact ones.
     #[default]
     Auto,
     /// Those of the squares in the costs: convex, cheap, and good where residuals or curvatures are small.
@@ -69,7 +69,7 @@ pub const SETTINGS: &[SettingSpec] = &[
         kind: SettingKind::Choice(&["auto", "gauss_newton", "exact"]),
         unit: "",
         default: "auto",
-        doc: "second derivatives of the quadratic problems; auto takes exact ones until there is a plan",
+        doc: "second derivatives of the quadratic problems; auto takes exact ones where Gauss-Newton takes long",
     },
     SettingSpec {
         name: "tolerance",
