@@ -24,30 +24,24 @@ impl StageQpSolver {
     pub(super) fn interior(&mut self) -> Result<bool, Failure> {
         self.enter();
         let mut believed = 0;
-        let mut settles = 0;
         let mut short = 0;
         let mut next_attempt = f64::INFINITY;
         for _ in 0..self.options.max_iterations {
             self.fix_equal_inputs();
             self.evaluate();
             let norms = self.norms();
-            let (mu, gap) = self.centrality();
+            let (mu, largest, gap) = self.centrality();
             if !(norms.stationarity + norms.dynamics + mu + gap).is_finite() {
                 return Err(Failure::NotFinite);
             }
             let tolerance = self.options.tolerance;
             let error = (norms.stationarity / norms.dual_scale)
                 .max(norms.dynamics.max(gap) / norms.primal_scale)
-                .max(mu / (norms.dual_scale * norms.primal_scale));
-            // Slacks are not distances, but within `gap` of them.
-            if error <= tolerance {
-                self.believe();
-                return Ok(true);
-            }
+                .max(largest / norms.dual_scale);
             let agreed = self.believe();
             believed = if agreed { believed + 1 } else { 0 };
-            if (believed >= 1 && error < 1e-3 || error < 1e-7) && error < next_attempt && settles < 6 {
-                settles += 1;
+            let is_last = error <= tolerance;
+            if is_last || ((believed >= 1 && error < 1e-3 || error < 1e-7) && error < next_attempt) {
                 self.backup.copy_from(&self.point);
                 next_attempt = 0.1 * error;
                 match self.settle(3) {
@@ -56,8 +50,11 @@ impl StageQpSolver {
                 }
                 self.point.copy_from(&self.backup);
                 self.believe();
-                self.fix_equal_inputs();
                 self.evaluate();
+                self.centrality();
+                if is_last {
+                    return Ok(true);
+                }
             }
             self.statistics.iterations += 1;
             self.weigh_interior();
@@ -144,10 +141,10 @@ impl StageQpSolver {
         }
     }
 
-    /// Mean product of multipliers and what complements them, and the largest error of a slack. Completes the
+    /// Mean and largest product of multipliers and what complements them, and the largest error of a slack. Completes the
     /// stationarity of inputs that equations fix.
-    fn centrality(&mut self) -> (f64, f64) {
-        let (mut sum, mut count, mut gap) = (0.0, 0.0_f64, 0.0_f64);
+    fn centrality(&mut self) -> (f64, f64, f64) {
+        let (mut sum, mut count, mut largest, mut gap) = (0.0, 0.0_f64, 0.0_f64, 0.0_f64);
         for i in 0..self.sides.len() {
             let multiplier = self.point.multiplier[i];
             match self.sides.kind[i] {
@@ -159,17 +156,21 @@ impl StageQpSolver {
                     }
                 }
                 Kind::Hard | Kind::Quadratic(_) => {
-                    sum += multiplier * self.point.slack[i];
+                    let product = multiplier * self.point.slack[i];
+                    sum += product;
+                    largest = largest.max(product);
                     count += 1.0;
                 }
                 Kind::Linear(price) => {
-                    sum += multiplier * self.point.slack[i] + (price - multiplier) * self.point.excess[i];
+                    let products = [multiplier * self.point.slack[i], (price - multiplier) * self.point.excess[i]];
+                    sum += products[0] + products[1];
+                    largest = largest.max(products[0]).max(products[1]);
                     count += 2.0;
                 }
             }
             gap = gap.max(self.slack_error(i).abs());
         }
-        (sum / count.max(1.0), gap)
+        (sum / count.max(1.0), largest, gap)
     }
 
     /// Beliefs that the iterate suggests. True where they are what they were.

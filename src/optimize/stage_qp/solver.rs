@@ -154,8 +154,10 @@ impl StageQpSolver {
                 self.rest(qp);
                 return QpStatus::Indefinite { node };
             }
-            Err(_) => self.rest(qp),
+            Err(_) => (),
         }
+        // A guess with more equations than freedom has multipliers without measure: nothing of it is kept.
+        self.rest(qp);
         match self.interior() {
             Ok(true) => return QpStatus::Optimal,
             Ok(false) => (),
