@@ -2,6 +2,6 @@
 
 mod estimate;
 
-pub mod problems;
 mod planners;
+pub mod problems;
 mod shooting;

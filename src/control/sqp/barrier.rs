@@ -39,12 +39,7 @@ pub(super) struct Barrier {
 impl Barrier {
     pub(super) fn new(n_values: usize) -> Barrier {
         let zeros = || vec![0.0; n_values];
-        Barrier {
-            lower: zeros(),
-            upper: zeros(),
-            force: [zeros(), zeros()],
-            d_force: [zeros(), zeros()],
-        }
+        Barrier { lower: zeros(), upper: zeros(), force: [zeros(), zeros()], d_force: [zeros(), zeros()] }
     }
 
     /// The logarithms of all distances.
@@ -68,9 +63,8 @@ impl Sqp {
         let has_curvature = self.problem.has_curvature();
         self.bound();
         let Ok(first) = self.linearize(has_curvature) else { return false };
-        let steepest = (0..self.tree.n_nodes())
-            .flat_map(|node| self.qp.gradient(node))
-            .fold(0.0, |a: f64, g| a.max(g.abs()));
+        let steepest =
+            (0..self.tree.n_nodes()).flat_map(|node| self.qp.gradient(node)).fold(0.0, |a: f64, g| a.max(g.abs()));
         let scale = (LARGEST_GRADIENT / steepest.max(1e-300)).min(1.0);
         let mut mu = MU.0 / scale;
         let last_mu = MU.1 / scale;
@@ -241,10 +235,7 @@ impl Sqp {
         loop {
             let status = self.solver.solve(&self.qp, start);
             match status {
-                QpStatus::Optimal
-                | QpStatus::IterationLimit
-                | QpStatus::Infeasible { .. }
-                | QpStatus::NotFinite => {
+                QpStatus::Optimal | QpStatus::IterationLimit | QpStatus::Infeasible { .. } | QpStatus::NotFinite => {
                     if added > 0.0 {
                         *last = added;
                         self.n_convexified += 1;
@@ -304,14 +295,17 @@ impl Sqp {
         while alpha >= SHORTEST {
             self.follow_step(alpha);
             let found = measure(self.problem.as_mut(), &self.tree, &self.trial, &mut self.scratch, None);
-            if let Some(found) = found {
+            if let Some((found, _)) = found {
                 let trial = merit(found, self.barrier.logarithms(&self.trial.z));
                 if self.filter.accepts(now, trial, alpha, scale * slope, noise) {
                     std::mem::swap(&mut self.now, &mut self.trial);
                     self.move_forces(alpha_force, mu);
                     return true;
                 }
-                if is_first && found.violation >= standing.merit.violation && self.correct_interior(&now, alpha, slope, mu, scale) {
+                if is_first
+                    && found.violation >= standing.merit.violation
+                    && self.correct_interior(&now, alpha, slope, mu, scale)
+                {
                     self.move_forces(alpha_force, mu);
                     return true;
                 }
@@ -342,7 +336,7 @@ impl Sqp {
                 return false;
             }
         }
-        let Some(found) = measure(self.problem.as_mut(), &self.tree, &self.trial, &mut self.scratch, None) else {
+        let Some((found, _)) = measure(self.problem.as_mut(), &self.tree, &self.trial, &mut self.scratch, None) else {
             return false;
         };
         let trial = Merit { cost: scale * (found.cost - mu * self.barrier.logarithms(&self.trial.z)), ..found };

@@ -48,9 +48,8 @@ impl Filter {
         if !(trial.violation <= self.ceiling && trial.cost.is_finite()) || self.list.iter().any(blocked) {
             return false;
         }
-        let for_cost = slope < 0.0
-            && alpha * (-slope).powf(2.3) > now.violation.powf(1.1)
-            && now.violation <= self.floor;
+        let for_cost =
+            slope < 0.0 && alpha * (-slope).powf(2.3) > now.violation.powf(1.1) && now.violation <= self.floor;
         if for_cost {
             trial.cost <= now.cost + ARMIJO * alpha * slope + noise
         } else {
@@ -60,10 +59,8 @@ impl Filter {
                 if self.list.len() == CAPACITY {
                     self.list.remove(0);
                 }
-                self.list.push(Merit {
-                    violation: (1.0 - MARGIN) * now.violation,
-                    cost: now.cost - MARGIN * now.violation,
-                });
+                self.list
+                    .push(Merit { violation: (1.0 - MARGIN) * now.violation, cost: now.cost - MARGIN * now.violation });
             }
             better
         }

@@ -192,7 +192,7 @@ pub(super) fn linearize(
     Ok(Standing { merit, worst: broken.worst, relative: broken.relative, stationarity, dual_scale })
 }
 
-/// Cost and violation of an iterate; nothing where it has none. With `errors`, what the linear problem does not know of
+/// Cost and violation of an iterate, and its largest violation; nothing where it has none. With `correct`, what the linear problem does not know of
 /// the constraints is added to its offsets and taken from its row bounds: the second-order correction of the step `dz`
 /// that led here.
 pub(super) fn measure(
@@ -201,7 +201,7 @@ pub(super) fn measure(
     at: &Iterate,
     scratch: &mut Scratch,
     mut correct: Option<(&mut StageQp, &[f64])>,
-) -> Option<Merit> {
+) -> Option<(Merit, f64)> {
     let n = at.n;
     let nv = n + at.m;
     let (mut cost, mut broken) = (0.0, Broken::default());
@@ -216,9 +216,8 @@ pub(super) fn measure(
             if let Some((qp, dz)) = &mut correct {
                 let n_rows = rows.len();
                 for r in 0..n_rows {
-                    let linear: f64 = (0..n + u.len())
-                        .map(|c| qp.row_jacobian(node)[r + n_rows * c] * dz[node * nv + c])
-                        .sum();
+                    let linear: f64 =
+                        (0..n + u.len()).map(|c| qp.row_jacobian(node)[r + n_rows * c] * dz[node * nv + c]).sum();
                     let error = values[r] - scratch.rows[rows.start + r] - linear;
                     qp.row_lower_mut(node)[r] -= error;
                     qp.row_upper_mut(node)[r] -= error;
@@ -240,5 +239,5 @@ pub(super) fn measure(
             }
         }
     }
-    (cost.is_finite() && broken.sum.is_finite()).then_some(Merit { violation: broken.sum, cost })
+    (cost.is_finite() && broken.sum.is_finite()).then_some((Merit { violation: broken.sum, cost }, broken.worst))
 }

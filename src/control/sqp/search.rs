@@ -11,6 +11,8 @@ use crate::system::stages::{Softness, StageFailure};
 const SHORTEST: f64 = 1e-3;
 /// Damping, relative to the largest second derivative: the first and the last.
 const DAMPING: (f64, f64) = (1e-4, 1e4);
+/// A violation before the last step above which what is left of it after the step is found out.
+const TOLD: f64 = 1e-10;
 /// Gauss–Newton iterations within which a problem that is nearly convex is solved. What takes longer is solved with
 /// exact second derivatives, from a better start if there was none (chosen on the ten problems of tests/control).
 const QUICK: usize = 12;
@@ -90,7 +92,14 @@ impl Sqp {
                 self.follow_step(1.0);
                 std::mem::swap(&mut self.now, &mut self.trial);
                 let merit = Merit { cost: standing.merit.cost + slope, ..standing.merit };
-                return self.ended(PlanStatus::Optimal, &Standing { merit, ..standing });
+                let mut last = Standing { merit, ..standing };
+                if standing.worst > TOLD
+                    && let Some((merit, worst)) =
+                        measure(self.problem.as_mut(), &self.tree, &self.now, &mut self.scratch, None)
+                {
+                    last = Standing { merit, worst, ..standing };
+                }
+                return self.ended(PlanStatus::Optimal, &last);
             }
             standing = match self.search(&standing, slope, lagrangian) {
                 Ok(Some(next)) => {
@@ -255,12 +264,7 @@ impl Sqp {
 
     /// Finds a step length that the filter accepts; the iterate and its derivatives are then there. A full Gauss–Newton
     /// step is judged by its derivatives, which are needed next in nearly all cases; else they come last.
-    fn search(
-        &mut self,
-        standing: &Standing,
-        slope: f64,
-        lagrangian: bool,
-    ) -> Result<Option<Standing>, StageFailure> {
+    fn search(&mut self, standing: &Standing, slope: f64, lagrangian: bool) -> Result<Option<Standing>, StageFailure> {
         let noise = 1e-13 * (1.0 + standing.merit.cost.abs());
         let mut alpha = 1.0;
         if !lagrangian {
@@ -277,7 +281,7 @@ impl Sqp {
         while alpha >= SHORTEST {
             self.follow_step(alpha);
             let merit = measure(self.problem.as_mut(), &self.tree, &self.trial, &mut self.scratch, None);
-            if let Some(merit) = merit {
+            if let Some((merit, _)) = merit {
                 if self.filter.accepts(standing.merit, merit, alpha, slope, noise) {
                     std::mem::swap(&mut self.now, &mut self.trial);
                     return self.linearize(lagrangian).map(Some);
@@ -302,7 +306,7 @@ impl Sqp {
         }
         self.follow_solver();
         match measure(self.problem.as_mut(), &self.tree, &self.trial, &mut self.scratch, None) {
-            Some(merit) if self.filter.accepts(standing.merit, merit, 1.0, slope, noise) => {
+            Some((merit, _)) if self.filter.accepts(standing.merit, merit, 1.0, slope, noise) => {
                 std::mem::swap(&mut self.now, &mut self.trial);
                 true
             }

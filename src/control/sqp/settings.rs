@@ -34,8 +34,8 @@ pub struct SqpSettings {
     /// Largest component of the gradient of the Lagrangian, relative to the largest gradient or costate, at which a
     /// plan is optimal. Default 1e-8.
     pub tolerance: f64,
-    /// Largest violation of a step or a hard constraint, relative to the number bounded where that is above 1. Default
-    /// 2e-12, so that numbers of some hundreds are within 1e-9.
+    /// Largest violation of a step or a hard constraint, relative to the number bounded where that is above 1; it is
+    /// the square of that or so after the last step. Default 1e-9.
     pub constraint_tolerance: f64,
     /// Most quadratic problems of a plan, those of second-order corrections not counted. Default 200.
     pub max_iterations: usize,
@@ -48,7 +48,7 @@ impl Default for SqpSettings {
         SqpSettings {
             hessian: Hessian::Auto,
             tolerance: 1e-8,
-            constraint_tolerance: 2e-12,
+            constraint_tolerance: 1e-9,
             max_iterations: 200,
             is_real_time: false,
         }
@@ -82,8 +82,8 @@ pub const SETTINGS: &[SettingSpec] = &[
         name: "constraint_tolerance",
         kind: SettingKind::Number(1e-14, 0.1),
         unit: "",
-        default: "2e-12",
-        doc: "largest violation of a step or a hard constraint, relative to numbers above 1",
+        default: "1e-9",
+        doc: "largest violation of a step or a hard constraint before the last step, relative to numbers above 1",
     },
     SettingSpec {
         name: "max_iterations",
