@@ -77,6 +77,8 @@ pub struct Sqp {
     /// True before the first quadratic problem that knows nothing of which bounds hold.
     is_fresh: bool,
     conflict: Option<Conflict>,
+    /// The last conflict of any quadratic problem of this plan.
+    last_conflict: Option<Conflict>,
     iterations: usize,
     n_convexified: usize,
     root: Vec<f64>,
@@ -112,6 +114,7 @@ impl Sqp {
             added: 0.0,
             is_fresh: true,
             conflict: None,
+            last_conflict: None,
             iterations: 0,
             n_convexified: 0,
             root: vec![0.0; dims.n_states],
@@ -246,6 +249,7 @@ impl Sqp {
     fn note_conflict(&mut self, node: usize, bounded: Bounded) {
         let depth = self.tree.depth(node);
         self.conflict = Some(Conflict { node, depth, bounded });
+        self.last_conflict = self.conflict;
     }
 
     fn tell_conflict(&mut self, violation: f64) {
@@ -340,6 +344,7 @@ impl Planner for Sqp {
     fn plan(&mut self, now: &Situation<'_>) -> Plan<'_> {
         self.message.clear();
         self.conflict = None;
+        self.last_conflict = None;
         self.iterations = 0;
         self.n_convexified = 0;
         self.arrive(now);

@@ -473,20 +473,25 @@ fn methods_agree_on_the_meal() {
 
 /// A row that the straight way breaks, hard and at prices below and above its multiplier.
 #[test]
-fn rows_are_kept_or_paid_for_alike_by_both_methods() {
+fn rows_are_kept_or_paid_for_by_both_methods() {
+    let mut costs = Vec::new();
     for softness in [Softness::Hard, Softness::Linear(0.05), Softness::Linear(10.0), Softness::Quadratic(1.0)] {
         let (problem, start) = walk(softness, f64::INFINITY);
         let mut sqp = Sqp::new(problem.fork(), SqpSettings::default());
         let plan = sqp.plan(&now(&start));
         assert_eq!(plan.status, PlanStatus::Optimal, "{softness:?} {}", plan.message);
         let cost = plan.cost;
+        costs.push(cost);
         let kept = plan.states.chunks_exact(2).all(|x| x[0] * x[0] + x[1] * x[1] > 1.0 - 1e-6);
         assert_eq!(kept, matches!(softness, Softness::Hard | Softness::Linear(10.0)), "{softness:?}");
         let mut ddp = Ddp::new(problem.fork(), DdpSettings::default()).expect("a chain");
         let plan = ddp.plan(&now(&start));
         assert_eq!(plan.status, PlanStatus::Optimal, "{softness:?} {}", plan.message);
-        assert!((plan.cost - cost).abs() < 1e-4 * cost, "{softness:?} {} {cost}", plan.cost);
+        // Leaving the disc's edge at a price has several optima, of which a simulation finds a better one.
+        assert!(plan.cost < (1.0 + 1e-4) * cost, "{softness:?} {} {cost}", plan.cost);
     }
+    // A price above the multipliers is as good as a prohibition.
+    assert!((costs[0] - costs[2]).abs() < 1e-7, "{costs:?}");
 }
 
 /// The disc ends at a radius that the start is already outside of, and too fast to come back to within a step.
@@ -508,4 +513,26 @@ fn a_state_that_is_not_a_number_fails_and_is_forgotten() {
     let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
     assert_eq!(planner.plan(&now(&[f64::NAN, 0.0])).status, PlanStatus::Failed);
     assert_eq!(planner.plan(&now(&start)).status, PlanStatus::Optimal);
+}
+
+#[test]
+fn a_horizon_of_nothing_costs_what_its_state_costs() {
+    let (problem, start) = linear(Tree::chain(0));
+    let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
+    let plan = planner.plan(&now(&start));
+    assert_eq!((plan.status, plan.cost, plan.input.len()), (PlanStatus::Optimal, 5.0, 0));
+    let mut planner = Ddp::new(problem.fork(), DdpSettings::default()).expect("a chain");
+    let plan = planner.plan(&now(&start));
+    assert_eq!((plan.status, plan.cost, plan.input.len()), (PlanStatus::Optimal, 5.0, 0));
+}
+
+#[test]
+fn contradictory_bounds_are_named() {
+    let free = (f64::NEG_INFINITY, f64::INFINITY);
+    let bounds = Bounds { x: vec![free; 2], u: vec![(1.0, -1.0)], rows: Vec::new() };
+    let problem = ToyStages::new(Linear, Tree::chain(3), &bounds);
+    let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
+    let plan = planner.plan(&now(&[1.0, 1.0]));
+    assert_eq!(plan.status, PlanStatus::Infeasible, "{}", plan.message);
+    assert!(plan.message.starts_with("no plan keeps the bounds of input 0 at step"), "{}", plan.message);
 }

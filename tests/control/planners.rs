@@ -4,7 +4,7 @@
 use twinc::control::ddp::{Ddp, DdpSettings};
 use twinc::control::sqp::{Sqp, SqpSettings};
 use twinc::decide::{PlanStatus, Planner, Situation};
-use twinc::system::stages::Stages;
+use twinc::system::stages::{Instant, Stages};
 
 use super::problems::{self, NAMES, Problem};
 use crate::integrate::solve::allocations;
@@ -57,15 +57,22 @@ fn warm_plans_take_few_iterations_and_no_memory() {
         let mut next = state.clone();
         let mut planner = sqp(&problem, SqpSettings { tolerance: 1e-6, ..SqpSettings::default() });
         for step in 0..12 {
+            // The meal goes on from where the loop is.
+            let meal: Vec<f64> = (step..=step + 100).map(|k| 4.0 * (-0.1 * k as f64).exp()).collect();
+            let forecast = if name == "glucose_n100" { &meal[..] } else { &[] };
+            let now = Situation { forecast, ..at(step, &state, &previous) };
             let before = allocations();
-            let plan = planner.plan(&at(step, &state, &previous));
+            let plan = planner.plan(&now);
             let allocated = allocations() - before;
             assert_eq!(plan.status, PlanStatus::Optimal, "{name} at {step}: {}", plan.message);
             if step > 1 {
                 assert_eq!(allocated, 0, "{name} at {step}");
                 assert!(plan.iterations <= most, "{name} at {step}: {}", plan.iterations);
             }
-            problem.stages.step(1, &state, plan.input, &mut next).expect("a step");
+            let instant = Instant { step, time: 0.0, state: &state, previous: &previous, forecast };
+            let mut root = state.clone();
+            problem.stages.arrive(&instant, &mut root);
+            problem.stages.step(1, &root, plan.input, &mut next).expect("a step");
             state.copy_from_slice(&next);
         }
     }
@@ -101,10 +108,10 @@ fn real_time_iteration_stays_near_the_optimal_closed_loop() {
     }
 }
 
-/// A chain whose controlled end is held at the wrong side of a wall that nothing can be behind of.
+/// A quadrotor that is rolled too far to be back within its bounds after one step.
 #[test]
 fn says_which_constraint_no_plan_keeps() {
-    let mut problem = problems::problem("quadrotor_n40").expect("needs no data");
+    let problem = problems::problem("quadrotor_n40").expect("needs no data");
     let (mut state, previous) = parts(&problem);
     // Rolled beyond what one step can undo.
     state[6] = 1.0;
@@ -113,8 +120,6 @@ fn says_which_constraint_no_plan_keeps() {
     assert_eq!(plan.status, PlanStatus::Infeasible, "{}", plan.message);
     assert!(plan.violation > 0.1, "{}", plan.violation);
     assert!(plan.message.contains("the bounds of state 6 at step 1 of the horizon"), "{}", plan.message);
-    let mut next = vec![0.0; state.len()];
-    problem.stages.step(1, &state, plan.input, &mut next).expect("a step");
 }
 
 /// DDP and iLQR find the optimum of the quadrotor too, by simulation.

@@ -2,9 +2,9 @@
 
 use super::filter::Merit;
 use super::linearize::{Standing, measure};
-use super::{Hessian, Outcome, Sqp};
+use super::{Conflict, Hessian, Outcome, Sqp};
 use crate::decide::PlanStatus;
-use crate::optimize::stage_qp::{QpStatus, Start};
+use crate::optimize::stage_qp::{Bounded, QpStatus, Start};
 use crate::system::stages::{Softness, StageFailure};
 
 /// Shortest step of a line search before the second derivatives are damped.
@@ -30,6 +30,8 @@ impl Sqp {
                 let outcome = self.descend(false, QUICK.min(most));
                 match outcome.status {
                     PlanStatus::Optimal => return outcome,
+                    // A loop cannot wait for what a closer look would find.
+                    PlanStatus::Infeasible if self.is_warm => return outcome,
                     // Most of the work is left for the exact second derivatives.
                     PlanStatus::Improved
                     | PlanStatus::IterationLimit
@@ -77,10 +79,12 @@ impl Sqp {
                 return self.ended(PlanStatus::IterationLimit, &standing);
             }
             self.iterations += 1;
-            self.conflict = None;
             match self.solve_convex() {
-                QpStatus::Optimal | QpStatus::IterationLimit => (),
+                QpStatus::Optimal | QpStatus::IterationLimit => self.conflict = None,
                 QpStatus::Infeasible { node, bounded } => self.note_conflict(node, bounded),
+                QpStatus::Indefinite { .. } | QpStatus::NotFinite if self.conflict.is_some() => {
+                    return self.stalled(&standing);
+                }
                 QpStatus::Indefinite { .. } | QpStatus::NotFinite => {
                     return self.failed("the quadratic problem of a step has no finite solution");
                 }
@@ -101,6 +105,8 @@ impl Sqp {
                 }
                 return self.ended(PlanStatus::Optimal, &last);
             }
+            // Where bounds were left the multipliers are prices, which say nothing of curvature.
+            let lagrangian = lagrangian && self.conflict.is_none();
             standing = match self.search(&standing, slope, lagrangian) {
                 Ok(Some(next)) => {
                     self.damping = if self.damping > 10.0 * DAMPING.0 { 0.1 * self.damping } else { 0.0 };
@@ -129,25 +135,47 @@ impl Sqp {
 
     fn ended(&mut self, status: PlanStatus, standing: &Standing) -> Outcome {
         let is_broken = standing.relative > self.settings.constraint_tolerance.max(1e-6);
-        let status = match status {
-            PlanStatus::Stagnated | PlanStatus::IterationLimit if is_broken && self.conflict.is_some() => {
-                PlanStatus::Infeasible
+        self.conflict = match status {
+            PlanStatus::Stagnated | PlanStatus::IterationLimit | PlanStatus::Infeasible if is_broken => {
+                self.conflict.or(self.last_conflict).or_else(|| self.most_broken())
             }
-            PlanStatus::Optimal
-            | PlanStatus::Improved
+            PlanStatus::Infeasible => self.conflict,
+            PlanStatus::Stagnated
             | PlanStatus::IterationLimit
-            | PlanStatus::Stagnated
-            | PlanStatus::Infeasible
+            | PlanStatus::Optimal
+            | PlanStatus::Improved
             | PlanStatus::Deadline
-            | PlanStatus::Failed => status,
+            | PlanStatus::Failed => None,
         };
-        if status == PlanStatus::Infeasible {
-            self.tell_conflict(standing.worst);
-        } else {
-            self.conflict = None;
-            self.message.clear();
-        }
+        let status = if self.conflict.is_some() { PlanStatus::Infeasible } else { status };
+        self.tell_conflict(standing.worst);
         Outcome { status, cost: standing.merit.cost, violation: standing.worst }
+    }
+
+    /// The constraint that the iterate breaks most.
+    fn most_broken(&self) -> Option<Conflict> {
+        let mut most = (0.0, None);
+        for node in 0..self.tree.n_nodes() {
+            let limits = self.problem.limits(node);
+            let mut look = |value: f64, lower: f64, upper: f64, bounded: Bounded| {
+                let out = (lower - value).max(value - upper) / value.abs().max(1.0);
+                if out > most.0 {
+                    most = (out, Some(Conflict { node, depth: self.tree.depth(node), bounded }));
+                }
+            };
+            if node > 0 {
+                for (j, &x) in self.now.x(node).iter().enumerate() {
+                    look(x, limits.x_lower[j], limits.x_upper[j], Bounded::State(j));
+                }
+            }
+            let rows = self.now.row_start[node]..self.now.row_start[node + 1];
+            for (r, &value) in self.scratch.rows[rows].iter().enumerate() {
+                if limits.row_softness[r] == Softness::Hard {
+                    look(value, limits.row_lower[r], limits.row_upper[r], Bounded::Row(r));
+                }
+            }
+        }
+        most.1
     }
 
     /// Solves the quadratic problem, with as much curvature added as it takes.
