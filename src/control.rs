@@ -12,6 +12,7 @@ pub mod plant;
 pub mod rollouts;
 pub mod sampling;
 pub mod shooting;
+pub mod sqp;
 
 #[cfg(test)]
 pub(crate) mod tests;

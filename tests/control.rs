@@ -5,6 +5,7 @@ mod estimate;
 mod allocations;
 mod derivatives;
 mod dual_stages;
+mod planners;
 pub mod problems;
 mod replay;
 mod shooting;

@@ -19,6 +19,8 @@ mod box_qp;
 mod penalty;
 mod settings;
 
+use std::fmt::Write as _;
+
 use rayon::prelude::*;
 
 use crate::decide::{Plan, PlanStatus, Planner, Situation};
@@ -44,6 +46,8 @@ const MU: (f64, f64) = (1e-6, 1e10);
 const GROUP: usize = 4;
 /// Groups before a line search fails.
 const N_GROUPS: usize = 3;
+/// Weight of the squares of violations at which a constraint counts as one that cannot be kept.
+const LARGEST_PENALTY: f64 = 1e12;
 /// The part of the promised decrease that must come true.
 const SUFFICIENT: f64 = 1e-4;
 
@@ -328,10 +332,23 @@ impl Ddp {
         false
     }
 
-    /// Moves the multipliers of the best course; the largest violation.
-    fn update_multipliers(&mut self) -> f64 {
-        let (n, m) = (self.n, self.m);
-        let mut worst: f64 = 0.0;
+    /// Moves the multipliers of the best course; the largest violation, and the largest amount by which the course does
+    /// not fit them (violation, or distance from a bound whose multiplier was not zero).
+    fn update_multipliers(&mut self) -> (f64, f64) {
+        let (n, m, rho) = (self.n, self.m, self.multipliers.rho);
+        let (mut worst, mut residual): (f64, f64) = (0.0, 0.0);
+        let mut update = |y: &mut f64, c: f64, lower: f64, upper: f64, softness: Softness| {
+            let next = penalty(c, lower, upper, softness, *y, rho).slope;
+            match softness {
+                Softness::Hard => {
+                    worst = worst.max(violation(c, lower, upper));
+                    residual = residual.max((next - *y).abs() / rho);
+                }
+                Softness::Linear(_) => residual = residual.max((next - *y).abs() / rho),
+                Softness::Quadratic(_) => (),
+            }
+            *y = next;
+        };
         for k in 0..=self.horizon {
             let course = &mut self.best;
             let n_rows = course.problem.n_rows(k);
@@ -339,24 +356,17 @@ impl Ddp {
             let u = if k == self.horizon { &[][..] } else { &course.u[k * m..(k + 1) * m] };
             course.problem.rows(k, x, u, &mut course.rows[..n_rows]);
             let limits = course.problem.limits(k);
-            let y = &mut self.multipliers.y[k];
-            for r in 0..n_rows {
-                let (c, lower, upper) = (course.rows[r], limits.row_lower[r], limits.row_upper[r]);
-                y[r] = penalty(c, lower, upper, limits.row_softness[r], y[r], self.multipliers.rho).slope;
-                if limits.row_softness[r] == Softness::Hard {
-                    worst = worst.max(violation(c, lower, upper));
-                }
+            let (of_rows, of_states) = self.multipliers.y[k].split_at_mut(n_rows);
+            for (r, y) in of_rows.iter_mut().enumerate() {
+                update(y, course.rows[r], limits.row_lower[r], limits.row_upper[r], limits.row_softness[r]);
             }
             if k > 0 {
-                for j in 0..n {
-                    let (lower, upper) = (limits.x_lower[j], limits.x_upper[j]);
-                    let yj = &mut y[n_rows + j];
-                    *yj = penalty(x[j], lower, upper, Softness::Hard, *yj, self.multipliers.rho).slope;
-                    worst = worst.max(violation(x[j], lower, upper));
+                for (j, y) in of_states.iter_mut().enumerate() {
+                    update(y, x[j], limits.x_lower[j], limits.x_upper[j], Softness::Hard);
                 }
             }
         }
-        worst
+        (worst, residual)
     }
 
     /// Improves the best course until it is optimal; how that ended, the iterations, the largest violation.
@@ -364,14 +374,14 @@ impl Ddp {
         let mut iterations = 0;
         let mut mu: f64 = 0.0;
         let mut growth: f64 = 1.0;
-        let mut last_violation = f64::INFINITY;
+        let mut last_residual = f64::INFINITY;
         let mut promise = Promise::default();
         loop {
             let mut stalled = false;
             // Descends with the multipliers as they are.
             loop {
                 if iterations >= self.settings.max_iterations {
-                    let violation = self.update_multipliers();
+                    let (violation, _) = self.update_multipliers();
                     return (PlanStatus::IterationLimit, iterations, violation);
                 }
                 iterations += 1;
@@ -410,27 +420,26 @@ impl Ddp {
                     }
                 }
             }
-            let violation = self.update_multipliers();
-            if violation <= self.settings.constraint_tolerance {
-                if last_violation.is_infinite() && violation > 0.0
-                    || violation > 0.0 && last_violation > violation * 1e3
-                {
-                    // The multipliers have just moved: the course is not yet the one that fits them.
-                } else if stalled {
-                    return (PlanStatus::Stagnated, iterations, violation);
-                } else {
-                    return (PlanStatus::Optimal, iterations, violation);
-                }
-            } else if violation > 0.25 * last_violation {
+            let (violation, residual) = self.update_multipliers();
+            if residual <= self.settings.constraint_tolerance {
+                let status = if stalled { PlanStatus::Stagnated } else { PlanStatus::Optimal };
+                return (status, iterations, violation);
+            }
+            if residual > 0.25 * last_residual {
                 self.multipliers.rho *= 10.0;
-                if self.multipliers.rho > 1e12 {
-                    self.message = format!(
-                        "no plan was found that keeps all constraints; the best one breaks one by {violation:.3e}"
+                if self.multipliers.rho > LARGEST_PENALTY {
+                    if violation <= self.settings.constraint_tolerance {
+                        return (PlanStatus::Stagnated, iterations, violation);
+                    }
+                    // Writing to a text cannot fail.
+                    let _ = write!(
+                        self.message,
+                        "no plan was found that keeps all constraints; the given one breaks one by {violation:.3e}"
                     );
                     return (PlanStatus::Infeasible, iterations, violation);
                 }
             }
-            last_violation = violation;
+            last_residual = residual;
             mu = 0.0;
             growth = 1.0;
             self.best.evaluate(&self.multipliers, self.n, self.m);

@@ -1,7 +1,7 @@
 //! Problems written by hand for the tests of the planners, with derivatives by dual numbers (num-dual).
 //!
-//! The plants are those of Tassa, Mansard and Todorov (2014) kind: a cart-pole, a linear plant with a quadratic cost, a
-//! quadrotor, the minimal model of glucose; the costs are sums of squares.
+//! A cart-pole, the minimal model of glucose, a linear plant with a quadratic cost, and a point that walks around a disc;
+//! the costs are sums of squares. Compiled problems are tested in `tests/control`.
 
 use num_dual::{Dual64, DualNum, HyperDual64};
 
@@ -9,6 +9,12 @@ use num_dual::{Dual64, DualNum, HyperDual64};
 pub(crate) trait Number: DualNum<Primitive = f64> + Copy {}
 impl<D: DualNum<Primitive = f64> + Copy> Number for D {}
 
+use nalgebra::{Matrix2, Vector2};
+
+use crate::control::ddp::{Ddp, DdpError, DdpSettings};
+use crate::control::sqp::{Hessian, Sqp, SqpSettings};
+use crate::decide::{PlanStatus, Planner, Situation};
+use crate::optimize::stage_qp::Bounded;
 use crate::system::stages::{Curvature, Limits, Softness, StageDims, StageFailure, Stages, Tree};
 
 /// A problem over any dual numbers; its cost is the sum of the squares of `residuals`.
@@ -328,111 +334,205 @@ pub(crate) fn glucose() -> (ToyStages<Glucose>, Vec<f64>) {
     (ToyStages::new(Glucose, Tree::chain(100), &bounds), vec![138.0, 0.0, 7.0])
 }
 
-/// A quadrotor with Euler angles and four thrusts. RK4, 0.05 s.
+/// A linear plant with two states, one input and a quadratic cost.
 #[derive(Clone)]
-pub(crate) struct Quadrotor;
+pub(crate) struct Linear;
 
-impl Toy for Quadrotor {
+/// A and B of [`Linear`], column major.
+const LINEAR: ([f64; 4], [f64; 2]) = ([1.1, 0.2, -0.3, 0.9], [0.1, 0.5]);
+
+impl Toy for Linear {
     fn dims(&self) -> StageDims {
-        StageDims { n_states: 12, n_inputs: 4 }
+        StageDims { n_states: 2, n_inputs: 1 }
     }
 
     fn step<D: Number>(&self, _node: usize, x: &[D], u: &[D], next: &mut [D]) {
-        let (g, l, j, kq) = (9.81, 0.2, [0.01, 0.01, 0.02], 0.02);
-        rk4(0.05, 1, x, next, |x, dx| {
-            let thrust = u[0] + u[1] + u[2] + u[3];
-            let (sr, cr) = (x[6].sin(), x[6].cos());
-            let (sp, cp) = (x[7].sin(), x[7].cos());
-            let (sy, cy) = (x[8].sin(), x[8].cos());
-            dx[0] = x[3];
-            dx[1] = x[4];
-            dx[2] = x[5];
-            dx[3] = thrust * (cr * sp * cy + sr * sy);
-            dx[4] = thrust * (cr * sp * sy - sr * cy);
-            dx[5] = thrust * cr * cp - g;
-            let (wx, wy, wz) = (x[9], x[10], x[11]);
-            let tan = sp / cp;
-            dx[6] = wx + sr * tan * wy + cr * tan * wz;
-            dx[7] = cr * wy - sr * wz;
-            dx[8] = (sr * wy + cr * wz) / cp;
-            dx[9] = ((u[1] - u[3]) * l + wy * wz * (j[1] - j[2])) / j[0];
-            dx[10] = ((u[2] - u[0]) * l + wz * wx * (j[2] - j[0])) / j[1];
-            dx[11] = ((u[0] - u[1] + u[2] - u[3]) * kq + wx * wy * (j[0] - j[1])) / j[2];
-        });
+        let (a, b) = LINEAR;
+        for i in 0..2 {
+            next[i] = x[0] * a[i] + x[1] * a[i + 2] + u[0] * b[i];
+        }
+    }
+
+    fn residuals<D: Number>(&self, _leaf: bool, x: &[D], u: &[D], out: &mut Vec<D>) {
+        out.extend(x);
+        out.extend(u);
+    }
+}
+
+/// A point in the plane whose velocity is the input; the row is its squared distance from the origin.
+#[derive(Clone)]
+pub(crate) struct Walker;
+
+impl Toy for Walker {
+    fn dims(&self) -> StageDims {
+        StageDims { n_states: 2, n_inputs: 2 }
+    }
+
+    fn step<D: Number>(&self, _node: usize, x: &[D], u: &[D], next: &mut [D]) {
+        (0..2).for_each(|i| next[i] = x[i] + u[i] * 0.1);
     }
 
     fn residuals<D: Number>(&self, leaf: bool, x: &[D], u: &[D], out: &mut Vec<D>) {
-        let weight: [f64; 12] = [10.0, 10.0, 10.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1];
-        let dt = if leaf { 10.0 } else { 0.05 };
-        for (i, w) in weight.into_iter().enumerate() {
-            let target = [2.0, 1.0, 1.5].get(i).copied().unwrap_or(0.0);
-            out.push((x[i] - target) * (w * dt).sqrt());
-        }
-        if !leaf {
-            for u in u {
-                out.push((*u - 9.81 / 4.0) * f64::sqrt(0.05 * dt));
-            }
-        }
+        let weight = if leaf { 10.0 } else { 0.1 };
+        out.push((x[0] - 2.0) * weight);
+        out.push(x[1] * weight);
+        out.extend(u.iter().map(|u| *u * 0.1));
+    }
+
+    fn rows<D: Number>(&self, _leaf: bool, x: &[D], _u: &[D], out: &mut Vec<D>) {
+        out.push(x[0] * x[0] + x[1] * x[1]);
     }
 }
 
-/// The quadrotor problem of the reference set, and its start.
-pub(crate) fn quadrotor() -> (ToyStages<Quadrotor>, Vec<f64>) {
+/// A walk from (-2, 0.5) around the disc of radius 1.
+fn walk(softness: Softness, upper: f64) -> (ToyStages<Walker>, Vec<f64>) {
     let free = (f64::NEG_INFINITY, f64::INFINITY);
-    let mut x = vec![free; 12];
-    x[6] = (-0.6, 0.6);
-    x[7] = (-0.6, 0.6);
-    let bounds = Bounds { x, u: vec![(0.0, 6.0); 4], rows: Vec::new() };
-    (ToyStages::new(Quadrotor, Tree::chain(40), &bounds), vec![0.0; 12])
+    let bounds = Bounds { x: vec![free; 2], u: vec![(-3.0, 3.0); 2], rows: vec![(1.0, upper, softness)] };
+    (ToyStages::new(Walker, Tree::chain(20), &bounds), vec![-2.0, 0.5])
 }
 
-mod ddp {
-    use super::*;
-    use crate::control::ddp::{Ddp, DdpSettings};
-    use crate::decide::{Planner, Situation};
+fn linear(tree: Tree) -> (ToyStages<Linear>, Vec<f64>) {
+    let free = (f64::NEG_INFINITY, f64::INFINITY);
+    (ToyStages::new(Linear, tree, &Bounds { x: vec![free; 2], u: vec![free], rows: Vec::new() }), vec![1.0, -2.0])
+}
 
-    #[test]
-    fn explore() {
-        for (name, (p, x0)) in [
-            ("n20", cartpole(20, 80.0)),
-            ("n50", cartpole(50, 80.0)),
-            ("n100", cartpole(100, 80.0)),
-            ("f12", cartpole(100, 12.0)),
-        ] {
-            for s in [DdpSettings::default(), DdpSettings::ilqr()] {
-                let what = s.curvature;
-                let mut d = Ddp::new(Box::new(p.clone()), s).unwrap();
-                let plan = d.plan(&Situation { step: 0, time: 0.0, state: &x0, previous: &[], forecast: &[] });
-                println!(
-                    "{name} {what:?} {:?} {} cost {:.10} u0 {:?}",
-                    plan.status, plan.iterations, plan.cost, plan.input
-                );
-            }
-        }
-        {
-            let (p, x0) = glucose();
-            for s in [DdpSettings::default(), DdpSettings::ilqr()] {
-                let what = s.curvature;
-                let mut d = Ddp::new(Box::new(p.clone()), s).unwrap();
-                let plan = d.plan(&Situation { step: 0, time: 0.0, state: &x0, previous: &[], forecast: &[] });
-                println!(
-                    "glucose {what:?} {:?} {} cost {:.10} u0 {:?} v {}",
-                    plan.status, plan.iterations, plan.cost, plan.input, plan.violation
-                );
-            }
-        }
-        {
-            let (p, x0) = quadrotor();
-            for s in [DdpSettings::default(), DdpSettings::ilqr()] {
-                let what = s.curvature;
-                let mut d = Ddp::new(Box::new(p.clone()), s).unwrap();
-                d.set_guess(&[9.81 / 4.0; 160]);
-                let plan = d.plan(&Situation { step: 0, time: 0.0, state: &x0, previous: &[], forecast: &[] });
-                println!(
-                    "quad {what:?} {:?} {} cost {:.10} u0 {:?} v {}",
-                    plan.status, plan.iterations, plan.cost, plan.input, plan.violation
-                );
-            }
-        }
+/// Cost and first input by the Riccati difference equation.
+fn riccati(horizon: usize, x: &[f64]) -> (f64, f64) {
+    let (a, b) = (Matrix2::from_column_slice(&LINEAR.0), Vector2::from_column_slice(&LINEAR.1));
+    let x = Vector2::from_column_slice(x);
+    let mut p = Matrix2::identity();
+    let mut gain = nalgebra::RowVector2::zeros();
+    for _ in 0..horizon {
+        let r = 1.0 + (b.transpose() * p * b)[0];
+        gain = -(b.transpose() * p * a) / r;
+        p = Matrix2::identity() + a.transpose() * p * (a + b * gain);
     }
+    ((x.transpose() * p * x)[0], (gain * x)[0])
+}
+
+fn now(state: &[f64]) -> Situation<'_> {
+    Situation { step: 0, time: 0.0, state, previous: &[], forecast: &[] }
+}
+
+#[test]
+fn linear_quadratic_plans_are_those_of_riccati() {
+    let (problem, start) = linear(Tree::chain(15));
+    let (cost, input) = riccati(15, &start);
+    let mut sqp = Sqp::new(problem.fork(), SqpSettings::default());
+    let mut ddp = Ddp::new(problem.fork(), DdpSettings::default()).expect("a chain");
+    let planners: [(&mut dyn Planner, usize); 2] = [(&mut sqp, 2), (&mut ddp, 3)];
+    for (planner, most) in planners {
+        let plan = planner.plan(&now(&start));
+        assert_eq!(plan.status, PlanStatus::Optimal);
+        assert!((plan.cost - cost).abs() < 1e-10 * cost, "{} {cost}", plan.cost);
+        assert!((plan.input[0] - input).abs() < 1e-10, "{} {input}", plan.input[0]);
+        assert!(plan.iterations <= most, "{}", plan.iterations);
+    }
+}
+
+/// Scenarios that do not differ leave the plan as it is; DDP says that it does not know trees.
+#[test]
+fn a_tree_of_equal_scenarios_is_planned_as_one() {
+    let (tree, start) = linear(Tree::branching(15, 2, 2));
+    let (_, input) = riccati(15, &start);
+    // Two scenarios cost twice as much from the second node on, four from the third: the first input is not the same,
+    // but equal inputs of equal scenarios are.
+    let mut sqp = Sqp::new(tree.fork(), SqpSettings::default());
+    assert_eq!(sqp.plan(&now(&start)).status, PlanStatus::Optimal);
+    assert!((sqp.node(0).1[0] - input).abs() > 1e-6);
+    assert!((sqp.node(1).1[0] - sqp.node(2).1[0]).abs() < 1e-12);
+    assert_eq!(Ddp::new(tree.fork(), DdpSettings::default()).err(), Some(DdpError::Tree));
+}
+
+#[test]
+fn sqp_finds_the_published_swing_up_from_rest() {
+    let (problem, start) = cartpole(50, 80.0);
+    let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
+    let plan = planner.plan(&now(&start));
+    assert_eq!(plan.status, PlanStatus::Optimal);
+    assert!((plan.cost - 2244.307868062141).abs() < 1e-6, "{}", plan.cost);
+    assert!((plan.input[0] - 80.0).abs() < 1e-9);
+}
+
+#[test]
+fn methods_agree_on_the_meal() {
+    let (problem, start) = glucose();
+    for settings in [DdpSettings::default(), DdpSettings::ilqr()] {
+        let mut planner = Ddp::new(problem.fork(), settings).expect("a chain");
+        let plan = planner.plan(&now(&start));
+        assert_eq!(plan.status, PlanStatus::Optimal);
+        assert!((plan.cost - 447.64902540631243).abs() < 1e-4, "{}", plan.cost);
+    }
+    for hessian in [Hessian::Auto, Hessian::GaussNewton, Hessian::Exact] {
+        let mut planner = Sqp::new(problem.fork(), SqpSettings { hessian, ..SqpSettings::default() });
+        let plan = planner.plan(&now(&start));
+        assert_eq!(plan.status, PlanStatus::Optimal, "{hessian:?}");
+        assert!((plan.cost - 447.64902540631243).abs() < 1e-6, "{hessian:?} {}", plan.cost);
+    }
+}
+
+/// A row that the straight way breaks, hard and at prices below and above its multiplier.
+#[test]
+fn rows_are_kept_or_paid_for_by_both_methods() {
+    let mut costs = Vec::new();
+    for softness in [Softness::Hard, Softness::Linear(0.05), Softness::Linear(10.0), Softness::Quadratic(1.0)] {
+        let (problem, start) = walk(softness, f64::INFINITY);
+        let mut sqp = Sqp::new(problem.fork(), SqpSettings::default());
+        let plan = sqp.plan(&now(&start));
+        assert_eq!(plan.status, PlanStatus::Optimal, "{softness:?} {}", plan.message);
+        let cost = plan.cost;
+        costs.push(cost);
+        let kept = plan.states.chunks_exact(2).all(|x| x[0] * x[0] + x[1] * x[1] > 1.0 - 1e-6);
+        assert_eq!(kept, matches!(softness, Softness::Hard | Softness::Linear(10.0)), "{softness:?}");
+        let mut ddp = Ddp::new(problem.fork(), DdpSettings::default()).expect("a chain");
+        let plan = ddp.plan(&now(&start));
+        assert_eq!(plan.status, PlanStatus::Optimal, "{softness:?} {}", plan.message);
+        // Leaving the disc's edge at a price has several optima, of which a simulation finds a better one.
+        assert!(plan.cost < (1.0 + 1e-4) * cost, "{softness:?} {} {cost}", plan.cost);
+    }
+    // A price above the multipliers is as good as a prohibition.
+    assert!((costs[0] - costs[2]).abs() < 1e-7, "{costs:?}");
+}
+
+/// The disc ends at a radius that the start is already outside of, and too fast to come back to within a step.
+#[test]
+fn names_the_row_and_step_that_cannot_be_kept() {
+    let (problem, start) = walk(Softness::Hard, 2.0);
+    let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
+    let plan = planner.plan(&now(&start));
+    assert_eq!(plan.status, PlanStatus::Infeasible, "{}", plan.message);
+    assert!(plan.message.starts_with("no plan keeps row 0 at step"), "{}", plan.message);
+    let conflict = planner.conflict().expect("a conflict");
+    assert_eq!((conflict.bounded, conflict.depth), (Bounded::Row(0), 0));
+}
+
+/// A plan that cannot be computed is said to have failed, and the next one starts afresh.
+#[test]
+fn a_state_that_is_not_a_number_fails_and_is_forgotten() {
+    let (problem, start) = linear(Tree::chain(5));
+    let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
+    assert_eq!(planner.plan(&now(&[f64::NAN, 0.0])).status, PlanStatus::Failed);
+    assert_eq!(planner.plan(&now(&start)).status, PlanStatus::Optimal);
+}
+
+#[test]
+fn a_horizon_of_nothing_costs_what_its_state_costs() {
+    let (problem, start) = linear(Tree::chain(0));
+    let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
+    let plan = planner.plan(&now(&start));
+    assert_eq!((plan.status, plan.cost, plan.input.len()), (PlanStatus::Optimal, 5.0, 0));
+    let mut planner = Ddp::new(problem.fork(), DdpSettings::default()).expect("a chain");
+    let plan = planner.plan(&now(&start));
+    assert_eq!((plan.status, plan.cost, plan.input.len()), (PlanStatus::Optimal, 5.0, 0));
+}
+
+#[test]
+fn contradictory_bounds_are_named() {
+    let free = (f64::NEG_INFINITY, f64::INFINITY);
+    let bounds = Bounds { x: vec![free; 2], u: vec![(1.0, -1.0)], rows: Vec::new() };
+    let problem = ToyStages::new(Linear, Tree::chain(3), &bounds);
+    let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
+    let plan = planner.plan(&now(&[1.0, 1.0]));
+    assert_eq!(plan.status, PlanStatus::Infeasible, "{}", plan.message);
+    assert!(plan.message.starts_with("no plan keeps the bounds of input 0 at step"), "{}", plan.message);
 }

@@ -143,6 +143,20 @@ impl StageQp {
         &mut self.offset[child * n..(child + 1) * n]
     }
 
+    /// Gradient and Hessian of a node, both to be written.
+    pub fn cost_mut(&mut self, node: usize) -> (&mut [f64], &mut [f64]) {
+        let (stride, nv) = (self.dims.n_vars(), self.n_vars(node));
+        let (at, block) = (node * stride, node * stride * stride);
+        (&mut self.gradient[at..at + nv], &mut self.hessian[block..block + nv * nv])
+    }
+
+    /// Offset and Jacobian of the step that leads to `child`, both to be written.
+    pub fn step_mut(&mut self, child: usize) -> (&mut [f64], &mut [f64]) {
+        let n = self.dims.n_states;
+        let size = n * self.dims.n_vars();
+        (&mut self.offset[child * n..(child + 1) * n], &mut self.jacobian[child * size..(child + 1) * size])
+    }
+
     /// `n_vars`: lower bounds of `z`.
     pub(super) fn lower(&self, node: usize) -> &[f64] {
         let start = node * self.dims.n_vars();
