@@ -14,7 +14,9 @@ pub struct MppiSettings {
     pub iterations: usize,
     /// Standard deviation of the draws, as a fraction of the input's range. Default 0.3.
     pub noise: f64,
-    /// How much of a step's deviation goes on in the next, 0 for independent steps. Default 0.5.
+    /// Least share of that spread which a sequence has. Default 0.01.
+    pub narrowest: f64,
+    /// How much of a step's deviation goes on in the next, 0 for independent steps. Default 0.8.
     pub smoothing: f64,
     /// How far the average reaches: a sequence weighs `exp(-(S - S_best)/(temperature (S_elite - S_best)))`, S_elite
     /// being the cost that a tenth of the sequences stay below. Default 0.3.
@@ -23,7 +25,7 @@ pub struct MppiSettings {
 
 impl Default for MppiSettings {
     fn default() -> Self {
-        MppiSettings { samples: 512, iterations: 1, noise: 0.3, smoothing: 0.5, temperature: 0.3 }
+        MppiSettings { samples: 512, iterations: 1, noise: 0.3, narrowest: 0.01, smoothing: 0.8, temperature: 0.3 }
     }
 }
 
@@ -38,6 +40,8 @@ pub struct CemSettings {
     pub elites: f64,
     /// First standard deviation, as a fraction of the input's range. Default 0.3.
     pub noise: f64,
+    /// Least share of that spread which a sequence has. Default 0.01.
+    pub narrowest: f64,
     /// Least standard deviation, as a fraction of the input's range. Default 0.01.
     pub least_noise: f64,
     /// How much of a step's deviation goes on in the next, 0 for independent steps. Default 0.5.
@@ -53,6 +57,7 @@ impl Default for CemSettings {
             iterations: 5,
             elites: 0.1,
             noise: 0.3,
+            narrowest: 0.01,
             least_noise: 0.01,
             smoothing: 0.5,
             inertia: 0.1,
@@ -67,15 +72,17 @@ pub struct CmaSettings {
     pub samples: usize,
     /// Generations. Default 15.
     pub iterations: usize,
-    /// First standard deviation, as a fraction of the input's range. Default 0.2.
+    /// First standard deviation in the first plan, as a fraction of the input's range. Default 0.2.
     pub noise: f64,
+    /// The same in later plans, which begin at the one before. Default 0.03.
+    pub later_noise: f64,
     /// How much of a step's deviation goes on in the next, in the first covariance. Default 0.5.
     pub smoothing: f64,
 }
 
 impl Default for CmaSettings {
     fn default() -> Self {
-        CmaSettings { samples: 64, iterations: 15, noise: 0.2, smoothing: 0.5 }
+        CmaSettings { samples: 64, iterations: 15, noise: 0.2, later_noise: 0.03, smoothing: 0.5 }
     }
 }
 
@@ -84,16 +91,17 @@ impl Default for CmaSettings {
 pub struct ShootingSettings {
     /// Sequences drawn. Default 1024.
     pub samples: usize,
-    /// Standard deviation of the draws, as a fraction of the input's range; each sequence has its own share of it.
-    /// Default 0.3.
+    /// Standard deviation of the draws, as a fraction of the input's range. Default 0.3.
     pub noise: f64,
+    /// Least share of that spread which a sequence has. Default 0.01.
+    pub narrowest: f64,
     /// How much of a step's deviation goes on in the next. Default 0.8.
     pub smoothing: f64,
 }
 
 impl Default for ShootingSettings {
     fn default() -> Self {
-        ShootingSettings { samples: 1024, noise: 0.3, smoothing: 0.8 }
+        ShootingSettings { samples: 1024, noise: 0.3, narrowest: 0.01, smoothing: 0.8 }
     }
 }
 
