@@ -6,6 +6,8 @@
 
 pub mod ddp;
 pub mod estimate;
+pub mod lqr;
+pub mod pid;
 pub mod rollouts;
 pub mod sampling;
 pub mod shooting;
