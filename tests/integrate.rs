@@ -11,7 +11,7 @@ mod ivp;
 mod order;
 mod samples;
 mod sensitivity;
-mod solve;
+pub mod solve;
 
 use twinc::integrate::{Forcing, Integrator, Options, Outcome, Problem, Sample, Start};
 use twinc::system::System;
