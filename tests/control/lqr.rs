@@ -34,7 +34,9 @@ fn random(n: usize, m: usize, seed: u64) -> LinearQuadratic {
 
 #[test]
 fn scalar_equations_have_their_closed_forms() {
-    for (a, b, q, r) in [(0.5, 1.0, 1.0, 1.0), (1.7, 0.3, 2.0, 0.1), (-1.2, 2.0, 0.5, 4.0), (1.0, 1.0, 1.0, 1.0)] {
+    for (a, b, q, r) in
+        [(0.5_f64, 1.0_f64, 1.0_f64, 1.0_f64), (1.7, 0.3, 2.0, 0.1), (-1.2, 2.0, 0.5, 4.0), (1.0, 1.0, 1.0, 1.0)]
+    {
         // b² x² + (r − a² r − q b²) x − q r = 0
         let half = (r - a * a * r - q * b * b) / (2.0 * b * b);
         let exact = -half + (half * half + q * r / (b * b)).sqrt();

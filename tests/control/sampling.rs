@@ -27,10 +27,7 @@ use std::sync::Arc;
 #[test]
 fn rows_compute_what_the_interpreter_does() {
     let mut n_compared = 0;
-    for file in ["lotka_volterra", "pollution", "stat5", "robertson", "oregonator", "glucose", "cstr", "cart_pole"] {
-        if !std::path::Path::new(&format!("{}/models/{file}.twin", env!("CARGO_MANIFEST_DIR"))).exists() {
-            continue;
-        }
+    for file in ["lotka_volterra", "pollution", "oregonator", "arenstorf", "bergman", "hovorka", "cstr", "cartpole"] {
         for flat in subject::shipped_models(file) {
             let p: Vec<f64> = flat.params.iter().map(|p| p.value).collect();
             let roots: Vec<_> = flat.states.iter().map(|s| s.rhs).collect();
@@ -336,19 +333,20 @@ fn planners_swing_the_cart_pole_up_and_hold_it() {
     }
 }
 
-/// A plan of 20 steps against the published optimum, which starts at the bound.
+/// One plan of many rounds against the published optimum, which no plan can undercut.
 #[test]
-fn plans_come_near_the_published_optimum() {
+fn many_rounds_come_near_the_published_optimum() {
     let subject = cart_pole(20, 80.0);
-    for (name, make) in PLANNERS {
-        let mut planner = make(subject.by_rows(1)).expect("bounded inputs");
+    let cem = CemSettings { iterations: 60, ..CemSettings::default() };
+    let cma = CmaSettings { iterations: 300, ..CmaSettings::default() };
+    let planners: [(Box<dyn Planner>, f64); 2] = [
+        (Box::new(Cem::new(subject.by_rows(1), cem).expect("bounded inputs")), 1.6),
+        (Box::new(Cma::new(subject.by_rows(1), cma).expect("bounded inputs")), 1.3),
+    ];
+    for (mut planner, most) in planners {
         planner.reset(3);
-        let mut cost = f64::INFINITY;
-        // Planning for the same state again; each shifts the plan, which costs it something.
-        for step in 0..20 {
-            cost = cost.min(planner.plan(&at(step, &[0.0, PI, 0.0, 0.0], &[0.0])).cost);
-        }
-        assert!(cost > 2242.8281 && cost < 1.6 * 2242.8281, "{name}: {cost}");
+        let cost = planner.plan(&at(0, &[0.0, PI, 0.0, 0.0], &[0.0])).cost;
+        assert!(cost > 2242.8281 && cost < most * 2242.8281, "{most}: {cost}");
     }
 }
 

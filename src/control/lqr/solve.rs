@@ -53,8 +53,8 @@ pub fn continuous(problem: &LinearQuadratic) -> Result<Solution, LqrError> {
     let plain = Plain::new(problem)?;
     let edge = EDGE * (1.0 + plain.a.norm());
     check_modes(&plain, |value| value.re > -edge)?;
-    // Any positive shift does; this one is of the size of the closed loop's modes.
-    let gamma = plain.a.norm().max((plain.g.norm() * plain.q.norm()).sqrt()).max(f64::MIN_POSITIVE);
+    // Any shift does that is no mode of the Hamiltonian matrix; this one is beyond all of them.
+    let gamma = (2.0 * (plain.a.norm() + (plain.g.norm() * plain.q.norm()).sqrt())).max(f64::MIN_POSITIVE);
     let n = plain.a.nrows();
     let identity = DMatrix::identity(n, n);
     let shifted = inverse(&plain.a - gamma * &identity)?;
