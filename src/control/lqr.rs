@@ -69,8 +69,9 @@ pub enum LqrError {
         /// The state with the largest part in it.
         state: usize,
     },
-    /// The doubling did not converge; such problems lie next to those that have no solution.
-    #[error("the Riccati equation could not be solved: its closed loop is at the edge of stability")]
+    /// The doubling did not converge: such problems lie next to those that have no solution, or their modes are so
+    /// unstable and so hard to reach that rounding hides the solution.
+    #[error("the Riccati equation could not be solved: its closed loop is at the edge of stability, or hardly reached")]
     NoConvergence,
 }
 

@@ -23,6 +23,8 @@ fn random(n: usize, m: usize, seed: u64) -> LinearQuadratic {
     let mut draw = |n: usize, m: usize| DMatrix::from_fn(n, m, |_, _| rng.random::<f64>() * 2.0 - 1.0);
     let (a, b, root) = (draw(n, n), draw(n, m), draw(n + m, n + m));
     let cost = &root * root.transpose();
+    // The moduli of the modes of such a matrix go up to about 1.15.
+    let a = a * (2.0 / (n as f64).sqrt());
     LinearQuadratic {
         a,
         b,
