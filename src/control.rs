@@ -9,6 +9,8 @@ pub mod closed_loop;
 pub mod ddp;
 pub mod estimate;
 pub mod plant;
+pub mod lqr;
+pub mod pid;
 pub mod rollouts;
 pub mod sampling;
 pub mod shooting;

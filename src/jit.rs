@@ -46,7 +46,7 @@ pub use kernels::{Kernels, Options};
 pub use lanes::LaneKernels;
 pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
-pub use rows::RowKernel;
+pub use rows::{RowKernel, row_functions};
 pub use stage::{Square, StageKernels, StageNodes, StageTerms};
 pub use stochastic::{DiffusionKernels, JumpKernels};
 

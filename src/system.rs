@@ -11,7 +11,7 @@ pub mod stages;
 pub mod stochastic;
 
 pub use lanes::LaneSystem;
-pub use rows::{Row, RowDims, RowFunction};
+pub use rows::{Row, RowDims, RowFunction, RowFunctions};
 pub use stage_functions::{StageFunctions, StageKind};
 pub use stages::{Curvature, Limits, Softness, StageDims, StageFailure, Stages, Tree};
 

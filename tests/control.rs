@@ -1,11 +1,13 @@
 //! Optimal control and estimation against closed forms and published optima.
 
-mod estimate;
-
 mod allocations;
 mod derivatives;
 mod dual_stages;
+mod estimate;
+mod lqr;
+mod pid;
 mod planners;
 pub mod problems;
 mod replay;
+mod sampling;
 mod shooting;

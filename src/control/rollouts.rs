@@ -7,7 +7,7 @@
 mod rows;
 mod stages;
 
-pub use rows::{Limit, MoveCost, RowProblem, RowRollouts, StepMethod};
+pub use rows::{RowProblem, RowRollouts, RowsError};
 pub use stages::StageRollouts;
 
 use crate::decide::Situation;

@@ -51,9 +51,12 @@ pub enum SamplingError {
 }
 
 /// Spread and correlation of draws are in their ranges.
-fn check_noise(noise: f64, smoothing: f64) -> Result<(), SamplingError> {
+fn check_noise(noise: f64, smoothing: f64, narrowest: f64) -> Result<(), SamplingError> {
     if !(noise > 0.0 && noise.is_finite()) {
         return Err(SamplingError::Setting("noise"));
+    }
+    if !(narrowest > 0.0 && narrowest <= 1.0) {
+        return Err(SamplingError::Setting("narrowest"));
     }
     if !(0.0..1.0).contains(&smoothing) {
         return Err(SamplingError::Setting("smoothing"));

@@ -10,12 +10,17 @@
 // Loops over points go by index: all operands are rows of one length, and the compiler makes vector code of them.
 #![allow(clippy::needless_range_loop)]
 
+use std::sync::Arc;
+
 use crate::expr::{BinaryOp, Compare, Dag, Leaf, Node, NodeId, UnaryOp};
 use crate::linalg::{Wide, wide};
-use crate::system::rows::{FEW, ROW, Row, RowDims, RowFunction, Width};
+use crate::system::System;
+use crate::system::rows::{FEW, ROW, Row, RowDims, RowFunction, RowFunctions, Width};
 
 use super::CompileError;
+use super::kernels::Kernels;
 use super::math::{SliceFunction, elementary};
+use super::stage::{StageNodes, StageTerms};
 
 /// Terms of a sum that one pass adds up.
 const TERMS: usize = 4;
@@ -87,6 +92,36 @@ impl RowKernel {
     pub fn n_steps(&self) -> usize {
         self.steps.len()
     }
+}
+
+/// A model and a task, whose nodes are in its graph, for rows of points; `params: n_params`.
+///
+/// # Errors
+/// As [`RowKernel::compile`].
+pub fn row_functions(kernels: &Kernels, nodes: &StageNodes, params: &[f64]) -> Result<RowFunctions, CompileError> {
+    let sizes = kernels.dims();
+    let dims = RowDims {
+        n_states: sizes.n_states,
+        n_inputs: sizes.n_inputs,
+        n_disturbances: sizes.n_disturbances,
+        n_outputs: 0,
+    };
+    let mut dag = kernels.dag().clone();
+    let running = stage_nodes(&mut dag, &nodes.running);
+    let last = stage_nodes(&mut dag, &nodes.last);
+    let compile = |nodes: &[NodeId]| -> Result<Arc<dyn RowFunction>, CompileError> {
+        Ok(Arc::new(RowKernel::compile(&dag, nodes, dims, params)?))
+    };
+    Ok(RowFunctions { dynamics: compile(&kernels.rhs_nodes())?, running: compile(&running)?, last: compile(&last)? })
+}
+
+/// The cost, then the rows.
+fn stage_nodes(dag: &mut Dag, terms: &StageTerms) -> Vec<NodeId> {
+    let squares: Vec<(f64, NodeId)> = terms.squares.iter().map(|s| (s.weight, dag.powi(s.residual, 2))).collect();
+    let others = terms.others.iter().map(|&node| (1.0, node));
+    let summands: Vec<(f64, NodeId)> = squares.into_iter().chain(others).collect();
+    let cost = dag.sum(&summands);
+    std::iter::once(cost).chain(terms.rows.iter().copied()).collect()
 }
 
 impl RowFunction for RowKernel {

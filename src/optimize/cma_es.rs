@@ -188,7 +188,7 @@ impl CmaEs {
     pub fn start(&mut self, mean: &[f64], sigma: f64, correlation: impl Fn(usize, usize) -> f64) -> bool {
         let n = self.mean.len();
         for (i, (to, from)) in self.mean.iter_mut().zip(mean).enumerate() {
-            *to = from.clamp(self.lower[i], self.upper[i]);
+            *to = from.max(self.lower[i]).min(self.upper[i]);
         }
         for i in 0..n {
             for j in 0..n {
@@ -215,7 +215,7 @@ impl CmaEs {
             }
             let (mean, unit) = (self.mean[i], self.sigma * self.scale[i]);
             for value in row.iter_mut() {
-                *value = (mean + unit * *value).clamp(self.lower[i], self.upper[i]);
+                *value = (mean + unit * *value).max(self.lower[i]).min(self.upper[i]);
             }
         }
     }

@@ -7,6 +7,8 @@
 //!
 //! **Invariant.** A point's results are the same bits whatever the other points of the row hold.
 
+use std::sync::Arc;
+
 /// Points of a row. Chosen by benchmark (benches/sampling.rs): the rows of a small model stay in the first cache.
 pub const ROW: usize = 64;
 
@@ -69,4 +71,15 @@ pub trait RowFunction: Send + Sync {
 
     /// Computes the results from the arguments; both stand in `block`, made by [`RowFunction::block`].
     fn evaluate(&self, block: &mut [Row], width: Width);
+}
+
+/// A model and a task as functions over rows.
+#[derive(Clone)]
+pub struct RowFunctions {
+    /// The right-hand side, or the next state: `n_states` results.
+    pub dynamics: Arc<dyn RowFunction>,
+    /// Cost of an instant at which an input is chosen, then its rows.
+    pub running: Arc<dyn RowFunction>,
+    /// Cost of the last instant, then its rows; does not read the inputs.
+    pub last: Arc<dyn RowFunction>,
 }

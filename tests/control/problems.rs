@@ -246,7 +246,7 @@ fn rk4_parts(text: String, step: f64, n_substeps: usize, horizon: usize, start: 
     }
 }
 
-const CARTPOLE: &str = "
+pub const CARTPOLE: &str = "
 model CartPole {
   time [1]
   input F [1] = 0
@@ -284,7 +284,7 @@ fn cartpole(horizon: usize, largest: f64, optimum: f64, first: f64) -> Problem {
     })
 }
 
-const GLUCOSE: &str = "
+pub const GLUCOSE: &str = "
 model Glucose {
   time [1]
   input u [1] = 0

@@ -6,82 +6,84 @@
 // Loops over points go by index: all operands are rows of one length, and the compiler makes vector code of them.
 #![allow(clippy::needless_range_loop)]
 
-use std::sync::Arc;
-
 use rayon::prelude::*;
 
 use super::{Outcome, Rollouts, excess, penalty};
+use crate::control::shooting::{Bounds, ControlProblem, Discretization, Move, RowBound};
 use crate::decide::Situation;
 use crate::linalg::{Wide, wide};
-use crate::system::rows::{FEW, ROW, Row, RowFunction, Width};
+use crate::system::rows::{FEW, ROW, Row, RowFunctions, Width};
 use crate::system::{Softness, StageDims};
-
-/// How a step is taken from its right-hand side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepMethod {
-    /// The function is the next state.
-    Discrete,
-    /// Explicit Euler in so many equal substeps.
-    Euler(usize),
-    /// The classical Runge-Kutta formula of order four in so many equal substeps.
-    Rk4(usize),
-}
-
-/// An interval for a result of a stage function.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limit {
-    /// Lower end; infinite where there is none.
-    pub lower: f64,
-    /// Upper end; infinite where there is none.
-    pub upper: f64,
-    /// What it costs to leave it.
-    pub softness: Softness,
-}
-
-/// `weight · ((u_k − u_(k−1))/scale)²` of one input.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MoveCost {
-    /// Which input.
-    pub input: usize,
-    /// Cost of a change by one scale.
-    pub weight: f64,
-    /// The change that counts as one, in the input's unit.
-    pub scale: f64,
-}
 
 /// A control problem as functions over rows.
 #[derive(Clone)]
 pub struct RowProblem {
-    /// Right-hand side, or next state: `n_states` results.
-    pub dynamics: Arc<dyn RowFunction>,
-    /// Cost of a step, then one result for each of `stage_limits`.
-    pub stage: Arc<dyn RowFunction>,
-    /// Cost of the last state, then one result for each of `final_limits`; its inputs are not set.
-    pub terminal: Arc<dyn RowFunction>,
-    /// How a step is taken.
-    pub method: StepMethod,
+    /// The model and the task.
+    pub functions: RowFunctions,
+    /// How a step is taken: by a map, Euler's method or Runge and Kutta's.
+    pub discretization: Discretization,
     /// Length of a step in the model's unit of time.
     pub step: f64,
     /// Number of steps.
     pub horizon: usize,
-    /// `n_inputs`
-    pub u_lower: Vec<f64>,
-    /// `n_inputs`
-    pub u_upper: Vec<f64>,
-    /// `n_states`, hard, from the first step's end on; empty where no state has bounds.
-    pub x_lower: Vec<f64>,
-    /// As `x_lower`.
-    pub x_upper: Vec<f64>,
-    /// Intervals of the further results of `stage`.
-    pub stage_limits: Vec<Limit>,
-    /// Intervals of the further results of `terminal`.
-    pub final_limits: Vec<Limit>,
+    /// Those of the states are hard.
+    pub bounds: Bounds,
     /// Costs of changing the inputs.
-    pub moves: Vec<MoveCost>,
+    pub moves: Vec<Move>,
     /// `n × n_disturbances`, row major: held over the steps where a situation brings no forecast; the last row goes on.
-    pub disturbances: Vec<f64>,
+    pub forecast: Vec<f64>,
     /// Price of breaking a hard constraint by one of its unit.
     pub price: f64,
+}
+
+/// Why sequences cannot be rolled out by rows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowsError {
+    /// Something of the wrong length.
+    #[error("`{what}` has {given} elements instead of {expected}")]
+    Length {
+        /// What.
+        what: &'static str,
+        /// How many it should have.
+        expected: usize,
+        /// How many it has.
+        given: usize,
+    },
+    /// A move of an input that is not there.
+    #[error("there is no input {0} for a move to be priced")]
+    Move(usize),
+    /// Something that only the general rollouts do: [`super::StageRollouts`].
+    #[error("rollouts by rows do not follow {0}")]
+    General(&'static str),
+}
+
+impl RowProblem {
+    /// The problem that multiple shooting sees, for sampling: `functions` are the rows of its model and task, `price` is
+    /// that of breaking a hard constraint by one of its unit.
+    ///
+    /// # Errors
+    /// A scenario tree, weights of nodes, a free step length, and collocation.
+    pub fn of(problem: &ControlProblem, functions: RowFunctions, price: f64) -> Result<RowProblem, RowsError> {
+        if !problem.tree.is_chain() {
+            return Err(RowsError::General("a tree of scenarios"));
+        }
+        if !problem.weights.is_empty() || problem.scenarios.iter().any(|&scenario| scenario > 0) {
+            return Err(RowsError::General("nodes with weights or parameters of their own"));
+        }
+        if problem.free_step.is_some() {
+            return Err(RowsError::General("a step whose length is decided"));
+        }
+        Ok(RowProblem {
+            functions,
+            discretization: problem.discretization,
+            step: problem.step,
+            horizon: problem.tree.horizon(),
+            bounds: problem.bounds.clone(),
+            moves: problem.moves.clone(),
+            forecast: problem.forecast.clone(),
+            price,
+        })
+    }
 }
 
 /// What one thread needs for a block.
@@ -113,41 +115,44 @@ impl RowRollouts {
     /// On `n_threads` threads, at least one.
     ///
     /// # Errors
-    /// A sentence naming what does not fit together: sizes of the functions, bounds and limits.
-    pub fn new(problem: RowProblem, n_threads: usize) -> Result<RowRollouts, String> {
-        let dims = problem.dynamics.dims();
+    /// Sizes that do not fit together, and collocation.
+    pub fn new(problem: RowProblem, n_threads: usize) -> Result<RowRollouts, RowsError> {
+        let RowFunctions { dynamics, running, last } = &problem.functions;
+        let dims = dynamics.dims();
         let (n, m) = (dims.n_states, dims.n_inputs);
-        if dims.n_outputs != n {
-            return Err(format!("the dynamics have {n} states and {} results", dims.n_outputs));
+        match problem.discretization {
+            Discretization::Map | Discretization::Euler { .. } | Discretization::Rk4 { .. } => {}
+            Discretization::RadauIia { .. } => return Err(RowsError::General("collocation")),
         }
-        for (name, function, limits) in [
-            ("stage", &problem.stage, problem.stage_limits.len()),
-            ("terminal", &problem.terminal, problem.final_limits.len()),
+        let bounds = &problem.bounds;
+        for (what, given, expected) in [
+            ("dynamics", dims.n_outputs, n),
+            ("running", running.dims().n_outputs, 1 + bounds.rows.len()),
+            ("last", last.dims().n_outputs, 1 + bounds.rows_last.len()),
+            ("arguments of running", running.dims().time(), dims.time()),
+            ("arguments of last", last.dims().time(), dims.time()),
+            ("u_lower", bounds.u_lower.len(), m),
+            ("u_upper", bounds.u_upper.len(), m),
+            ("x_lower", bounds.x_lower.len(), n),
+            ("x_upper", bounds.x_upper.len(), n),
+            ("x_lower_last", bounds.x_lower_last.len(), n),
+            ("x_upper_last", bounds.x_upper_last.len(), n),
         ] {
-            let its = function.dims();
-            if (its.n_states, its.n_inputs, its.n_disturbances) != (n, m, dims.n_disturbances) {
-                return Err(format!("the {name} function has other arguments than the dynamics"));
-            }
-            if its.n_outputs != 1 + limits {
-                return Err(format!("the {name} function has {} results for {limits} limits", its.n_outputs));
+            if given != expected {
+                return Err(RowsError::Length { what, expected, given });
             }
         }
-        if problem.u_lower.len() != m || problem.u_upper.len() != m {
-            return Err(format!("there are not {m} bounds of inputs"));
+        if let Some(wrong) = problem.moves.iter().find(|change| change.input >= m) {
+            return Err(RowsError::Move(wrong.input));
         }
-        if problem.x_lower.len() != problem.x_upper.len() || ![0, n].contains(&problem.x_lower.len()) {
-            return Err(format!("there are not {n} bounds of states"));
-        }
-        if problem.moves.iter().any(|m| m.input >= dims.n_inputs) {
-            return Err("a move is one of no input".to_owned());
-        }
-        if dims.n_disturbances > 0 && problem.disturbances.len() < dims.n_disturbances {
-            return Err(format!("there are not {} disturbances", dims.n_disturbances));
+        if problem.forecast.len() < dims.n_disturbances {
+            let (expected, given) = (dims.n_disturbances, problem.forecast.len());
+            return Err(RowsError::Length { what: "forecast", expected, given });
         }
         let scratch = Scratch {
-            dynamics: problem.dynamics.block(),
-            stage: problem.stage.block(),
-            terminal: problem.terminal.block(),
+            dynamics: dynamics.block(),
+            stage: running.block(),
+            terminal: last.block(),
             x: vec![[0.0; ROW]; n],
             slopes: vec![[0.0; ROW]; n],
             previous: vec![[0.0; ROW]; m],
@@ -158,7 +163,7 @@ impl RowRollouts {
             dims: StageDims { n_states: n, n_inputs: m },
             start: vec![0.0; n],
             previous: vec![0.0; m],
-            forecast: problem.disturbances.clone(),
+            forecast: problem.forecast.clone(),
             time: 0.0,
             scratch: vec![scratch; n_threads.max(1)],
             problem,
@@ -187,13 +192,13 @@ impl Rollouts for RowRollouts {
     }
 
     fn input_bounds(&self) -> (&[f64], &[f64]) {
-        (&self.problem.u_lower, &self.problem.u_upper)
+        (&self.problem.bounds.u_lower, &self.problem.bounds.u_upper)
     }
 
     fn begin(&mut self, now: &Situation<'_>) {
         take(&mut self.start, now.state);
         take(&mut self.previous, now.previous);
-        let forecast = if now.forecast.is_empty() { &self.problem.disturbances } else { now.forecast };
+        let forecast = if now.forecast.is_empty() { &self.problem.forecast } else { now.forecast };
         self.forecast.clear();
         self.forecast.extend_from_slice(forecast);
         self.time = now.time;
@@ -267,7 +272,7 @@ impl Common<'_> {
         mut told: impl FnMut(usize, &[Row]),
     ) {
         let problem = self.problem;
-        let dims = problem.dynamics.dims();
+        let dims = problem.functions.dynamics.dims();
         let width = if W == ROW { Width::All } else { Width::Few };
         scratch.cost = [0.0; ROW];
         scratch.violation = [0.0; ROW];
@@ -293,8 +298,8 @@ impl Common<'_> {
             self.set_known::<W>(&mut scratch.dynamics, k, time);
             self.set_known::<W>(&mut scratch.stage, k, time);
             scratch.stage[..dims.n_states].copy_from_slice(&scratch.x);
-            problem.stage.evaluate(&mut scratch.stage, width);
-            let results = (problem.stage.outputs(), &problem.stage_limits[..]);
+            problem.functions.running.evaluate(&mut scratch.stage, width);
+            let results = (problem.functions.running.outputs(), &problem.bounds.rows[..]);
             wide(Add::<W> {
                 problem,
                 results,
@@ -314,16 +319,20 @@ impl Common<'_> {
                 scratch.previous.copy_from_slice(&scratch.dynamics[dims.input()..dims.disturbance()]);
             }
             self.step::<W>(scratch, time, width);
-            if !problem.x_lower.is_empty() {
-                wide(Boxes::<W> { problem, x: &scratch.x, cost: &mut scratch.cost, violation: &mut scratch.violation });
-            }
+            let bounds = &problem.bounds;
+            let (lower, upper) = match k + 1 == problem.horizon {
+                true => (&bounds.x_lower_last, &bounds.x_upper_last),
+                false => (&bounds.x_lower, &bounds.x_upper),
+            };
+            let Scratch { x, cost, violation, .. } = scratch;
+            wide(Boxes::<W> { price: problem.price, lower, upper, x, cost, violation });
             told(k + 1, &scratch.x);
         }
         scratch.terminal[..dims.n_states].copy_from_slice(&scratch.x);
         let last = self.time + problem.horizon as f64 * problem.step;
         self.set_known::<W>(&mut scratch.terminal, problem.horizon, last);
-        problem.terminal.evaluate(&mut scratch.terminal, width);
-        let results = (problem.terminal.outputs(), &problem.final_limits[..]);
+        problem.functions.last.evaluate(&mut scratch.terminal, width);
+        let results = (problem.functions.last.outputs(), &problem.bounds.rows_last[..]);
         wide(Add::<W> {
             problem,
             results,
@@ -335,7 +344,7 @@ impl Common<'_> {
 
     /// Disturbances of step k, and the time.
     fn set_known<const W: usize>(&self, block: &mut [Row], k: usize, time: f64) {
-        let dims = self.problem.dynamics.dims();
+        let dims = self.problem.functions.dynamics.dims();
         let n = dims.n_disturbances;
         if n > 0 {
             let rows = self.forecast.len() / n;
@@ -349,20 +358,21 @@ impl Common<'_> {
 
     /// From `scratch.x` to the state a step later; inputs and disturbances are in place.
     fn step<const W: usize>(&self, scratch: &mut Scratch, time: f64, width: Width) {
-        let dynamics = &*self.problem.dynamics;
+        let dynamics = &*self.problem.functions.dynamics;
         let dims = dynamics.dims();
         let block = &mut scratch.dynamics[..];
         block[..dims.n_states].copy_from_slice(&scratch.x);
-        let (n_substeps, is_rk4) = match self.problem.method {
-            StepMethod::Discrete => {
+        let (n_substeps, is_rk4) = match self.problem.discretization {
+            // Collocation was refused.
+            Discretization::Map | Discretization::RadauIia { .. } => {
                 dynamics.evaluate(block, width);
                 for (x, &output) in scratch.x.iter_mut().zip(dynamics.outputs()) {
                     *x = block[output];
                 }
                 return;
             }
-            StepMethod::Euler(n) => (n.max(1), false),
-            StepMethod::Rk4(n) => (n.max(1), true),
+            Discretization::Euler { n_substeps } => (n_substeps.max(1), false),
+            Discretization::Rk4 { n_substeps } => (n_substeps.max(1), true),
         };
         let h = self.problem.step / n_substeps as f64;
         for substep in 0..n_substeps {
@@ -447,7 +457,7 @@ impl<const W: usize> Wide for Advance<'_, W> {
 /// Adds a cost and the prices of its limits.
 struct Add<'a, const W: usize> {
     problem: &'a RowProblem,
-    results: (&'a [usize], &'a [Limit]),
+    results: (&'a [usize], &'a [RowBound]),
     block: &'a [Row],
     cost: &'a mut Row,
     violation: &'a mut Row,
@@ -480,7 +490,9 @@ impl<const W: usize> Wide for Add<'_, W> {
 
 /// Prices states outside their bounds.
 struct Boxes<'a, const W: usize> {
-    problem: &'a RowProblem,
+    price: f64,
+    lower: &'a [f64],
+    upper: &'a [f64],
     x: &'a [Row],
     cost: &'a mut Row,
     violation: &'a mut Row,
@@ -491,8 +503,8 @@ impl<const W: usize> Wide for Boxes<'_, W> {
 
     #[inline(always)]
     fn run(self) {
-        let RowProblem { x_lower, x_upper, price, .. } = self.problem;
-        for ((x, &lower), &upper) in self.x.iter().zip(x_lower).zip(x_upper) {
+        let price = self.price;
+        for ((x, &lower), &upper) in self.x.iter().zip(self.lower).zip(self.upper) {
             if lower == f64::NEG_INFINITY && upper == f64::INFINITY {
                 continue;
             }

@@ -4,14 +4,13 @@
 
 use super::{Outcome, Rollouts, excess, penalty};
 use crate::decide::Situation;
+use crate::system::stages::Instant;
 use crate::system::{Softness, StageDims, Stages};
 
 /// Rollouts through [`Stages`].
 pub struct StageRollouts {
     stages: Box<dyn Stages>,
     dims: StageDims,
-    /// Inputs whose previous values follow the states of a situation among those of the problem.
-    carried: Vec<usize>,
     price: f64,
     lower: Vec<f64>,
     upper: Vec<f64>,
@@ -23,9 +22,9 @@ pub struct StageRollouts {
 }
 
 impl StageRollouts {
-    /// Of a problem whose states are those of a situation and then the previous values of the inputs `carried`. `price` is
-    /// that of breaking a hard constraint by one of its unit. Bounds of the inputs are those of the root.
-    pub fn new(stages: Box<dyn Stages>, carried: &[usize], price: f64) -> StageRollouts {
+    /// Of any problem without free states. `price` is that of breaking a hard constraint by one of its unit. Bounds of the
+    /// inputs are those of the root.
+    pub fn new(stages: Box<dyn Stages>, price: f64) -> StageRollouts {
         let dims = stages.dims();
         let n_nodes = stages.tree().n_nodes();
         let most_rows = (0..n_nodes).map(|node| stages.n_rows(node)).max().unwrap_or(0);
@@ -33,7 +32,6 @@ impl StageRollouts {
         let (lower, upper) = (limits.u_lower.to_vec(), limits.u_upper.to_vec());
         StageRollouts {
             dims,
-            carried: carried.to_vec(),
             price,
             lower,
             upper,
@@ -108,10 +106,8 @@ impl Rollouts for StageRollouts {
     }
 
     fn begin(&mut self, now: &Situation<'_>) {
-        let carried = self.carried.iter().map(|&input| now.previous.get(input).copied().unwrap_or(0.0));
-        for (to, from) in self.start.iter_mut().zip(now.state.iter().copied().chain(carried)) {
-            *to = from;
-        }
+        let Situation { step, time, state, previous, forecast } = *now;
+        self.stages.arrive(&Instant { step, time, state, previous, forecast }, &mut self.start);
     }
 
     fn costs(&mut self, n: usize, inputs: &[f64], costs: &mut [f64]) {

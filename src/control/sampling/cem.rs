@@ -27,7 +27,7 @@ impl Cem {
     /// # Errors
     /// An input without bounds, a setting out of its range, or more than fits into memory.
     pub fn new(rollouts: Box<dyn Rollouts>, settings: CemSettings) -> Result<Cem, SamplingError> {
-        super::check_noise(settings.noise, settings.smoothing)?;
+        super::check_noise(settings.noise, settings.smoothing, settings.narrowest)?;
         if settings.iterations == 0 {
             return Err(SamplingError::Setting("iterations"));
         }
@@ -42,7 +42,7 @@ impl Cem {
         }
         let common = Common::new(rollouts, settings.samples)?;
         Ok(Cem {
-            noise: Noise::new(common.n_inputs, settings.samples, settings.smoothing),
+            noise: Noise::new(common.n_inputs, settings.samples, settings.smoothing, settings.narrowest),
             n_elites: ((settings.elites * settings.samples as f64).round() as usize).clamp(1, settings.samples),
             sd: vec![0.0; common.plan.len()],
             common,
@@ -79,7 +79,7 @@ impl Planner for Cem {
         for (idx, sd) in self.sd.iter_mut().enumerate() {
             *sd = self.settings.noise * self.common.range(idx % m);
         }
-        let mut best = f64::INFINITY;
+        let mut best = self.common.begin_candidate();
         for _ in 0..self.settings.iterations {
             let common = &mut self.common;
             let (plan, lower, upper) = (&common.plan, &common.lower, &common.upper);
@@ -100,7 +100,7 @@ impl Planner for Cem {
             }
             self.fit();
         }
-        if best.is_finite() && self.common.plan_cost() > best {
+        if self.common.plan_cost() > best {
             self.common.take_candidate();
         }
         self.common.answer(best.is_finite(), self.settings.iterations)

@@ -26,7 +26,7 @@ impl Cma {
     /// # Errors
     /// An input without bounds or with equal ones, a setting out of its range, or more than 2000 numbers to decide.
     pub fn new(rollouts: Box<dyn Rollouts>, settings: CmaSettings) -> Result<Cma, SamplingError> {
-        super::check_noise(settings.noise, settings.smoothing)?;
+        super::check_noise(settings.noise, settings.smoothing, settings.later_noise)?;
         if settings.iterations == 0 {
             return Err(SamplingError::Setting("iterations"));
         }
@@ -54,11 +54,12 @@ impl Planner for Cma {
 
     fn plan(&mut self, now: &Situation<'_>) -> Plan<'_> {
         let mut rng = self.common.begin(now);
-        let CmaSettings { iterations, noise, smoothing, .. } = self.settings;
+        let CmaSettings { iterations, noise, later_noise, smoothing, .. } = self.settings;
+        let noise = if self.common.is_first() { noise } else { later_noise };
         let m = self.common.n_inputs;
         let correlation =
             |i: usize, j: usize| if (j - i) % m == 0 { smoothing.powi(((j - i) / m) as i32) } else { 0.0 };
-        let mut best = f64::INFINITY;
+        let mut best = self.common.begin_candidate();
         let mut done = 0;
         let mut goes_on = self.strategy.start(&self.common.plan, noise, correlation);
         while goes_on && done < iterations {

@@ -96,7 +96,18 @@ impl Common {
         stream(self.seed, self.n_plans)
     }
 
-    /// Half of an input's range, the unit of spreads.
+    /// True while the first plan since the reset is made.
+    pub(super) fn is_first(&self) -> bool {
+        self.n_plans == 1
+    }
+
+    /// The plan becomes the candidate; returns its cost.
+    pub(super) fn begin_candidate(&mut self) -> f64 {
+        self.candidate.copy_from_slice(&self.plan);
+        self.plan_cost()
+    }
+
+    /// An input's range, the unit of spreads.
     pub(super) fn range(&self, input: usize) -> f64 {
         self.upper[input] - self.lower[input]
     }
@@ -134,7 +145,7 @@ impl Common {
         self.plan.copy_from_slice(&self.candidate);
     }
 
-    /// The answer from the plan; where it has no finite cost although the candidate has, from that.
+    /// The answer from the plan.
     pub(super) fn answer(&mut self, is_found: bool, iterations: usize) -> Plan<'_> {
         let outcome = self.rollouts.predict(&self.plan, &mut self.states);
         let status = if is_found && outcome.cost.is_finite() { PlanStatus::Improved } else { PlanStatus::Failed };

@@ -29,7 +29,7 @@ impl Mppi {
     /// # Errors
     /// An input without bounds, a setting out of its range, or more than fits into memory.
     pub fn new(rollouts: Box<dyn Rollouts>, settings: MppiSettings) -> Result<Mppi, SamplingError> {
-        super::check_noise(settings.noise, settings.smoothing)?;
+        super::check_noise(settings.noise, settings.smoothing, settings.narrowest)?;
         if settings.temperature.is_nan() || settings.temperature <= 0.0 {
             return Err(SamplingError::Setting("temperature"));
         }
@@ -38,7 +38,7 @@ impl Mppi {
         }
         let common = Common::new(rollouts, settings.samples)?;
         Ok(Mppi {
-            noise: Noise::new(common.n_inputs, settings.samples, settings.smoothing),
+            noise: Noise::new(common.n_inputs, settings.samples, settings.smoothing, settings.narrowest),
             weights: vec![0.0; settings.samples],
             common,
             settings,
