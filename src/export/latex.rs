@@ -5,6 +5,7 @@
 
 mod formula;
 mod names;
+pub mod task;
 
 use crate::export::snapshot::leaf_name;
 use crate::expr::{Leaf, Node, NodeId};
@@ -22,13 +23,18 @@ pub struct Parts {
     pub equations: bool,
 }
 
-/// The document.
-pub fn text(model: &FlatModel, parts: Parts) -> String {
-    let mut out = String::from(
+/// What stands before the text of every document.
+fn beginning() -> String {
+    String::from(
         "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage[T1]{fontenc}\n\
          \\usepackage[margin=2cm]{geometry}\n\\usepackage{amsmath}\n\\usepackage{longtable}\n\
          \\allowdisplaybreaks\n\\begin{document}\n",
-    );
+    )
+}
+
+/// The document.
+pub fn text(model: &FlatModel, parts: Parts) -> String {
+    let mut out = beginning();
     let _ = writeln!(out, "\\section*{{{}}}", names::text(&model.name));
     if !model.doc.is_empty() {
         let _ = writeln!(out, "{}", names::text(&model.doc));

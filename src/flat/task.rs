@@ -73,6 +73,8 @@ pub struct CostTerm {
     pub square_of: Option<NodeId>,
     /// The statement's expression as written.
     pub text: String,
+    /// Which member of a family of terms: `i = 3`; empty where the statement is no family.
+    pub member: String,
     /// The statement's weight with its scale in it.
     pub written_weight: f64,
     /// The value of the whole statement before its weight.
@@ -112,6 +114,8 @@ pub enum When {
 pub struct Keep {
     /// The name of the safe set, or the text.
     pub name: String,
+    /// Which member of a family of constraints: `i = 3`; empty where the statement is no family.
+    pub member: String,
     /// The value: a state alone where it is a box of a state.
     pub node: NodeId,
     /// −∞ where open.

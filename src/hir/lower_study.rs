@@ -61,7 +61,9 @@ impl Models<'_> {
         let model_name = text(path);
         let found = self.files.find(file, &model_name);
         let (model, control) = if let Some((task_file, _, Item::Task(statement))) = found {
-            let (model, control) = self.control(file, (task_file, statement), directive.block.as_ref(), diagnostics)?;
+            let own = directive.block.iter().flat_map(|block| &block.statements);
+            let statements: Vec<&ast::Statement> = own.chain(added(additions, &name.text)).collect();
+            let (model, control) = self.control(file, (task_file, statement), &statements, diagnostics)?;
             (model, Some(control))
         } else if let Some(model) = self.get(file, &model_name, diagnostics) {
             (model.clone(), None)
@@ -98,14 +100,8 @@ impl Models<'_> {
         }
         lower.each_start_once(&study.starts);
         // What a command line adds may replace a start value.
-        for statement in additions.iter().flat_map(|f| &f.statements) {
-            if let StatementKind::Directive(added) = &statement.kind
-                && subject_name(added).is_some_and(|n| n.text == study.name)
-            {
-                for statement in added.block.iter().flat_map(|b| &b.statements) {
-                    lower.study_statement(statement, &mut study, &mut own);
-                }
-            }
+        for statement in added(additions, &name.text) {
+            lower.study_statement(statement, &mut study, &mut own);
         }
         if !own.data.is_empty() {
             study.experiments.insert(0, own);
@@ -119,6 +115,15 @@ impl Models<'_> {
         diagnostics.extend(found);
         Some(study)
     }
+}
+
+/// The statements that a command line adds to the study `name`.
+fn added<'a>(additions: Option<&'a ast::File>, name: &str) -> impl Iterator<Item = &'a ast::Statement> {
+    let blocks = additions.into_iter().flat_map(|f| &f.statements).filter_map(move |statement| match &statement.kind {
+        StatementKind::Directive(added) if subject_name(added).is_some_and(|n| n.text == name) => added.block.as_ref(),
+        _ => None,
+    });
+    blocks.flat_map(|block| &block.statements)
 }
 
 impl Lower<'_> {

@@ -292,7 +292,6 @@ impl Builder<'_> {
 
     fn costs(&mut self, costs: &[hir::Cost], list: &mut Vec<CostTerm>) -> Option<()> {
         for cost in costs {
-            let is_family = !cost.ranges.is_empty();
             self.each_member(&cost.ranges, |b| {
                 let value = b.settle(cost.expr, Moment::Running)?;
                 let whole = if cost.is_square { b.dag.powi(value, 2) } else { value };
@@ -300,13 +299,14 @@ impl Builder<'_> {
                     b.not_finite(cost.expr, "this term of the cost", value);
                     return None;
                 }
-                let text = if is_family { b.with_indices(&cost.text, &cost.ranges) } else { cost.text.clone() };
+                let member = b.member_of(&cost.ranges);
                 for piece in squares::pieces(&mut b.dag, whole, cost.weight) {
                     list.push(CostTerm {
                         node: piece.node,
                         weight: piece.weight,
                         square_of: piece.square_of,
-                        text: text.clone(),
+                        text: cost.text.clone(),
+                        member: member.clone(),
                         written_weight: cost.weight,
                         whole,
                         unit: shown(cost.unit.as_ref()),
@@ -319,11 +319,11 @@ impl Builder<'_> {
         Some(())
     }
 
-    /// `(x(i) - 1)^2, i = 3`
-    fn with_indices(&self, text: &str, ranges: &[Range]) -> String {
+    /// `i = 3`
+    fn member_of(&self, ranges: &[Range]) -> String {
         let value = |r: &Range| self.indices[r.index.0 as usize].map_or(String::new(), |v| v.to_string());
         let list: Vec<String> = ranges.iter().map(|r| format!("{} = {}", r.name, value(r))).collect();
-        format!("{text}, {}", list.join(", "))
+        list.join(", ")
     }
 
     fn moves(&mut self, task: &Task, flat: &mut FlatTask) -> Option<()> {
@@ -410,13 +410,9 @@ impl Builder<'_> {
                         Softness::Linear(price) => Softness::Linear(price * scale),
                         Softness::Quadratic(price) => Softness::Quadratic(price * scale * scale),
                     };
-                    let name = if keep.ranges.is_empty() {
-                        keep.name.clone()
-                    } else {
-                        b.with_indices(&keep.name, &keep.ranges)
-                    };
+                    let (name, member) = (keep.name.clone(), b.member_of(&keep.ranges));
                     let (unit, span) = (b.own_unit(node).unwrap_or_else(|| unit.clone()), keep.span);
-                    flat.keeps.push(Keep { name, node, low, high, softness, when, reads_inputs, unit, span });
+                    flat.keeps.push(Keep { name, member, node, low, high, softness, when, reads_inputs, unit, span });
                 }
                 Some(())
             })?;
@@ -505,6 +501,7 @@ impl Builder<'_> {
                 weight: piece.weight,
                 square_of: piece.square_of,
                 text: text.clone(),
+                member: String::new(),
                 written_weight: 1.0,
                 whole,
                 unit: shown(reward.unit.as_ref()),
