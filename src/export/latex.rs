@@ -43,7 +43,7 @@ pub fn text(model: &FlatModel, parts: Parts) -> String {
         symbols(&mut out, model);
     }
     if parts.equations {
-        equations(&mut out, model);
+        equations(&mut out, model, &mut 0);
     }
     out.push_str("\\end{document}\n");
     out
@@ -131,11 +131,11 @@ fn align(out: &mut String, heading: &str, sides: &[String], found: &Formulas) {
     }
 }
 
-fn equations(out: &mut String, model: &FlatModel) {
+/// Names of shared parts go on from number `n_shared`.
+fn equations(out: &mut String, model: &FlatModel, n_shared: &mut usize) {
     let all = named(model);
-    let mut n_shared = 0;
     let mut write =
-        |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), &mut n_shared);
+        |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), n_shared);
     schemes(out, model);
     let rates: Vec<NodeId> = model.reactions.iter().map(|reaction| reaction.rate).collect();
     let sides: Vec<String> = model.reactions.iter().map(|reaction| rate_name(&reaction.name)).collect();

@@ -213,7 +213,8 @@ fn moved(task: &FlatTask, cost: &Move) -> Line {
     let input = act.and_then(|act| task.model.inputs.get(act.input as usize));
     let unit = input.map_or(String::new(), |input| input.quantity.unit.clone());
     let change = if cost.scale == 1.0 { format!("Δ{name}") } else { format!("(Δ{name}/{})", number(cost.scale)) };
-    let unit = if cost.is_scaled || unit.is_empty() { "a pure number".into() } else { format!("in ({unit})^2") };
+    let is_pure = cost.is_scaled || matches!(unit.as_str(), "" | "1");
+    let unit = if is_pure { "a pure number".into() } else { format!("in ({unit})^2") };
     let before = act.map_or(f64::NAN, |act| act.before);
     Line {
         formula: format!("{}{change}^2", factor(cost.weight)),
@@ -260,8 +261,10 @@ fn soft(task: &FlatTask, when: When) -> Vec<Line> {
                 Softness::Linear(price) => (price, ""),
                 Softness::Quadratic(price) => (price, "^2"),
             };
-            let unit = match (first.unit.as_str(), power) {
-                ("", _) => "a pure number".to_string(),
+            // A difference of temperatures is one in K.
+            let own = if first.unit == "degC" { "K" } else { first.unit.as_str() };
+            let unit = match (own, power) {
+                ("" | "1", _) => "a pure number".to_string(),
                 (unit, "") => format!("in {unit}"),
                 (unit, _) => format!("in ({unit})^2"),
             };

@@ -180,3 +180,132 @@ fn hanging_chains_cost_what_is_published() {
     let Some(of_long) = points(&long, "chain_m9_n40.csv", "t", column) else { return };
     assert_cost(&long, &of_long, 87.11467584441493);
 }
+
+/// A model with a state and an input, and a task of it; `lines` stand in the task.
+fn of(lines: &str) -> String {
+    format!(
+        "model M {{\n  time [s]\n  input u [N] = 0 in -1 .. 1\n  param m [kg] = 2 ~ Uniform(1, 3)\n  state {{ x [m] = 1 in -5 .. 5; v [m/s] = 0; T [degC] = 20 }}\n  \
+         disturbance d [N] = 0\n  let a [m/s^2] = (u + d)/m\n  x' = v; v' = a; T' = 0\n  observe y [cm] = x ~ Normal(sd = 1)\n  safe near: abs(x) <= 3 [m]\n  safe warm: T >= 10 [degC] and T <= 30 [degC]\n}}\n{lines}\n"
+    )
+}
+
+/// A task with a step, an episode and a cost; `lines` beside them.
+fn with(lines: &str) -> String {
+    of(&format!("task A of M {{\n  step 0.1 [s]; episode 1 [s]; cost x^2\n{lines}\n}}"))
+}
+
+fn shown(text: &str) -> String {
+    let all = check("model.twin", text, false).shown();
+    // Parts of the diagnostics that show the model say nothing new.
+    all
+}
+
+fn said(list: &[(&str, String)]) -> String {
+    list.iter().map(|(name, text)| format!("--- {name}\n{}\n", shown(text))).collect()
+}
+
+#[test]
+fn says_what_is_wrong_with_steps_and_episodes() {
+    let list = [
+        ("nothing in it", of("task A of M {\n}")),
+        ("no block", of("task A of M")),
+        ("no model", of("task A {\n  step 1 [s]\n}")),
+        ("an unknown model", of("task A of Mm {\n  step 1 [s]\n}")),
+        ("two steps", of("task A of M {\n  step 1 [s]\n  step 2 [s]\n  episode 4 [s]\n  cost x^2\n}")),
+        ("an unknown method", of("task A of M {\n  step 1 [s] via rk5\n  episode 4 [s]\n  cost x^2\n}")),
+        ("no time", of("task A of M {\n  step 1 [m]\n  episode 4 [s]\n  cost x^2\n}")),
+        ("no length", of("task A of M {\n  step 0 [s]\n  episode 4 [s]\n  cost x^2\n}")),
+        ("substeps of error control", of("task A of M {\n  step 1 [s] via bdf times 3\n  episode 4 [s]\n  cost x^2\n}")),
+        ("no substeps", of("task A of M {\n  step 1 [s] via rk4 times 0\n  episode 4 [s]\n  cost x^2\n}")),
+        ("part of a step", of("task A of M {\n  step 1 [s]\n  episode 4.5 [s]\n  cost x^2\n}")),
+        ("too long", of("task A of M {\n  step 1 [s]\n  episode 4e9 [s]\n  cost x^2\n}")),
+        ("no steps", of("task A of M {\n  step 1 [s]\n  episode times 0\n  cost x^2\n}")),
+        ("an endless free step", of("task A of M {\n  step free in 0.1 ..\n  episode times 5\n  cost step\n}")),
+        ("a free step without room", of("task A of M {\n  step free in 2 .. 1\n  episode times 5\n  cost step\n}")),
+        ("a range of a fixed step", of("task A of M {\n  step 1 [s] in 1 .. 2\n  episode times 5\n  cost x^2\n}")),
+    ];
+    insta::assert_snapshot!(said(&list));
+}
+
+#[test]
+fn says_what_is_wrong_with_costs_and_constraints() {
+    let list = [
+        ("units of a sum", with("  cost x^2 + v^2")),
+        ("a weight with a unit", with("  cost v^2 weight 2 [s]")),
+        ("a scale of another unit", with("  cost v^2 scale 2 [m]")),
+        ("a scale of zero", with("  cost v^2 scale 0")),
+        ("a condition as cost", with("  cost x > 1 [m]")),
+        ("two expressions", with("  cost x^2, v^2")),
+        ("degrees in a cost", with("  cost (T - 20 [degC])^2")),
+        ("a reference of another unit", with("  track x to 2 [s]")),
+        ("no reference", with("  track x")),
+        ("a state is moved", with("  move x")),
+        ("an unknown input is moved", with("  move w")),
+        ("a move below zero", with("  move u weight -1")),
+        ("moved but not decided", of("task A of M {\n  step 1 [s]; episode 4 [s]; cost x^2\n  act u\n  act u\n}")),
+        ("a kept parameter", with("  keep m in 1 .. 2")),
+        ("kept without a range", with("  keep v")),
+        ("nothing to keep", with("  keep")),
+        ("a range of another unit", with("  keep x in 0 [s] .. 1 [s]")),
+        ("upside down", with("  keep x in 2 .. 1")),
+        ("two ranges that exclude each other", with("  keep x in 0 .. 1\n  keep x >= 2 [m]")),
+        ("alternatives", with("  keep x < 0 [m] or x > 1 [m]")),
+        ("an input at the end", with("  keep u in 0 .. 1 final")),
+        ("a price of zero", with("  keep near soft 0")),
+        ("a price with a unit", with("  keep near soft 1 [m]")),
+        ("the form of no price", with("  keep near quadratic")),
+        ("a range of a condition", with("  keep near in 0 .. 1")),
+        ("an unknown safe set", with("  keep nera")),
+        ("wider than the actuator", with("  act u in -2 .. 2")),
+        ("decides a parameter", with("  act m")),
+        ("decides a state", with("  act x")),
+        ("relaxes a state", with("  relax x in 0 .. 1")),
+        ("relaxes upside down", with("  relax u in 1 .. -1")),
+        ("neither cost nor reward", of("task A of M {\n  step 1 [s]; episode 4 [s]\n}")),
+        ("an infinite cost", with("  cost 1/0")),
+    ];
+    insta::assert_snapshot!(said(&list));
+}
+
+#[test]
+fn says_what_is_wrong_with_starts_ends_and_studies() {
+    let study = |lines: &str| {
+        of(&format!(
+            "model N = M(m = 3)\nmodel O {{\n  time [s]; state x [m] = 1; x' = 0\n}}\n\
+             task A of M {{\n  step 1 [s]; episode 4 [s]; cost x^2\n}}\nstudy S of A {{\n{lines}\n}}"
+        ))
+    };
+    let list = [
+        ("an unknown start", with("  start z = 1")),
+        ("a start of another unit", with("  start x = 1 [s]")),
+        ("two starts", with("  start x = 1\n  start x = 2")),
+        ("a start outside", with("  start x = 9")),
+        ("a drawn parameter", with("  start m ~ Uniform(1, 2)")),
+        ("a drawn input", with("  start u ~ Uniform(0, 1)")),
+        ("a value and a distribution", with("  start x = 1 ~ Uniform(0, 1)")),
+        ("a distribution upside down", with("  start x ~ Uniform(1, 0)")),
+        ("no condition", with("  fail penalty 3")),
+        ("a number as condition", with("  fail when x")),
+        ("a penalty with a unit", with("  fail when x > 1 [m] penalty 3 [m]")),
+        ("previous of nothing", with("  sense previous()")),
+        ("previous of another unit", with("  sense previous(x, 1 [s])")),
+        ("holds a state", with("  hold x")),
+        ("holds what follows the state", with("  hold a\n  hold a")),
+        ("two rewards", with("  reward 1\n  reward 2")),
+        ("a word of a study", with("  estimate m")),
+        ("a setting", with("  horizon = 20")),
+        ("an unknown plant", study("  plant Nn")),
+        ("a plant that does not fit", study("  plant O")),
+        ("two plants", study("  plant N\n  plant M")),
+        ("drawn from nothing", study("  randomize m\n  randomize y.sd")),
+        ("draws a state", study("  randomize x ~ Uniform(0, 1)")),
+        ("drawn twice", study("  randomize m\n  randomize m ~ Uniform(1, 2)")),
+        ("no algorithm", study("  algorithm { horizon = 20 }")),
+        ("one algorithm twice", study("  algorithm sqp { horizon = 20 }\n  algorithm sqp { horizon = 30 }")),
+        ("an algorithm inside of another", study("  algorithm acr { mpc { horizon = 100 } }")),
+        ("hides a state", study("  hide x")),
+        ("a study of a model", of("study S of M {\n  plant M\n}")),
+        ("a model of a task", format!("{}model Q = A(m = 1)", with(""))),
+    ];
+    insta::assert_snapshot!(said(&list));
+}

@@ -21,12 +21,13 @@ pub fn text(task: &FlatTask, parts: Parts) -> String {
             let _ = writeln!(out, "{}\n", names::text(doc));
         }
     }
-    problem(&mut out, task);
+    let mut n_shared = 0;
+    problem(&mut out, task, &mut n_shared);
     if parts.symbols {
         symbols(&mut out, model);
     }
     if parts.equations {
-        equations(&mut out, model);
+        equations(&mut out, model, &mut n_shared);
     }
     out.push_str("\\end{document}\n");
     out
@@ -38,7 +39,7 @@ fn wholes(terms: &[CostTerm]) -> Vec<(f64, NodeId)> {
     groups.filter_map(|group| group.first().map(|first| (first.written_weight, first.whole))).collect()
 }
 
-fn problem(out: &mut String, task: &FlatTask) {
+fn problem(out: &mut String, task: &FlatTask, n_shared: &mut usize) {
     let model = &task.model;
     let (stage, end) = (wholes(&task.costs), wholes(&task.terminal));
     let (soft, hard): (Vec<&Keep>, Vec<&Keep>) = task.keeps.iter().partition(|keep| keep.softness != Softness::Hard);
@@ -111,9 +112,8 @@ fn problem(out: &mut String, task: &FlatTask) {
     );
 
     let all = named(model);
-    let mut n_shared = 0;
     let mut write =
-        |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), &mut n_shared);
+        |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), n_shared);
     for (heading, letter, list) in [("Terms of a step", "\\ell", &stage), ("Terms of the end", "m", &end)] {
         let nodes: Vec<NodeId> = list.iter().map(|(_, node)| *node).collect();
         let sides: Vec<String> = (1..=nodes.len()).map(|k| format!("{letter}_{{{k}}}")).collect();
@@ -124,19 +124,18 @@ fn problem(out: &mut String, task: &FlatTask) {
     let nodes: Vec<NodeId> = open.iter().map(|(_, keep)| keep.node).collect();
     let sides: Vec<String> = open.iter().map(|(k, _)| format!("c_{{{}}}", k + 1)).collect();
     align(out, "Constraints", &sides, &write(&nodes));
-    excesses(out, task, &soft);
+    excesses(out, task, &soft, n_shared);
 }
 
 /// What leaves the range of each soft constraint.
-fn excesses(out: &mut String, task: &FlatTask, soft: &[&Keep]) {
+fn excesses(out: &mut String, task: &FlatTask, soft: &[&Keep], n_shared: &mut usize) {
     if soft.is_empty() {
         return;
     }
     let model = &task.model;
     let all = named(model);
-    let mut n_shared = 0;
     let nodes: Vec<NodeId> = soft.iter().map(|keep| keep.node).collect();
-    let found = formulas(&model.dag, &nodes, &all, &|variable| leaf(model, variable), &mut n_shared);
+    let found = formulas(&model.dag, &nodes, &all, &|variable| leaf(model, variable), n_shared);
     let sides: Vec<String> = (1..=soft.len()).map(|k| format!("s_{{{k}}}")).collect();
     align(out, "What is kept softly", &sides, &found);
     out.push_str("\\begin{align*}\n");

@@ -434,7 +434,7 @@ impl Builder<'_> {
                 Home::Const | Home::Param | Home::Disturbance | Home::Let | Home::Observable | Home::Noise => false,
             };
             if is_home && (layout.first..layout.first + layout.len() as u32).contains(&place) {
-                return Some(shown(symbol.unit.as_ref()));
+                return Some(symbol.unit.as_ref().map(ToString::to_string).unwrap_or_default());
             }
         }
         None
