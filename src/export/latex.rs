@@ -134,8 +134,7 @@ fn align(out: &mut String, heading: &str, sides: &[String], found: &Formulas) {
 /// Names of shared parts go on from number `n_shared`.
 fn equations(out: &mut String, model: &FlatModel, n_shared: &mut usize) {
     let all = named(model);
-    let mut write =
-        |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), n_shared);
+    let mut write = |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), n_shared);
     schemes(out, model);
     let rates: Vec<NodeId> = model.reactions.iter().map(|reaction| reaction.rate).collect();
     let sides: Vec<String> = model.reactions.iter().map(|reaction| rate_name(&reaction.name)).collect();

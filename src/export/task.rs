@@ -35,11 +35,11 @@ pub fn text(task: &FlatTask) -> String {
     match task.cost_origin {
         CostOrigin::Missing => out.push_str("  nothing: there is no cost, and the reward cannot stand for one\n"),
         CostOrigin::Written | CostOrigin::Reward => {
-            let mut stage = terms(&task.costs);
+            let mut stage = terms(task, &task.costs);
             stage.extend(task.moves.iter().map(|m| moved(task, m)));
             stage.extend(soft(task, When::Path));
             section(&mut out, "the sum over steps k = 0 .. N-1 of", stage);
-            let mut end = terms(&task.terminal);
+            let mut end = terms(task, &task.terminal);
             end.extend(soft(task, When::Final));
             section(&mut out, "at the end, k = N", end);
         }
@@ -75,6 +75,10 @@ pub fn text(task: &FlatTask) -> String {
 }
 
 fn loop_parts(out: &mut String, task: &FlatTask) {
+    let happens = task.model.events.iter().filter(|event| event.event.has_reset);
+    let happens: Vec<Line> =
+        happens.map(|event| Line { formula: event.description.clone(), note: String::new() }).collect();
+    section(out, "what happens meanwhile", happens);
     if let Some(reward) = task.reward {
         let _ = writeln!(out, "\nreward after each step\n  {}", printed(task, reward));
     }
@@ -189,14 +193,18 @@ fn family(first: &str, last: &str) -> String {
 }
 
 /// One line a statement.
-fn terms(costs: &[CostTerm]) -> Vec<Line> {
+fn terms(task: &FlatTask, costs: &[CostTerm]) -> Vec<Line> {
     costs
         .chunk_by(|a, b| a.span == b.span)
         .filter_map(|statement| {
             let (first, last) = (statement.first()?, statement.last()?);
-            let text = match first.written_weight {
-                weight if weight != 1.0 && is_loose(&first.text) => format!("({})", first.text),
-                _ => first.text.clone(),
+            let text = match task.cost_origin {
+                CostOrigin::Written if first.written_weight != 1.0 && is_loose(&first.text) => {
+                    format!("({})", first.text)
+                }
+                CostOrigin::Written | CostOrigin::Missing => first.text.clone(),
+                // What the end takes of the reward is written nowhere.
+                CostOrigin::Reward => printed(task, first.whole),
             };
             let formula = format!("{}{text}{}", factor(first.written_weight), family(&first.member, &last.member));
             let is_squares = statement.iter().all(|term| term.square_of.is_some());
@@ -214,12 +222,17 @@ fn moved(task: &FlatTask, cost: &Move) -> Line {
     let unit = input.map_or(String::new(), |input| input.quantity.unit.clone());
     let change = if cost.scale == 1.0 { format!("Δ{name}") } else { format!("(Δ{name}/{})", number(cost.scale)) };
     let is_pure = cost.is_scaled || matches!(unit.as_str(), "" | "1");
-    let unit = if is_pure { "a pure number".into() } else { format!("in ({unit})^2") };
+    let unit = if is_pure { "a pure number".into() } else { format!("in {}", squared(&unit)) };
     let before = act.map_or(f64::NAN, |act| act.before);
     Line {
         formula: format!("{}{change}^2", factor(cost.weight)),
         note: format!("{unit}, the change of {name}, at first from {}", number(before)),
     }
+}
+
+/// The unit of a square.
+fn squared(unit: &str) -> String {
+    if unit.contains(['/', '*', '^', ' ']) { format!("({unit})^2") } else { format!("{unit}^2") }
 }
 
 /// The name of a value: of a state, or the formula.
@@ -266,7 +279,7 @@ fn soft(task: &FlatTask, when: When) -> Vec<Line> {
             let unit = match (own, power) {
                 ("" | "1", _) => "a pure number".to_string(),
                 (unit, "") => format!("in {unit}"),
-                (unit, _) => format!("in ({unit})^2"),
+                (unit, _) => format!("in {}", squared(unit)),
             };
             let formula = format!("{}{}{power}{family}", factor(price), excess(task, first));
             Some(Line { formula, note: format!("{unit}, keeps `{}` softly", first.name) })

@@ -597,7 +597,7 @@ impl Lower<'_> {
             self.report(d.at("when?").help(format!("write `{word} when x > 1`")));
             return None;
         };
-        let condition = self.condition_or_safe(when);
+        let condition = self.condition_or_safe(when, &format!("`{word} when`"));
         let penalty = match found.word_arg(ClauseWord::Penalty) {
             Some(e) => self.pure_constant(e, "a penalty")?,
             None => 0.0,

@@ -44,7 +44,7 @@ fn is_of_a_run(code: &str) -> bool {
     let number: u32 = code[1..].parse().unwrap_or(0);
     matches!(number, 110..=114 | 601 | 604 | 605 | 607 | 610 | 611 | 700..=899)
         // Settings are read against the tables of the algorithms, by the command line.
-        || matches!(code, "E0602" | "E0603" | "E0608" | "E0612")
+        || matches!(code, "E0602" | "E0603" | "E0608")
         // Only a simulation that counts asks whether reactions can be counted.
         || matches!(code, "E0508" | "E0509")
         || matches!(code, "E0203" | "E0204" | "E0510" | "W0105" | "W0108" | "W0109" | "W0110")

@@ -89,19 +89,7 @@ net f(S, u) [uM/s] { hidden = [16, 16] }
     let codes = checked.codes();
     assert!(codes.iter().all(|c| *c == "E0901"), "{}", checked.shown());
     let words: Vec<&str> = checked.diagnostics.iter().map(|d| checked.sources.slice(d.span())).collect();
-    let expected = [
-        "port",
-        "port",
-        "eq",
-        "part",
-        "connect",
-        "var",
-        "var",
-        "evaluate",
-        "stop",
-        "twin",
-        "net",
-    ];
+    let expected = ["port", "port", "eq", "part", "connect", "var", "var", "evaluate", "stop", "twin", "net"];
     assert_eq!(words, expected, "{}", checked.shown());
 }
 

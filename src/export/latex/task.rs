@@ -112,8 +112,7 @@ fn problem(out: &mut String, task: &FlatTask, n_shared: &mut usize) {
     );
 
     let all = named(model);
-    let mut write =
-        |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), n_shared);
+    let mut write = |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), n_shared);
     for (heading, letter, list) in [("Terms of a step", "\\ell", &stage), ("Terms of the end", "m", &end)] {
         let nodes: Vec<NodeId> = list.iter().map(|(_, node)| *node).collect();
         let sides: Vec<String> = (1..=nodes.len()).map(|k| format!("{letter}_{{{k}}}")).collect();

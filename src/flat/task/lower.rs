@@ -38,13 +38,24 @@ pub fn flatten_task(task: &Task, diagnostics: &mut Diagnostics) -> Option<FlatTa
     (n_errors(diagnostics) == before).then_some(flat)
 }
 
-/// What flattening finds in each task of `module` and of its studies; what has errors already is left out.
+/// What flattening finds in each task of `module` and of its studies, and why the algorithms of those cannot plan them;
+/// what has errors already is left out.
 pub fn check_tasks(module: &Module, diagnostics: &mut Diagnostics) {
-    let controls = module.studies.iter().filter_map(|study| study.control.as_ref());
-    let of_studies = controls.flat_map(|control| [&control.belief, &control.plant]);
     let mut list = Diagnostics::default();
-    for task in module.tasks.iter().chain(of_studies).filter(|task| !task.model.is_faulty) {
+    for task in module.tasks.iter().filter(|task| !task.model.is_faulty) {
         flatten_task(task, &mut list);
+    }
+    for control in module.studies.iter().filter_map(|study| study.control.as_ref()) {
+        for task in [&control.belief, &control.plant].into_iter().filter(|task| !task.model.is_faulty) {
+            flatten_task(task, &mut list);
+        }
+        for algorithm in control.algorithms.iter().filter(|_| !control.belief.model.is_faulty) {
+            let name = algorithm.name();
+            let Some(flat) = flatten_task(&control.task_for(algorithm), &mut list) else { continue };
+            if !hir::COSTLESS.contains(&name) {
+                flat.check_planner(name, hir::DRAWING_PLANNERS.contains(&name), &mut list);
+            }
+        }
     }
     for d in list {
         if !diagnostics.iter().any(|known| *known == d) {
@@ -508,8 +519,12 @@ impl Builder<'_> {
                 span: reward.span,
             })
             .collect();
-        flat.terminal = terms.iter().filter(|term| !self.reads_acts(term.node, &flat.acts)).cloned().collect();
-        flat.costs = terms;
+        let mut end: Vec<CostTerm> =
+            terms.iter().filter(|term| !self.reads_acts(term.node, &flat.acts)).cloned().collect();
+        let kept: Vec<(f64, NodeId)> = end.iter().map(|term| (term.weight, term.node)).collect();
+        let whole = self.dag.sum(&kept);
+        end.iter_mut().for_each(|term| term.whole = whole);
+        (flat.costs, flat.terminal) = (terms, end);
     }
 }
 
