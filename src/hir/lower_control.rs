@@ -103,7 +103,7 @@ impl Models<'_> {
 }
 
 /// Statements of a study that belong to the task: where it starts, what happens meanwhile.
-pub(super) fn is_of_task(statement: &ast::Statement) -> bool {
+fn is_of_task(statement: &ast::Statement) -> bool {
     match &statement.kind {
         StatementKind::Directive(d) => matches!(d.word.text.as_str(), "start" | "at" | "every" | "when"),
         StatementKind::Ode(_)
@@ -156,6 +156,18 @@ fn misfit(model: &Model, own: &Model, span: Span) -> Option<Diagnostic> {
 }
 
 impl Lower<'_> {
+    /// True for a start that a simulation does not have: one that is drawn, or that of an input.
+    pub(super) fn is_start_of_task(&self, directive: &Directive) -> bool {
+        let is_drawn = directive.clauses.iter().any(|c| matches!(c.kind, ast::ClauseKind::Dist(_)));
+        let subject = directive.subjects.first().map(|subject| &subject.kind);
+        let name = match subject {
+            Some(ast::ExprKind::Path(path) | ast::ExprKind::Call { function: path, .. }) => text(path),
+            Some(_) | None => return is_drawn,
+        };
+        let symbol = self.model.names.get(&name).map(|id| self.model.symbol(*id).kind);
+        is_drawn || symbol == Some(SymbolKind::Input)
+    }
+
     /// One of the words that only a study of a task has.
     pub(super) fn control_statement(&mut self, directive: &Directive, span: Span, control: &mut Control) {
         match directive.word.text.as_str() {

@@ -12,7 +12,7 @@ use super::clauses::{Allowed, Clauses};
 use super::constants::constant;
 use super::imports::{Item, unknown_word};
 use super::lower::{Lower, subject_name};
-use super::lower_control::{CONTROL_WORDS, is_of_task};
+use super::lower_control::CONTROL_WORDS;
 use super::lower_expr::text;
 use super::model::{EventDef, SymbolId};
 use super::models::Models;
@@ -112,7 +112,12 @@ impl Models<'_> {
         super::lower_sweep::check_starts(&study, &mut found);
         unknown::report(&mut study.model, &mut unsettled, self.sources, &mut found);
         study.model.is_faulty |= found.has_errors();
-        diagnostics.extend(found);
+        for d in found {
+            // What a study of a task says of its starts and events is read for the task too.
+            if study.control.is_none() || !diagnostics.iter().any(|known| *known == d) {
+                diagnostics.push(d);
+            }
+        }
         Some(study)
     }
 }
@@ -141,8 +146,8 @@ impl Lower<'_> {
             if CONTROL_WORDS.contains(&directive.word.text.as_str()) {
                 return self.control_statement(directive, span, control);
             }
-            // Starts and events are the task's.
-            if is_of_task(statement) {
+            // Starts and events are the task's too. What is drawn is the task's alone, and so is what acted before it.
+            if directive.word.text == "start" && self.is_start_of_task(directive) {
                 return;
             }
         }

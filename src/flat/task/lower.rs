@@ -452,7 +452,10 @@ impl Builder<'_> {
     }
 
     /// True where the value depends on an input that is decided.
-    fn reads_acts(&self, node: NodeId, acts: &[Act]) -> bool {
+    fn reads_acts(&mut self, node: NodeId, acts: &[Act]) -> bool {
+        if self.bits_of(node) & discontinuity::ON_FORCING == 0 {
+            return false;
+        }
         self.dag.reachable(&[node]).iter().any(|id| match self.dag.node(*id) {
             Node::Leaf(Leaf::Input(k)) => acts.iter().any(|a| a.input == k),
             _ => false,
@@ -519,8 +522,8 @@ impl Builder<'_> {
                 span: reward.span,
             })
             .collect();
-        let mut end: Vec<CostTerm> =
-            terms.iter().filter(|term| !self.reads_acts(term.node, &flat.acts)).cloned().collect();
+        let mut end = terms.clone();
+        end.retain(|term| !self.reads_acts(term.node, &flat.acts));
         let kept: Vec<(f64, NodeId)> = end.iter().map(|term| (term.weight, term.node)).collect();
         let whole = self.dag.sum(&kept);
         end.iter_mut().for_each(|term| term.whole = whole);
