@@ -36,6 +36,13 @@ pub fn text(task: &FlatTask) -> String {
         CostOrigin::Missing => out.push_str("  nothing: there is no cost, and the reward cannot stand for one\n"),
         CostOrigin::Written | CostOrigin::Reward => {
             let mut stage = terms(task, &task.costs);
+            if let Some(free) = task.free_step.filter(|free| free.weight != 0.0) {
+                let unit = bracketed(&task.model.time_unit);
+                stage.push(Line {
+                    formula: format!("{}step", factor(free.weight)),
+                    note: format!("in {}", unit.trim_matches(['[', ']'])),
+                });
+            }
             stage.extend(task.moves.iter().map(|m| moved(task, m)));
             stage.extend(soft(task, When::Path));
             section(&mut out, "the sum over steps k = 0 .. N-1 of", stage);
@@ -365,7 +372,7 @@ pub fn document(task: &FlatTask) -> Value {
         "model": model.name,
         "time_unit": model.time_unit,
         "step": task.step,
-        "free_step": task.free_step.map(|free| [free.low, free.high]),
+        "free_step": task.free_step.map(|free| json!({ "low": free.low, "high": free.high, "weight": free.weight })),
         "method": task.via.0.name(),
         "substeps": task.via.1,
         "episode_steps": task.n_steps,

@@ -67,7 +67,7 @@ pub struct DrawnStart {
 pub struct CostTerm {
     /// The value.
     pub node: NodeId,
-    /// A pure number; the statement's weight and scale are in it.
+    /// A pure number; the statement's weight and scale are in it. 1 for what is no square: they are in its node.
     pub weight: f64,
     /// r where `node` is r²: what a Gauss-Newton method linearises.
     pub square_of: Option<NodeId>,
@@ -200,6 +200,8 @@ pub struct FreeStep {
     pub low: f64,
     /// Longest.
     pub high: f64,
+    /// What a unit of time costs, in each step: of the terms `cost step`, which stand here and not among the costs.
+    pub weight: f64,
     /// The disturbance that has its value, where an expression names it.
     pub disturbance: Option<u32>,
 }

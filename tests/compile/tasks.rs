@@ -4,7 +4,7 @@ use super::{ProjectLoader, check, check_with};
 use crate::reference::{Table, reference_dir};
 use twinc::diag::Diagnostics;
 use twinc::expr::{Env, Interpreter, NodeId};
-use twinc::flat::task::{CostTerm, FlatTask, Keep};
+use twinc::flat::task::{CostTerm, FlatTask, Keep, When};
 use twinc::flat::{FlatModel, flatten_task};
 use twinc::hir::{Module, Task};
 use twinc::system::Softness;
@@ -219,6 +219,10 @@ fn says_what_is_wrong_with_steps_and_episodes() {
         ("no steps", of("task A of M {\n  step 1 [s]\n  episode times 0\n  cost x^2\n}")),
         ("an endless free step", of("task A of M {\n  step free in 0.1 ..\n  episode times 5\n  cost step\n}")),
         ("a free step without room", of("task A of M {\n  step free in 2 .. 1\n  episode times 5\n  cost step\n}")),
+        (
+            "a step among others",
+            of("task A of M {\n  step free in 0.1 .. 1 [s]\n  episode times 5\n  cost (step/1 [s])^2\n}"),
+        ),
         ("a range of a fixed step", of("task A of M {\n  step 1 [s] in 1 .. 2\n  episode times 5\n  cost x^2\n}")),
     ];
     insta::assert_snapshot!(said(&list));
@@ -472,4 +476,14 @@ fn settings_of_algorithms_are_checked_against_their_tables() {
     ] {
         assert_eq!(codes(lines), [code], "{lines}");
     }
+}
+
+#[test]
+fn time_has_a_price_of_its_own() {
+    let task = task("examples/control/cartpole.twin", "Fastest");
+    let free = task.free_step.expect("decided");
+    assert_eq!((free.low, free.high, task.step, free.weight), (0.005, 0.1, 0.05, 1.0));
+    // What is left is the square of the force.
+    assert_eq!(task.costs.len(), 1);
+    assert!(task.costs[0].square_of.is_some() && task.keeps.iter().all(|keep| keep.when == When::Final));
 }

@@ -47,6 +47,9 @@ fn problem(out: &mut String, task: &FlatTask, n_shared: &mut usize) {
     for (k, (weight, _)) in stage.iter().enumerate() {
         sums.push(format!("{}\\ell_{{{}}}", factor(*weight), k + 1));
     }
+    if let Some(free) = task.free_step.filter(|free| free.weight != 0.0) {
+        sums.push(format!("{}h", factor(free.weight)));
+    }
     for cost in &task.moves {
         let Some(act) = task.acts.get(cost.act as usize) else { continue };
         let change = format!("\\Delta {}", names::symbol(task.input_name(act)));
@@ -70,7 +73,8 @@ fn problem(out: &mut String, task: &FlatTask, n_shared: &mut usize) {
             When::Final => ends.push(term),
         }
     }
-    let inputs: Vec<String> = task.acts.iter().map(|act| names::symbol(task.input_name(act))).collect();
+    let mut inputs: Vec<String> = task.acts.iter().map(|act| names::symbol(task.input_name(act))).collect();
+    inputs.extend(task.free_step.map(|_| "h".to_string()));
     out.push_str("\\subsection*{Problem}\n\\begin{align*}\n");
     let mut rows = vec![format!(
         "  \\min_{{{}}} \\quad & \\sum_{{k=0}}^{{N-1}} \\Big( {} \\Big)",
@@ -86,6 +90,9 @@ fn problem(out: &mut String, task: &FlatTask, n_shared: &mut usize) {
         rows.push(format!("  {first} & {row}"));
         first = "";
     };
+    if let Some(free) = task.free_step {
+        push(format!("{}{}", between("h", free.low, free.high), unit(&model.time_unit)));
+    }
     for act in &task.acts {
         let name = names::symbol(task.input_name(act));
         let own = model.inputs.get(act.input as usize).map_or("", |input| input.quantity.unit.as_str());
@@ -101,11 +108,13 @@ fn problem(out: &mut String, task: &FlatTask, n_shared: &mut usize) {
     }
     let _ = writeln!(out, "{}\n\\end{{align*}}", rows.join(" \\\\\n"));
     let (method, substeps) = task.via;
+    let length = match task.free_step {
+        Some(_) => "h".to_string(),
+        None => format!("h = {}{}", names::number(task.step), unit(&model.time_unit)),
+    };
     let _ = writeln!(
         out,
-        "The state after a step of ${}{}$ follows from the equations by {}{}; an episode has {} steps.",
-        names::number(task.step),
-        unit(&model.time_unit),
+        "The state after a step of ${length}$ follows from the equations by {}{}; an episode has {} steps.",
         names::text(method.name()),
         if substeps > 1 { format!(" in {substeps} substeps") } else { String::new() },
         task.n_steps

@@ -121,6 +121,7 @@ impl Builder<'_> {
             return None;
         }
         self.default_cost(task, &mut flat);
+        self.time_cost(&mut flat)?;
         Some(flat)
     }
 
@@ -261,6 +262,7 @@ impl Builder<'_> {
         flat.free_step = task.step.free.map(|(low, high)| FreeStep {
             low,
             high,
+            weight: 0.0,
             disturbance: task.step.symbol.map(|symbol| place(self, symbol)),
         });
         for (observable, leaf) in &task.measured {
@@ -478,6 +480,39 @@ impl Builder<'_> {
                 let (penalty, text, span) = (ending.penalty, ending.text.clone(), ending.span);
                 let list = if is_fail { &mut flat.fails } else { &mut flat.dones };
                 list.push(Condition { margin, penalty, text, span });
+            }
+        }
+        Some(())
+    }
+
+    /// Takes `cost step` out of the costs of a task whose step is decided; E0901 where the step stands in any other way.
+    fn time_cost(&mut self, flat: &mut FlatTask) -> Option<()> {
+        let Some(FreeStep { disturbance: Some(place), .. }) = flat.free_step else { return Some(()) };
+        let leaf = self.dag.leaf(Leaf::Disturbance(place));
+        let mut weight = 0.0;
+        let dag = &self.dag;
+        flat.costs.retain(|term| {
+            let own = match dag.as_scaled(term.node) {
+                Some((own, node)) if node == leaf => own,
+                _ if term.node == leaf => 1.0,
+                _ => return true,
+            };
+            weight += own * term.weight;
+            false
+        });
+        if let Some(free) = &mut flat.free_step {
+            free.weight = weight;
+        }
+        let costs = flat.costs.iter().chain(&flat.terminal).map(|term| (term.node, term.span));
+        let others = costs.chain(flat.keeps.iter().map(|keep| (keep.node, keep.span)));
+        for (node, span) in others {
+            if self.dag.reachable(&[node]).contains(&leaf) {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0901"), span, "a step that is decided has a price by itself alone")
+                        .at("names `step` among others")
+                        .help("write `cost step weight 10` for the price of time"),
+                );
+                return None;
             }
         }
         Some(())

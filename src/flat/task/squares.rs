@@ -10,7 +10,7 @@ const MOST_VISITS: usize = 100_000;
 /// Factors of one product looked at, which bounds the recursion.
 const MOST_FACTORS: usize = 200;
 
-/// One part of a cost: weight · value(node), and r where the node is r².
+/// One part of a cost: weight · value(node), and r where the node is r². What is no square has weight 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Piece {
     pub weight: f64,
@@ -22,7 +22,7 @@ pub(super) struct Piece {
 pub(super) fn pieces(dag: &mut Dag, node: NodeId, weight: f64) -> Vec<Piece> {
     let mut squares: Vec<Piece> = Vec::new();
     let mut rest: Vec<(f64, NodeId)> = Vec::new();
-    let whole = Piece { weight, node, square_of: None };
+    let whole = Piece { weight: 1.0, node: dag.scale(weight, node), square_of: None };
     let mut open = vec![(weight, node)];
     let mut n_visits = 0;
     while let Some((weight, node)) = open.pop() {
@@ -39,9 +39,7 @@ pub(super) fn pieces(dag: &mut Dag, node: NodeId, weight: f64) -> Vec<Piece> {
             None => rest.push((weight, node)),
         }
     }
-    if let [(weight, node)] = rest.as_slice() {
-        squares.push(Piece { weight: *weight, node: *node, square_of: None });
-    } else if !rest.is_empty() {
+    if !rest.is_empty() {
         let node = dag.sum(&rest);
         squares.push(Piece { weight: 1.0, node, square_of: None });
     }
