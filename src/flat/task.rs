@@ -12,7 +12,9 @@
 //! The moves cost weight·((u_k − u_{k−1})/scale)² for k = 0..N−1. Soft constraints are priced at k = 0..N−1; hard ones
 //! hold for k = 1..N, and where they read inputs for k = 0..N−1; final ones, hard or soft, at k = N.
 
+mod acts;
 mod bounds;
+mod keeps;
 mod lower;
 mod squares;
 
