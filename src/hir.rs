@@ -27,6 +27,7 @@ mod lower_start;
 mod lower_study;
 mod lower_sweep;
 mod lower_task;
+mod lower_task_step;
 mod lower_task_terms;
 pub mod model;
 mod models;

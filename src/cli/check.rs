@@ -78,8 +78,10 @@ fn one(
     read.extend(own.map(|(_, file)| PathBuf::from(&file.name)));
     if target.name.is_some() && !diagnostics.has_errors() {
         let models = module.models.iter().map(|model| model.name.as_str());
-        let names: Vec<&str> = models.chain(module.studies.iter().map(|study| study.name.as_str())).collect();
-        target.choose("model or study", &names)?;
+        let tasks = module.tasks.iter().map(|task| task.name.as_str());
+        let studies = module.studies.iter().map(|study| study.name.as_str());
+        let names: Vec<&str> = models.chain(tasks).chain(studies).collect();
+        target.choose("model, task or study", &names)?;
     }
     for unit in &module.inferred {
         let place = sources.get(unit.span.source);

@@ -1,4 +1,4 @@
-//! `twinc inspect`: what a compiled model is, as one canonical text.
+//! `twinc inspect`: what a compiled model is, as one canonical text, and what problem a task is.
 
 use super::args::{Format, InspectArgs, InspectView};
 use super::console::Console;
@@ -10,8 +10,9 @@ use crate::diag::Diagnostics;
 use crate::export::dot;
 use crate::export::latex::{self, Parts};
 use crate::export::snapshot::{self, View};
-use crate::flat::{FlatModel, Quantity, Variation};
-use crate::hir::{Model, Module};
+use crate::export::task as task_text;
+use crate::flat::{FlatModel, Quantity, Variation, flatten_task};
+use crate::hir::{Model, Module, Task};
 use crate::jit::{Kernels, Needs, Options};
 use crate::source::SourceMap;
 use crate::system::System;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Prints the chosen views of a model.
+/// Prints the chosen views of a model, or the problem that a task is.
 ///
 /// # Errors
 /// What is wrong with the file, or E0803.
@@ -30,6 +31,9 @@ pub fn run(args: &InspectArgs, console: &mut Console, sources: &mut SourceMap) -
     let form = form(args, console.format)?;
     let opened = prepare::open(&target, sources)?;
     let module = prepare::load(sources, opened.root, None, &mut warnings)?;
+    if let Some(task) = chosen_task(&target, &module) {
+        return print_task(task, args, &form, warnings, console, sources);
+    }
     let model = chosen(&target, &module)?;
     let changed = match args.set.as_slice() {
         [] => None,
@@ -82,6 +86,61 @@ pub fn run(args: &InspectArgs, console: &mut Console, sources: &mut SourceMap) -
         }
     }
     Ok(Exit::Fine)
+}
+
+/// Writes a task as the problem that it is.
+///
+/// # Errors
+/// What is wrong with the task, and E0804 for what a task does not have.
+fn print_task(
+    task: &Task,
+    args: &InspectArgs,
+    form: &Form,
+    mut warnings: Diagnostics,
+    console: &mut Console,
+    sources: &SourceMap,
+) -> Result<Exit, Failure> {
+    let refused = |what: &str| {
+        Failure::new("E0804", format!("`{}` is a task, and {what}", task.name))
+            .help(format!("name its model for that: `{}`", task.model.name))
+    };
+    if args.steady {
+        return Err(refused("`--steady` is of a model"));
+    }
+    if !args.set.is_empty() {
+        return Err(refused("`--set` takes values of a model here"));
+    }
+    let mut found = Diagnostics::default();
+    let flat = match flatten_task(task, &mut found) {
+        Some(flat) if !found.has_errors() => flat,
+        Some(_) | None => return Err(Failure::from_diagnostics(found)),
+    };
+    warnings.extend(found);
+    let text = match form {
+        Form::Text(_) if !args.view.is_empty() => return Err(refused("a `--view` is of a model")),
+        Form::Graph => return Err(refused("Graphviz draws models")),
+        Form::Text(_) => Some(task_text::text(&flat)),
+        Form::Latex(parts) => Some(latex::task::text(&flat, *parts)),
+        Form::Document => None,
+    };
+    console.report(warnings, sources);
+    match text {
+        Some(text) => console.data(text.as_bytes())?,
+        None => console.result(task_text::document(&flat)),
+    }
+    Ok(Exit::Fine)
+}
+
+/// The named task, the task of the named study, or the only thing in a file without models and studies.
+fn chosen_task<'a>(target: &Target, module: &'a Module) -> Option<&'a Task> {
+    if let Some(name) = target.name.as_deref() {
+        let of_study = || module.study(name)?.control.as_ref().map(|control| &control.belief);
+        return module.task(name).or_else(of_study);
+    }
+    match (module.models.as_slice(), module.tasks.as_slice()) {
+        ([], [task]) => Some(task),
+        _ => None,
+    }
 }
 
 /// What is written of the model.

@@ -5,6 +5,7 @@
 
 mod formula;
 mod names;
+pub mod task;
 
 use crate::export::snapshot::leaf_name;
 use crate::expr::{Leaf, Node, NodeId};
@@ -22,13 +23,18 @@ pub struct Parts {
     pub equations: bool,
 }
 
-/// The document.
-pub fn text(model: &FlatModel, parts: Parts) -> String {
-    let mut out = String::from(
+/// What stands before the text of every document.
+fn beginning() -> String {
+    String::from(
         "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage[T1]{fontenc}\n\
          \\usepackage[margin=2cm]{geometry}\n\\usepackage{amsmath}\n\\usepackage{longtable}\n\
          \\allowdisplaybreaks\n\\begin{document}\n",
-    );
+    )
+}
+
+/// The document.
+pub fn text(model: &FlatModel, parts: Parts) -> String {
+    let mut out = beginning();
     let _ = writeln!(out, "\\section*{{{}}}", names::text(&model.name));
     if !model.doc.is_empty() {
         let _ = writeln!(out, "{}", names::text(&model.doc));
@@ -37,7 +43,7 @@ pub fn text(model: &FlatModel, parts: Parts) -> String {
         symbols(&mut out, model);
     }
     if parts.equations {
-        equations(&mut out, model);
+        equations(&mut out, model, &mut 0);
     }
     out.push_str("\\end{document}\n");
     out
@@ -125,11 +131,10 @@ fn align(out: &mut String, heading: &str, sides: &[String], found: &Formulas) {
     }
 }
 
-fn equations(out: &mut String, model: &FlatModel) {
+/// Names of shared parts go on from number `n_shared`.
+fn equations(out: &mut String, model: &FlatModel, n_shared: &mut usize) {
     let all = named(model);
-    let mut n_shared = 0;
-    let mut write =
-        |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), &mut n_shared);
+    let mut write = |nodes: &[NodeId]| formulas(&model.dag, nodes, &all, &|variable| leaf(model, variable), n_shared);
     schemes(out, model);
     let rates: Vec<NodeId> = model.reactions.iter().map(|reaction| reaction.rate).collect();
     let sides: Vec<String> = model.reactions.iter().map(|reaction| rate_name(&reaction.name)).collect();

@@ -12,7 +12,9 @@
 //! The moves cost weight·((u_k − u_{k−1})/scale)² for k = 0..N−1. Soft constraints are priced at k = 0..N−1; hard ones
 //! hold for k = 1..N, and where they read inputs for k = 0..N−1; final ones, hard or soft, at k = N.
 
+mod acts;
 mod bounds;
+mod keeps;
 mod lower;
 mod squares;
 
@@ -67,12 +69,14 @@ pub struct DrawnStart {
 pub struct CostTerm {
     /// The value.
     pub node: NodeId,
-    /// A pure number; the statement's weight and scale are in it.
+    /// A pure number; the statement's weight and scale are in it. 1 for what is no square: they are in its node.
     pub weight: f64,
     /// r where `node` is r²: what a Gauss-Newton method linearises.
     pub square_of: Option<NodeId>,
     /// The statement's expression as written.
     pub text: String,
+    /// Which member of a family of terms: `i = 3`; empty where the statement is no family.
+    pub member: String,
     /// The statement's weight with its scale in it.
     pub written_weight: f64,
     /// The value of the whole statement before its weight.
@@ -112,6 +116,8 @@ pub enum When {
 pub struct Keep {
     /// The name of the safe set, or the text.
     pub name: String,
+    /// Which member of a family of constraints: `i = 3`; empty where the statement is no family.
+    pub member: String,
     /// The value: a state alone where it is a box of a state.
     pub node: NodeId,
     /// −∞ where open.
@@ -196,6 +202,8 @@ pub struct FreeStep {
     pub low: f64,
     /// Longest.
     pub high: f64,
+    /// What a unit of time costs, in each step: of the terms `cost step`, which stand here and not among the costs.
+    pub weight: f64,
     /// The disturbance that has its value, where an expression names it.
     pub disturbance: Option<u32>,
 }

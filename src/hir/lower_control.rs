@@ -19,12 +19,12 @@ use super::unknown::{did_you_mean, nearest};
 pub(super) const CONTROL_WORDS: &[&str] = &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget"];
 
 impl Models<'_> {
-    /// The task at `statement` of `task_file` for the models that the study names, and the model that it is of.
+    /// The task at `statement` of `task_file` for the models that the `statements` of a study name, and the model that it is of.
     pub(super) fn control(
         &mut self,
         file: usize,
         (task_file, statement): (usize, usize),
-        study: Option<&ast::Block>,
+        statements: &[&ast::Statement],
         diagnostics: &mut Diagnostics,
     ) -> Option<(Model, Control)> {
         let files = self.files;
@@ -33,10 +33,9 @@ impl Models<'_> {
         let mut found = Diagnostics::default();
         let place = Self::task_place(directive, statement.span, &mut found)?;
         let own = self.get(task_file, &place.model, &mut found)?.clone();
-        let statements = study.map_or(&[][..], |block| &block.statements);
         let belief = self.named_model(file, "belief", statements, &own, diagnostics);
         let plant = self.named_model(file, "plant", statements, &own, diagnostics);
-        let beside: Vec<&ast::Statement> = statements.iter().filter(|s| is_of_task(s)).collect();
+        let beside: Vec<&ast::Statement> = statements.iter().copied().filter(|s| is_of_task(s)).collect();
         let belief = self.task_on(task_file, &place, belief, (file, &beside), &mut found);
         let plant = self.task_on(task_file, &place, plant, (file, &beside), &mut found);
         // What is wrong with the task is said once, whatever it is carried out on.
@@ -62,7 +61,7 @@ impl Models<'_> {
         &mut self,
         file: usize,
         word: &str,
-        statements: &[ast::Statement],
+        statements: &[&ast::Statement],
         own: &Model,
         diagnostics: &mut Diagnostics,
     ) -> Model {
@@ -104,7 +103,7 @@ impl Models<'_> {
 }
 
 /// Statements of a study that belong to the task: where it starts, what happens meanwhile.
-pub(super) fn is_of_task(statement: &ast::Statement) -> bool {
+fn is_of_task(statement: &ast::Statement) -> bool {
     match &statement.kind {
         StatementKind::Directive(d) => matches!(d.word.text.as_str(), "start" | "at" | "every" | "when"),
         StatementKind::Ode(_)
@@ -157,20 +156,37 @@ fn misfit(model: &Model, own: &Model, span: Span) -> Option<Diagnostic> {
 }
 
 impl Lower<'_> {
+    /// True for a start that a simulation does not have: one that is drawn, or that of an input.
+    pub(super) fn is_start_of_task(&self, directive: &Directive) -> bool {
+        let is_drawn = directive.clauses.iter().any(|c| matches!(c.kind, ast::ClauseKind::Dist(_)));
+        let subject = directive.subjects.first().map(|subject| &subject.kind);
+        let name = match subject {
+            Some(ast::ExprKind::Path(path) | ast::ExprKind::Call { function: path, .. }) => text(path),
+            Some(_) | None => return is_drawn,
+        };
+        let symbol = self.model.names.get(&name).map(|id| self.model.symbol(*id).kind);
+        is_drawn || symbol == Some(SymbolKind::Input)
+    }
+
     /// One of the words that only a study of a task has.
     pub(super) fn control_statement(&mut self, directive: &Directive, span: Span, control: &mut Control) {
         match directive.word.text.as_str() {
             "randomize" => self.randomize(directive, span, &mut control.randomize),
             "algorithm" => {
-                if let Some(algorithm) = self.algorithm(directive, span) {
-                    let name = |a: &Algorithm| a.settings.method.as_ref().map(|(name, _)| name.clone());
-                    let is_same =
-                        |a: &&Algorithm| name(a) == name(&algorithm) && a.span.source == algorithm.span.source;
-                    if let Some(first) = control.algorithms.iter().find(is_same) {
-                        let d = Diagnostic::new(Code("E0202"), span, "this algorithm is given twice").at("again here");
-                        self.report(d.label(first.span, "first here").help("write its settings in one block"));
+                let Some(algorithm) = self.algorithm(directive, span) else { return };
+                let name = |a: &Algorithm| a.settings.method.as_ref().map(|(name, _)| name.clone());
+                match control.algorithms.iter_mut().find(|a| name(a) == name(&algorithm)) {
+                    // What a command line says of an algorithm stands beside what the file does.
+                    Some(first) if first.span.source != algorithm.span.source => {
+                        first.settings.extend(algorithm.settings);
+                        first.relaxed.extend(algorithm.relaxed);
                     }
-                    control.algorithms.push(algorithm);
+                    Some(first) => {
+                        let d = Diagnostic::new(Code("E0202"), span, "this algorithm is given twice").at("again here");
+                        let first = first.span;
+                        self.report(d.label(first, "first here").help("write its settings in one block"));
+                    }
+                    None => control.algorithms.push(algorithm),
                 }
             }
             "filter" => {

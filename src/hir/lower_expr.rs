@@ -269,13 +269,15 @@ impl Lower<'_> {
         if self.is_expanding() || self.is_unread(name) {
             return;
         }
+        let is_task = self.task.is_some();
         let (model, locals, files, file, place) = (&self.model, &self.locals, self.files, self.file, self.place);
         unknown::note(&mut self.unsettled.unknown, name, span, || {
             let own = model.symbols.iter().filter(|_| place == Place::Model).map(|s| s.name.as_str());
             let bound = locals.iter().map(|(n, _)| n.as_str());
             let is_value = |n: &&str| !matches!(files.find(file, n), Some((_, _, Item::Model(_) | Item::Task(_))));
             let of_file = files.visible(file).filter(is_value);
-            unknown::nearest(name, own.chain(bound).chain(of_file).chain(["time"]))
+            let of_task = model.safe.iter().filter(|_| is_task).map(|s| s.name.as_str());
+            unknown::nearest(name, own.chain(bound).chain(of_file).chain(of_task).chain(["time"]))
         });
     }
 

@@ -12,7 +12,7 @@ use super::clauses::{Allowed, Clauses};
 use super::constants::constant;
 use super::imports::{Item, unknown_word};
 use super::lower::{Lower, subject_name};
-use super::lower_control::{CONTROL_WORDS, is_of_task};
+use super::lower_control::CONTROL_WORDS;
 use super::lower_expr::text;
 use super::model::{EventDef, SymbolId};
 use super::models::Models;
@@ -61,7 +61,9 @@ impl Models<'_> {
         let model_name = text(path);
         let found = self.files.find(file, &model_name);
         let (model, control) = if let Some((task_file, _, Item::Task(statement))) = found {
-            let (model, control) = self.control(file, (task_file, statement), directive.block.as_ref(), diagnostics)?;
+            let own = directive.block.iter().flat_map(|block| &block.statements);
+            let statements: Vec<&ast::Statement> = own.chain(added(additions, &name.text)).collect();
+            let (model, control) = self.control(file, (task_file, statement), &statements, diagnostics)?;
             (model, Some(control))
         } else if let Some(model) = self.get(file, &model_name, diagnostics) {
             (model.clone(), None)
@@ -98,14 +100,8 @@ impl Models<'_> {
         }
         lower.each_start_once(&study.starts);
         // What a command line adds may replace a start value.
-        for statement in additions.iter().flat_map(|f| &f.statements) {
-            if let StatementKind::Directive(added) = &statement.kind
-                && subject_name(added).is_some_and(|n| n.text == study.name)
-            {
-                for statement in added.block.iter().flat_map(|b| &b.statements) {
-                    lower.study_statement(statement, &mut study, &mut own);
-                }
-            }
+        for statement in added(additions, &name.text) {
+            lower.study_statement(statement, &mut study, &mut own);
         }
         if !own.data.is_empty() {
             study.experiments.insert(0, own);
@@ -116,9 +112,23 @@ impl Models<'_> {
         super::lower_sweep::check_starts(&study, &mut found);
         unknown::report(&mut study.model, &mut unsettled, self.sources, &mut found);
         study.model.is_faulty |= found.has_errors();
-        diagnostics.extend(found);
+        for d in found {
+            // What a study of a task says of its starts and events is read for the task too.
+            if study.control.is_none() || !diagnostics.iter().any(|known| *known == d) {
+                diagnostics.push(d);
+            }
+        }
         Some(study)
     }
+}
+
+/// The statements that a command line adds to the study `name`.
+fn added<'a>(additions: Option<&'a ast::File>, name: &str) -> impl Iterator<Item = &'a ast::Statement> {
+    let blocks = additions.into_iter().flat_map(|f| &f.statements).filter_map(move |statement| match &statement.kind {
+        StatementKind::Directive(added) if subject_name(added).is_some_and(|n| n.text == name) => added.block.as_ref(),
+        _ => None,
+    });
+    blocks.flat_map(|block| &block.statements)
 }
 
 impl Lower<'_> {
@@ -136,8 +146,8 @@ impl Lower<'_> {
             if CONTROL_WORDS.contains(&directive.word.text.as_str()) {
                 return self.control_statement(directive, span, control);
             }
-            // Starts and events are the task's.
-            if is_of_task(statement) {
+            // Starts and events are the task's too. What is drawn is the task's alone, and so is what acted before it.
+            if directive.word.text == "start" && self.is_start_of_task(directive) {
                 return;
             }
         }

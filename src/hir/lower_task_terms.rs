@@ -163,10 +163,9 @@ impl Lower<'_> {
     }
 
     /// A condition, in which safe sets may be named.
-    pub(super) fn condition_or_safe(&mut self, ast: &ast::Expr) -> ExprId {
+    pub(super) fn condition_or_safe(&mut self, ast: &ast::Expr, what: &str) -> ExprId {
         let expr = self.expr(ast);
-        Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics)
-            .condition(expr, "this condition")
+        Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics).condition(expr, what)
     }
 
     /// `keep C_a in 0.1 .. 2`, `keep hot soft 100`, `keep x^2 + y^2 <= 4 [m^2] final`
@@ -190,6 +189,9 @@ impl Lower<'_> {
             ast::ExprKind::Path(path) => text(path),
             _ => self.sources.slice(subject.span).to_string(),
         };
+        if matches!(self.model.expr(expr).kind, ExprKind::Error) {
+            return None;
+        }
         let is_safe = self.model.safe.iter().any(|safe| safe.condition == expr);
         let is_condition = is_safe
             || matches!(

@@ -351,3 +351,24 @@ pub struct Control {
     /// How many episodes, and their seeds.
     pub budget: Settings,
 }
+
+/// Planners that draw inputs between their limits.
+pub const DRAWING_PLANNERS: [&str; 4] = ["shooting", "cem", "mppi", "cma"];
+/// Controllers that need no cost.
+pub const COSTLESS: [&str; 1] = ["pid"];
+
+impl Algorithm {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.settings.method.as_ref().map_or("", |(name, _)| name)
+    }
+}
+
+impl Control {
+    /// The task as `algorithm` plans it: with its own relaxed limits.
+    pub fn task_for(&self, algorithm: &Algorithm) -> Task {
+        let mut task = self.belief.clone();
+        task.relaxed.extend(algorithm.relaxed.iter().cloned());
+        task
+    }
+}

@@ -56,9 +56,11 @@ impl Lower<'_> {
                 }
                 Some(ExprKind::Symbol { symbol, indices: Vec::new() })
             }
-            "step" => match self.task.as_ref()?.step? {
-                StepLength::Fixed(value) => Some(ExprKind::Number { value, unit: self.model.time_unit.clone() }),
-                StepLength::Free => {
+            "step" => match self.task.as_ref()?.step {
+                // That there is no step is said where the task is declared.
+                None => Some(ExprKind::Error),
+                Some(StepLength::Fixed(value)) => Some(ExprKind::Number { value, unit: self.model.time_unit.clone() }),
+                Some(StepLength::Free) => {
                     let (known, unit) = (self.task.as_ref()?.free_step, self.model.time_unit.clone());
                     let symbol = known.unwrap_or_else(|| self.task_quantity("step", span, unit));
                     if let Some(task) = &mut self.task {

@@ -39,3 +39,30 @@ fn inspect_draws_the_network_or_what_depends_on_what() {
     insta::assert_snapshot!("inspect_dot", room.run(&["inspect", "n.twin", "--format", "dot"]).ends(0).out);
     insta::assert_snapshot!("inspect_dot_states", room.run(&["inspect", "chain.twin", "--format", "dot"]).ends(0).out);
 }
+
+#[test]
+fn a_task_is_shown_as_text_latex_and_an_object() {
+    let room = Room::new(&[]);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/cstr/cstr.twin");
+    let task = format!("{file}:HoldB");
+    let text = |args: &[&str]| {
+        let args: Vec<&str> = ["inspect"].iter().chain(args).copied().collect();
+        room.run(&args).ends(0).out.clone()
+    };
+    // The file has one task and no models: it need not be named. A study of it shows what its controller plans.
+    let shown = text(&[file]);
+    assert!(shown.contains("minimize over F, Q_dot") && shown.contains("0.1 <= C_a <= 2"), "{shown}");
+    assert_eq!(shown, text(&[&task]));
+    assert_eq!(shown, text(&[&format!("{file}:Loop")]));
+    let latex = text(&[&task, "--format", "latex"]);
+    assert!(latex.contains("\\min_{F, Q_{\\mathrm{dot}}}") && latex.contains("\\end{document}"), "{latex}");
+    let object = room.run(&["inspect", &task, "--format", "json"]).ends(0).json();
+    let result = &object["result"];
+    assert_eq!((result["step"].as_f64(), result["method"].as_str()), (Some(0.005), Some("radau3")));
+    assert_eq!(result["keeps"][4]["softness"]["linear"], 100.0);
+    assert_eq!(result["moves"][0]["scale"], 100.0);
+    for flags in [&["--view", "odes"][..], &["--steady"], &["--set", "beta=2"], &["--format", "dot"]] {
+        let args: Vec<&str> = ["inspect", &task].iter().chain(flags).copied().collect();
+        room.run(&args).ends(2).prints_nothing().says("E0804").says("`HoldB` is a task");
+    }
+}

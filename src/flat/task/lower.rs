@@ -1,22 +1,19 @@
 //! From a [`hir::Task`](crate::hir::Task) to a [`FlatTask`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::{BinaryOp, Dag, Leaf, Node, NodeId, UnaryOp};
+use crate::expr::{BinaryOp, Leaf, Node, NodeId, UnaryOp};
 use crate::hir::model::Range;
 use crate::hir::study::Start;
-use crate::hir::task::{self as hir, KeepWhat, Ranged, StartFrom, Task};
-use crate::hir::{ExprId, ExprKind, Module, SymbolId, SymbolKind};
-use crate::source::Span;
-use crate::system::Softness;
+use crate::hir::task::{self as hir, StartFrom, Task};
+use crate::hir::{ExprKind, Module, SymbolId, SymbolKind};
 use crate::units::Unit;
 
 use super::super::flatten::{Variation, finish};
 use super::super::layout::{Home, member_name, tuples};
 use super::super::lower::{Builder, Margin, Moment};
 use super::super::{FlatModel, discontinuity};
-use super::bounds::{Interval, boxed};
 use super::squares;
 use super::*;
 
@@ -34,17 +31,28 @@ pub fn flatten_task(task: &Task, diagnostics: &mut Diagnostics) -> Option<FlatTa
     let model = finish(model, &movers, diagnostics);
     let mut flat = flat?;
     flat.model = model;
-    contradictions(&flat, diagnostics);
+    super::keeps::contradictions(&flat, diagnostics);
     (n_errors(diagnostics) == before).then_some(flat)
 }
 
-/// What flattening finds in each task of `module` and of its studies; what has errors already is left out.
+/// What flattening finds in each task of `module` and of its studies, and why the algorithms of those cannot plan them;
+/// what has errors already is left out.
 pub fn check_tasks(module: &Module, diagnostics: &mut Diagnostics) {
-    let controls = module.studies.iter().filter_map(|study| study.control.as_ref());
-    let of_studies = controls.flat_map(|control| [&control.belief, &control.plant]);
     let mut list = Diagnostics::default();
-    for task in module.tasks.iter().chain(of_studies).filter(|task| !task.model.is_faulty) {
+    for task in module.tasks.iter().filter(|task| !task.model.is_faulty) {
         flatten_task(task, &mut list);
+    }
+    for control in module.studies.iter().filter_map(|study| study.control.as_ref()) {
+        for task in [&control.belief, &control.plant].into_iter().filter(|task| !task.model.is_faulty) {
+            flatten_task(task, &mut list);
+        }
+        for algorithm in control.algorithms.iter().filter(|_| !control.belief.model.is_faulty) {
+            let name = algorithm.name();
+            let Some(flat) = flatten_task(&control.task_for(algorithm), &mut list) else { continue };
+            if !hir::COSTLESS.contains(&name) {
+                flat.check_planner(name, hir::DRAWING_PLANNERS.contains(&name), &mut list);
+            }
+        }
     }
     for d in list {
         if !diagnostics.iter().any(|known| *known == d) {
@@ -65,7 +73,7 @@ fn given(task: &Task, start: &hir::TaskStart) -> Option<Start> {
 }
 
 /// A unit for people; nothing for a pure number.
-fn shown(unit: Option<&Unit>) -> String {
+pub(super) fn shown(unit: Option<&Unit>) -> String {
     unit.filter(|unit| !unit.is_one()).map(ToString::to_string).unwrap_or_default()
 }
 
@@ -110,11 +118,16 @@ impl Builder<'_> {
             return None;
         }
         self.default_cost(task, &mut flat);
+        self.time_cost(&mut flat)?;
         Some(flat)
     }
 
     /// Visits every value of the indices of `ranges`.
-    fn each_member(&mut self, ranges: &[Range], mut visit: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    pub(super) fn each_member(
+        &mut self,
+        ranges: &[Range],
+        mut visit: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
         let shape = self.shape(ranges)?;
         for values in tuples(&shape) {
             for (range, value) in ranges.iter().zip(&values) {
@@ -123,98 +136,6 @@ impl Builder<'_> {
             visit(self)?;
         }
         Some(())
-    }
-
-    /// Where a member of an input is in u.
-    fn input(&mut self, symbol: SymbolId, indices: &[ExprId]) -> Option<u32> {
-        let offset = self.settle_member(symbol, indices)?;
-        Some(self.layouts[symbol.0 as usize].first + offset)
-    }
-
-    fn acts(&mut self, task: &Task, model: &FlatModel) -> Option<Vec<Act>> {
-        let mut before: HashMap<u32, f64> = HashMap::new();
-        for start in &task.starts {
-            if let (SymbolKind::Input, StartFrom::Value(value)) = (task.model.symbol(start.symbol).kind, &start.from) {
-                let input = self.input(start.symbol, &start.indices)?;
-                before.insert(input, self.constant(*value, "the input before the first step")?);
-            }
-        }
-        let mut acts: Vec<Act> = Vec::new();
-        let act = |input: u32, span: Span| {
-            let declared = &model.inputs[input as usize];
-            Act {
-                input,
-                low: declared.quantity.low,
-                high: declared.quantity.high,
-                relaxed: None,
-                before: before.get(&input).copied().unwrap_or(declared.value),
-                span,
-            }
-        };
-        if task.acts.is_empty() {
-            acts.extend((0..model.inputs.len() as u32).map(|k| act(k, model.inputs[k as usize].quantity.span)));
-        }
-        for Ranged { symbol, indices, ranges, low, high, span } in &task.acts {
-            // A family without its indices would be refused before.
-            self.each_member(ranges, |b| {
-                let mut found = act(b.input(*symbol, indices)?, *span);
-                if let Some(first) = acts.iter().find(|a| a.input == found.input) {
-                    let name = &model.inputs[found.input as usize].quantity.name;
-                    let d = Diagnostic::new(Code("E0202"), *span, format!("`{name}` is decided twice"));
-                    b.diagnostics.push(d.at("again here").label(first.span, "first here"));
-                    return None;
-                }
-                for (end, own, is_low) in [(low, &mut found.low, true), (high, &mut found.high, false)] {
-                    let Some(end) = end else { continue };
-                    let value = b.constant(*end, "the end of a range")?;
-                    if (is_low && value < *own) || (!is_low && value > *own) {
-                        let declared = &model.inputs[found.input as usize].quantity;
-                        let title = format!("`{}` cannot be {value}: its actuator ends at {own}", declared.name);
-                        b.diagnostics.push(
-                            Diagnostic::new(Code("E0613"), *span, title)
-                                .at("wider than the actuator")
-                                .label(declared.span, "declared with its limits")
-                                .help(format!(
-                                    "write `relax {} in low .. high` for what is only planned",
-                                    declared.name
-                                )),
-                        );
-                        return None;
-                    }
-                    *own = value;
-                }
-                acts.push(found);
-                Some(())
-            })?;
-        }
-        for relaxed in &task.relaxed {
-            match acts.iter_mut().find(|a| model.inputs[a.input as usize].quantity.name == relaxed.name) {
-                Some(act) => act.relaxed = Some((relaxed.low, relaxed.high)),
-                None => {
-                    let title = format!("`{}` is relaxed but not decided", relaxed.name);
-                    self.diagnostics.push(
-                        Diagnostic::new(Code("E0205"), relaxed.span, title)
-                            .at("not among what `act` names")
-                            .help(format!("write `act {}` too", relaxed.name)),
-                    );
-                    return None;
-                }
-            }
-        }
-        acts.sort_unstable_by_key(|a| a.input);
-        if acts.is_empty() {
-            self.diagnostics.push(
-                Diagnostic::new(
-                    Code("E0409"),
-                    task.span,
-                    format!("nothing is decided: `{}` has no inputs", model.name),
-                )
-                .at("a task decides inputs")
-                .help("declare what is decided with `input` in the model"),
-            );
-            return None;
-        }
-        Some(acts)
     }
 
     fn drawn_starts(&mut self, task: &Task, flat: &mut FlatTask) -> Option<()> {
@@ -250,6 +171,7 @@ impl Builder<'_> {
         flat.free_step = task.step.free.map(|(low, high)| FreeStep {
             low,
             high,
+            weight: 0.0,
             disturbance: task.step.symbol.map(|symbol| place(self, symbol)),
         });
         for (observable, leaf) in &task.measured {
@@ -292,7 +214,6 @@ impl Builder<'_> {
 
     fn costs(&mut self, costs: &[hir::Cost], list: &mut Vec<CostTerm>) -> Option<()> {
         for cost in costs {
-            let is_family = !cost.ranges.is_empty();
             self.each_member(&cost.ranges, |b| {
                 let value = b.settle(cost.expr, Moment::Running)?;
                 let whole = if cost.is_square { b.dag.powi(value, 2) } else { value };
@@ -300,13 +221,14 @@ impl Builder<'_> {
                     b.not_finite(cost.expr, "this term of the cost", value);
                     return None;
                 }
-                let text = if is_family { b.with_indices(&cost.text, &cost.ranges) } else { cost.text.clone() };
+                let member = b.member_of(&cost.ranges);
                 for piece in squares::pieces(&mut b.dag, whole, cost.weight) {
                     list.push(CostTerm {
                         node: piece.node,
                         weight: piece.weight,
                         square_of: piece.square_of,
-                        text: text.clone(),
+                        text: cost.text.clone(),
+                        member: member.clone(),
                         written_weight: cost.weight,
                         whole,
                         unit: shown(cost.unit.as_ref()),
@@ -319,133 +241,18 @@ impl Builder<'_> {
         Some(())
     }
 
-    /// `(x(i) - 1)^2, i = 3`
-    fn with_indices(&self, text: &str, ranges: &[Range]) -> String {
+    /// `i = 3`
+    pub(super) fn member_of(&self, ranges: &[Range]) -> String {
         let value = |r: &Range| self.indices[r.index.0 as usize].map_or(String::new(), |v| v.to_string());
         let list: Vec<String> = ranges.iter().map(|r| format!("{} = {}", r.name, value(r))).collect();
-        format!("{text}, {}", list.join(", "))
-    }
-
-    fn moves(&mut self, task: &Task, flat: &mut FlatTask) -> Option<()> {
-        for cost in &task.moves {
-            self.each_member(&cost.input.ranges, |b| {
-                let input = b.input(cost.input.symbol, &cost.input.indices)?;
-                let Some(act) = flat.acts.iter().position(|a| a.input == input) else {
-                    let name = &task.model.symbol(cost.input.symbol).name;
-                    let d =
-                        Diagnostic::new(Code("E0205"), cost.input.span, format!("`{name}` is moved but not decided"));
-                    b.diagnostics.push(d.at("not among what `act` names").help(format!("write `act {name}` too")));
-                    return None;
-                };
-                let act = act as u32;
-                if let Some(first) = flat.moves.iter().find(|m| m.act == act) {
-                    let name = &task.model.symbol(cost.input.symbol).name;
-                    let d = Diagnostic::new(Code("E0202"), cost.span, format!("changes of `{name}` are priced twice"));
-                    b.diagnostics.push(d.at("again here").label(first.span, "first here"));
-                    return None;
-                }
-                flat.moves.push(Move {
-                    act,
-                    weight: cost.weight,
-                    scale: cost.scale,
-                    is_scaled: cost.is_scaled,
-                    span: cost.span,
-                });
-                Some(())
-            })?;
-        }
-        Some(())
-    }
-
-    fn keeps(&mut self, task: &Task, flat: &mut FlatTask) -> Option<()> {
-        for keep in &task.keeps {
-            let when = if keep.is_final { When::Final } else { When::Path };
-            self.each_member(&keep.ranges, |b| {
-                let (intervals, unit) = match &keep.what {
-                    KeepWhat::Condition(condition) => (b.intervals(*condition, false, keep.span)?, String::new()),
-                    KeepWhat::Range { expr, unit, low, high } => {
-                        let node = b.settle(*expr, Moment::Running)?;
-                        let mut end = |e: &Option<ExprId>, open: f64| match e {
-                            Some(e) => b.constant(*e, "the end of a range"),
-                            None => Some(open),
-                        };
-                        let (low, high) = (end(low, f64::NEG_INFINITY)?, end(high, f64::INFINITY)?);
-                        (vec![boxed(&b.dag, Interval { node, low, high, scale: 1.0 })], shown(unit.as_ref()))
-                    }
-                };
-                for Interval { node, low, high, scale } in intervals {
-                    let bits = b.bits_of(node);
-                    let reads_inputs = b.reads_acts(node, &flat.acts);
-                    if bits & discontinuity::ON_STATE == 0 && !reads_inputs {
-                        let name = &keep.name;
-                        b.diagnostics.push(
-                            Diagnostic::new(
-                                Code("E0205"),
-                                keep.span,
-                                format!(
-                                    "`{name}` depends on no state and on nothing that is decided, so it cannot be kept"
-                                ),
-                            )
-                            .at("the same whatever is done")
-                            .help("keep states, definitions of states, or decided inputs"),
-                        );
-                        return None;
-                    }
-                    if reads_inputs && when == When::Final {
-                        let title = format!("`{}` reads inputs, and at the end nothing is decided any more", keep.name);
-                        b.diagnostics.push(
-                            Diagnostic::new(Code("E0615"), keep.span, title)
-                                .at("`final`")
-                                .help("keep states at the end, or leave `final` out"),
-                        );
-                        return None;
-                    }
-                    if low > high {
-                        let title = format!("`{}` cannot be from {low} to {high}", keep.name);
-                        b.diagnostics.push(Diagnostic::new(Code("E0613"), keep.span, title).at("no value is inside"));
-                        return None;
-                    }
-                    let softness = match keep.softness {
-                        Softness::Hard => Softness::Hard,
-                        Softness::Linear(price) => Softness::Linear(price * scale),
-                        Softness::Quadratic(price) => Softness::Quadratic(price * scale * scale),
-                    };
-                    let name = if keep.ranges.is_empty() {
-                        keep.name.clone()
-                    } else {
-                        b.with_indices(&keep.name, &keep.ranges)
-                    };
-                    let (unit, span) = (b.own_unit(node).unwrap_or_else(|| unit.clone()), keep.span);
-                    flat.keeps.push(Keep { name, node, low, high, softness, when, reads_inputs, unit, span });
-                }
-                Some(())
-            })?;
-        }
-        Some(())
-    }
-
-    /// The unit of a state or input.
-    fn own_unit(&self, node: NodeId) -> Option<String> {
-        let (place, is_input) = match self.dag.node(node) {
-            Node::Leaf(Leaf::State(k)) => (k, false),
-            Node::Leaf(Leaf::Input(k)) => (k, true),
-            _ => return None,
-        };
-        for ((_, symbol), layout) in self.model.symbols().zip(&self.layouts) {
-            let is_home = match layout.home {
-                Home::State { .. } => !is_input,
-                Home::Input => is_input,
-                Home::Const | Home::Param | Home::Disturbance | Home::Let | Home::Observable | Home::Noise => false,
-            };
-            if is_home && (layout.first..layout.first + layout.len() as u32).contains(&place) {
-                return Some(shown(symbol.unit.as_ref()));
-            }
-        }
-        None
+        list.join(", ")
     }
 
     /// True where the value depends on an input that is decided.
-    fn reads_acts(&self, node: NodeId, acts: &[Act]) -> bool {
+    pub(super) fn reads_acts(&mut self, node: NodeId, acts: &[Act]) -> bool {
+        if self.bits_of(node) & discontinuity::ON_FORCING == 0 {
+            return false;
+        }
         self.dag.reachable(&[node]).iter().any(|id| match self.dag.node(*id) {
             Node::Leaf(Leaf::Input(k)) => acts.iter().any(|a| a.input == k),
             _ => false,
@@ -468,6 +275,39 @@ impl Builder<'_> {
                 let (penalty, text, span) = (ending.penalty, ending.text.clone(), ending.span);
                 let list = if is_fail { &mut flat.fails } else { &mut flat.dones };
                 list.push(Condition { margin, penalty, text, span });
+            }
+        }
+        Some(())
+    }
+
+    /// Takes `cost step` out of the costs of a task whose step is decided; E0901 where the step stands in any other way.
+    fn time_cost(&mut self, flat: &mut FlatTask) -> Option<()> {
+        let Some(FreeStep { disturbance: Some(place), .. }) = flat.free_step else { return Some(()) };
+        let leaf = self.dag.leaf(Leaf::Disturbance(place));
+        let mut weight = 0.0;
+        let dag = &self.dag;
+        flat.costs.retain(|term| {
+            let own = match dag.as_scaled(term.node) {
+                Some((own, node)) if node == leaf => own,
+                _ if term.node == leaf => 1.0,
+                _ => return true,
+            };
+            weight += own * term.weight;
+            false
+        });
+        if let Some(free) = &mut flat.free_step {
+            free.weight = weight;
+        }
+        let costs = flat.costs.iter().chain(&flat.terminal).map(|term| (term.node, term.span));
+        let others = costs.chain(flat.keeps.iter().map(|keep| (keep.node, keep.span)));
+        for (node, span) in others {
+            if self.dag.reachable(&[node]).contains(&leaf) {
+                self.diagnostics.push(
+                    Diagnostic::new(Code("E0901"), span, "a step that is decided has a price by itself alone")
+                        .at("names `step` among others")
+                        .help("write `cost step weight 10` for the price of time"),
+                );
+                return None;
             }
         }
         Some(())
@@ -505,45 +345,18 @@ impl Builder<'_> {
                 weight: piece.weight,
                 square_of: piece.square_of,
                 text: text.clone(),
+                member: String::new(),
                 written_weight: 1.0,
                 whole,
                 unit: shown(reward.unit.as_ref()),
                 span: reward.span,
             })
             .collect();
-        flat.terminal = terms.iter().filter(|term| !self.reads_acts(term.node, &flat.acts)).cloned().collect();
-        flat.costs = terms;
-    }
-}
-
-/// E0613 where hard boxes and actuator limits leave nothing.
-fn contradictions(flat: &FlatTask, diagnostics: &mut Diagnostics) {
-    let dag: &Dag = &flat.model.dag;
-    let mut known: HashMap<NodeId, (f64, f64, Span)> = HashMap::new();
-    for act in &flat.acts {
-        let leaf = Node::Leaf(Leaf::Input(act.input));
-        let (low, high) = act.planned();
-        if low > high {
-            let title = format!("`{}` cannot be from {low} to {high}", flat.input_name(act));
-            diagnostics.push(Diagnostic::new(Code("E0613"), act.span, title).at("no value is inside"));
-        }
-        if let Some(keep) = flat.keeps.iter().find(|keep| dag.node(keep.node) == leaf) {
-            known.insert(keep.node, (low, high, act.span));
-        }
-    }
-    for keep in flat.keeps.iter().filter(|keep| keep.softness == Softness::Hard) {
-        let (low, high, span) = known.get(&keep.node).copied().unwrap_or((keep.low, keep.high, keep.span));
-        let both = (low.max(keep.low), high.min(keep.high));
-        if both.0 > both.1 {
-            let title = format!("`{}` cannot be kept: at least {} and at most {}", keep.name, both.0, both.1);
-            diagnostics.push(
-                Diagnostic::new(Code("E0613"), keep.span, title)
-                    .at("no value is left")
-                    .label(span, "by this and others before it")
-                    .help("widen one of the ranges, or make one of them `soft`"),
-            );
-            continue;
-        }
-        known.insert(keep.node, (both.0, both.1, keep.span));
+        let mut end = terms.clone();
+        end.retain(|term| !self.reads_acts(term.node, &flat.acts));
+        let kept: Vec<(f64, NodeId)> = end.iter().map(|term| (term.weight, term.node)).collect();
+        let whole = self.dag.sum(&kept);
+        end.iter_mut().for_each(|term| term.whole = whole);
+        (flat.costs, flat.terminal) = (terms, end);
     }
 }
