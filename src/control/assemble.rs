@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::plant::PlantFunctions;
-use super::rollouts::{Limit, MoveCost, Rollouts, RowProblem, RowRollouts, StageRollouts, StepMethod as RowMethod};
+use super::rollouts::{Rollouts, RowProblem, RowRollouts, RowsError, StageRollouts};
 use super::shooting::{
     Bounds, ControlProblem, ControlProblemError, Discretization, FreeStep, Move, RowBound, Shooting,
 };
@@ -14,8 +14,7 @@ use crate::expr::{Dag, Leaf, Node, NodeId};
 use crate::flat::FlatTask;
 use crate::flat::task::{CostTerm, When};
 use crate::hir::task::StepMethod;
-use crate::jit::{CompileError, Kernels, Options, RowKernel, Square, StageKernels, StageNodes, StageTerms};
-use crate::system::rows::RowDims;
+use crate::jit::{CompileError, Kernels, Options, Square, StageKernels, StageNodes, StageTerms, row_functions};
 use crate::system::stages::{Softness, Tree};
 use crate::system::{Curvature, System};
 
@@ -29,8 +28,8 @@ pub enum AssembleError {
     #[error(transparent)]
     Problem(#[from] ControlProblemError),
     /// The functions over rows.
-    #[error("{0}")]
-    Rows(String),
+    #[error(transparent)]
+    Rows(#[from] RowsError),
 }
 
 /// What of a constraint belongs where.
@@ -51,9 +50,8 @@ pub struct Assembly {
     functions: Arc<StageKernels>,
     nodes: StageNodes,
     kept: Kept,
-    /// The whole cost of a step, and of the end.
+    /// The whole cost of a step.
     cost: NodeId,
-    last_cost: NodeId,
 }
 
 impl Assembly {
@@ -66,7 +64,6 @@ impl Assembly {
         let running = terms(dag, &task.costs);
         let last = terms(dag, &task.terminal);
         let cost = total(dag, &running);
-        let last_cost = total(dag, &last);
         let kept = kept(&task);
         let with_rows = |mut terms: StageTerms, rows: &[(NodeId, RowBound)]| {
             terms.rows = rows.iter().map(|(node, _)| *node).collect();
@@ -75,7 +72,7 @@ impl Assembly {
         let nodes = StageNodes { running: with_rows(running, &kept.rows), last: with_rows(last, &kept.rows_last) };
         let kernels = Arc::new(Kernels::compile(Arc::new(task.model.clone()), options)?);
         let functions = Arc::new(StageKernels::new(Arc::clone(&kernels), nodes.clone()));
-        Ok(Assembly { task: Arc::new(task), kernels, functions, nodes, kept, cost, last_cost })
+        Ok(Assembly { task: Arc::new(task), kernels, functions, nodes, kept, cost })
     }
 
     /// The task.
@@ -166,66 +163,19 @@ impl Assembly {
     /// # Errors
     /// [`AssembleError`].
     pub fn rollouts(&self, horizon: usize, price: f64, n_threads: usize) -> Result<Box<dyn Rollouts>, AssembleError> {
-        let task = &*self.task;
-        let (method, substeps) = task.via;
-        let substeps = substeps.max(1) as usize;
-        let method = match method {
-            StepMethod::Euler => RowMethod::Euler(substeps),
-            StepMethod::Rk4 => RowMethod::Rk4(substeps),
-            StepMethod::Radau1
-            | StepMethod::Radau3
-            | StepMethod::Radau5
-            | StepMethod::Auto
-            | StepMethod::Tsit5
-            | StepMethod::Rodas5p
-            | StepMethod::Bdf => {
-                let stages = self.stages(horizon, Curvature::GaussNewton)?;
-                let carried: Vec<usize> = task.moves.iter().map(|m| task.acts[m.act as usize].input as usize).collect();
-                return Ok(Box::new(StageRollouts::new(Box::new(stages), &carried, price)));
-            }
-        };
-        let model = &task.model;
-        let dims = RowDims {
-            n_states: model.states.len(),
-            n_inputs: model.inputs.len(),
-            n_disturbances: model.disturbances.len(),
-            n_outputs: 0,
-        };
         let params = self.parameters();
-        let compile = |nodes: &[NodeId]| RowKernel::compile(&model.dag, nodes, dims, &params).map(Arc::new);
-        let rhs: Vec<NodeId> = model.states.iter().map(|state| state.rhs).collect();
-        let function = |cost: NodeId, rows: &[(NodeId, RowBound)]| {
-            let nodes: Vec<NodeId> = std::iter::once(cost).chain(rows.iter().map(|(node, _)| *node)).collect();
-            compile(&nodes)
-        };
-        let limits = |rows: &[(NodeId, RowBound)]| -> Vec<Limit> {
-            let limit = |b: &RowBound| Limit { lower: b.lower, upper: b.upper, softness: b.softness };
-            rows.iter().map(|(_, bound)| limit(bound)).collect()
-        };
-        let (u_lower, u_upper) = self.input_bounds();
-        let problem = RowProblem {
-            dynamics: compile(&rhs)?,
-            stage: function(self.cost, &self.kept.rows)?,
-            terminal: function(self.last_cost, &self.kept.rows_last)?,
-            method,
-            step: task.step,
-            horizon,
-            u_lower,
-            u_upper,
-            x_lower: self.kept.x_lower.clone(),
-            x_upper: self.kept.x_upper.clone(),
-            stage_limits: limits(&self.kept.rows),
-            final_limits: limits(&self.kept.rows_last),
-            moves: task
-                .moves
-                .iter()
-                .map(|m| MoveCost { input: task.acts[m.act as usize].input as usize, weight: m.weight, scale: m.scale })
-                .collect(),
-            disturbances: model.disturbances.iter().map(|d| d.value).collect(),
-            price,
-        };
-        let rollouts = RowRollouts::new(problem, n_threads).map_err(AssembleError::Rows)?;
-        Ok(Box::new(rollouts))
+        let problem = self.problem(Tree::chain(horizon), params.clone());
+        match problem.discretization {
+            Discretization::Map | Discretization::Euler { .. } | Discretization::Rk4 { .. } => {
+                let functions = row_functions(&self.kernels, &self.nodes, &params)?;
+                let problem = RowProblem::of(&problem, functions, price)?;
+                Ok(Box::new(RowRollouts::new(problem, n_threads)?))
+            }
+            Discretization::RadauIia { .. } | Discretization::Adaptive { .. } => {
+                let stages = self.stages(horizon, Curvature::GaussNewton)?;
+                Ok(Box::new(StageRollouts::new(Box::new(stages), price)))
+            }
+        }
     }
 
     /// What a plant of this task evaluates.

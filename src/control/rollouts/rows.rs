@@ -123,6 +123,7 @@ impl RowRollouts {
         match problem.discretization {
             Discretization::Map | Discretization::Euler { .. } | Discretization::Rk4 { .. } => {}
             Discretization::RadauIia { .. } => return Err(RowsError::General("collocation")),
+            Discretization::Adaptive { .. } => return Err(RowsError::General("steps of error control")),
         }
         let bounds = &problem.bounds;
         for (what, given, expected) in [
@@ -364,7 +365,7 @@ impl Common<'_> {
         block[..dims.n_states].copy_from_slice(&scratch.x);
         let (n_substeps, is_rk4) = match self.problem.discretization {
             // Collocation was refused.
-            Discretization::Map | Discretization::RadauIia { .. } => {
+            Discretization::Map | Discretization::RadauIia { .. } | Discretization::Adaptive { .. } => {
                 dynamics.evaluate(block, width);
                 for (x, &output) in scratch.x.iter_mut().zip(dynamics.outputs()) {
                     *x = block[output];
