@@ -3,6 +3,8 @@
 //! Each becomes a disturbance of the task's model, made where it is first named. A quantity of the model that is called
 //! `k` or `step` keeps its name.
 
+use std::collections::HashSet;
+
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -143,18 +145,19 @@ impl Lower<'_> {
         Some(ExprKind::Symbol { symbol, indices: Vec::new() })
     }
 
-    /// True where the value depends on a bound index.
+    /// True where the value depends on an index that is bound outside of it.
     fn names_an_index(&self, expr: ExprId) -> bool {
-        let mut stack = vec![expr];
+        let (mut stack, mut own, mut named) = (vec![expr], HashSet::new(), HashSet::new());
         while let Some(id) = stack.pop() {
             let kind = &self.model.expr(id).kind;
             match kind {
-                ExprKind::Index(_) => return true,
+                ExprKind::Index(index) => named.insert(*index),
                 // The index of a sum is its own.
-                ExprKind::SumOver { .. } => {}
-                _ => kind.for_each_operand(|e| stack.push(e)),
-            }
+                ExprKind::SumOver { index, .. } => own.insert(*index),
+                _ => false,
+            };
+            kind.for_each_operand(|e| stack.push(e));
         }
-        false
+        !named.is_subset(&own)
     }
 }

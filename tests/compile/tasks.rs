@@ -296,6 +296,7 @@ fn says_what_is_wrong_with_starts_ends_and_studies() {
         ("a penalty with a unit", with("  fail when x > 1 [m] penalty 3 [m]")),
         ("previous of nothing", with("  sense previous()")),
         ("previous of another unit", with("  sense previous(x, 1 [s])")),
+        ("previous of a running member", with("  cost (x - previous(x*i))^2 for i in 1 .. 2")),
         ("holds a state", with("  hold x")),
         ("holds what follows the state", with("  hold a\n  hold a")),
         ("two rewards", with("  reward 1\n  reward 2")),
