@@ -117,14 +117,11 @@ pub fn compile_chunk(
     let Buffers { context, builder } = buffers;
     context.clear();
     build(plan, chunk, tables, imports, isa, &mut context.func, builder);
-    let mut compiled = finish(context, isa)?;
-    if plan.is_plain() && needs_no_frame(context) {
-        compiled.entry = frame::leave_out(&mut compiled.bytes);
-    }
-    Ok(compiled)
+    let compiled = finish(context, isa)?;
+    Ok(if plan.is_plain() { without_frame(compiled, context) } else { compiled })
 }
 
-/// Compiles a function that is written already and calls no import.
+/// Compiles a function that is written already, calls no import and has its arguments in registers.
 ///
 /// # Errors
 /// As [`compile_chunk`].
@@ -135,7 +132,8 @@ pub fn compile_function(
 ) -> Result<Compiled, CompileError> {
     buffers.context.clear();
     buffers.context.func = function;
-    finish(&mut buffers.context, isa)
+    let compiled = finish(&mut buffers.context, isa)?;
+    Ok(without_frame(compiled, &buffers.context))
 }
 
 fn finish(context: &mut Context, isa: &dyn TargetIsa) -> Result<Compiled, CompileError> {
@@ -154,12 +152,14 @@ fn finish(context: &mut Context, isa: &dyn TargetIsa) -> Result<Compiled, Compil
     })
 }
 
-/// True where the function just compiled keeps nothing on the stack and calls nothing.
-fn needs_no_frame(context: &Context) -> bool {
-    context.compiled_code().is_some_and(|compiled| {
-        let buffer = &compiled.buffer;
-        buffer.frame_layout().is_some_and(|frame| frame.frame_to_fp_offset == 0) && buffer.relocs().is_empty()
-    })
+/// The function just compiled, whose arguments are in registers, without its frame if it keeps nothing on the stack and
+/// calls nothing.
+fn without_frame(mut compiled: Compiled, context: &Context) -> Compiled {
+    let frame = context.compiled_code().and_then(|code| code.buffer.frame_layout());
+    if frame.is_some_and(|frame| frame.frame_to_fp_offset == 0) && compiled.relocations.is_empty() {
+        compiled.entry = frame::leave_out(&mut compiled.bytes);
+    }
+    compiled
 }
 
 /// The IR of one chunk as text, for people.

@@ -21,3 +21,29 @@ pub(super) fn leave_out(code: &mut [u8]) -> usize {
     code[exit..exit + RETURN.len()].copy_from_slice(&RETURN);
     PROLOGUE.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_frame_out_of_code_with_one_exit() {
+        let body = [0x0f, 0x57, 0xc0];
+        let mut code = [&PROLOGUE[..], &body, &EPILOGUE, &[1, 2, 3]].concat();
+        assert_eq!(leave_out(&mut code), if cfg!(target_arch = "x86_64") { 4 } else { 0 });
+        if cfg!(target_arch = "x86_64") {
+            assert_eq!(code, [&PROLOGUE[..], &body, &RETURN, &[1, 2, 3]].concat());
+        }
+    }
+
+    #[test]
+    fn leaves_other_code_as_it_is() {
+        let two_exits = [&PROLOGUE[..], &EPILOGUE, &EPILOGUE].concat();
+        let no_frame = [&[0x90], &EPILOGUE[..]].concat();
+        let no_exit = PROLOGUE.to_vec();
+        for code in [two_exits, no_frame, no_exit] {
+            let mut changed = code.clone();
+            assert_eq!((leave_out(&mut changed), &changed), (0, &code));
+        }
+    }
+}
