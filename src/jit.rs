@@ -1,8 +1,8 @@
 //! Machine code for a flat model: [`Kernels`] implements [`crate::system::System`].
 //!
-//! [`plan`] schedules what a set of outputs needs, [`emit`] turns each chunk of a plan into Cranelift IR, [`kernel`]
-//! keeps the machine code and calls it, [`math`] has the functions that the code imports. [`kernels`] chooses what to
-//! compile for a model (every derivative is symbolic), `system` and `events` call it.
+//! [`plan`] schedules what a set of outputs needs, [`emit`] turns each chunk of a plan into Cranelift IR, [`Compiler`]
+//! has that done for all chunks, [`kernel`] keeps the machine code and calls it, [`math`] has the functions that the code
+//! imports. [`kernels`] chooses what to compile for a model (every derivative is symbolic), `system` and `events` call it.
 //!
 //! **Invariant.** A kernel computes the interpreter's operations in the interpreter's order. With
 //! [`Options::strict_math`] the results are the interpreter's bit for bit; without it, exp, ln, tanh, sin and cos are
@@ -25,6 +25,7 @@
 //! # Ok::<(), twinc::jit::CompileError>(())
 //! ```
 
+mod compiler;
 pub mod emit;
 mod events;
 mod function;
@@ -41,7 +42,8 @@ pub mod stage;
 pub mod stochastic;
 mod system;
 
-pub use kernel::{Compiler, Direction, Kernel, LaneKernel};
+pub use compiler::Compiler;
+pub use kernel::{Direction, Kernel, LaneKernel, PlainKernel};
 pub use kernels::{Kernels, Options};
 pub use lanes::LaneKernels;
 pub use parts::{Needs, Part, Timing};

@@ -2,8 +2,11 @@
 //!
 //! Leaves are loaded where they are used; Cranelift merges the loads of one chunk (they are marked as constant). A truth value is an `i8` inside its chunk and 1.0 or 0.0 outside. Nothing is contracted or reordered:
 //! every operation is the interpreter's, in the interpreter's order. [`ops`] has the operations, [`loops`] the loops,
-//! [`lanes`] what is different for several points at once.
+//! [`lanes`] what is different for several points at once, [`constants`] the numbers that stay in registers, [`frame`] what
+//! small functions do without.
 
+mod constants;
+mod frame;
 mod lanes;
 mod loops;
 mod ops;
@@ -23,6 +26,7 @@ use super::CompileError;
 use super::math::{Shape, SliceFunction};
 use super::plan::{Chunk, Op, Operand, Plan, Step, ValueId};
 use crate::expr::Leaf;
+use constants::Constants;
 use loops::Round;
 
 /// A function that the module imports, by its id there.
@@ -40,6 +44,8 @@ pub struct Import {
 pub struct Compiled {
     /// Instructions and the numbers they refer to.
     pub bytes: Vec<u8>,
+    /// Where to begin, counted from the first byte.
+    pub entry: usize,
     /// Alignment of the first byte.
     pub alignment: u64,
     /// Places that need the address of an import.
@@ -111,10 +117,11 @@ pub fn compile_chunk(
     let Buffers { context, builder } = buffers;
     context.clear();
     build(plan, chunk, tables, imports, isa, &mut context.func, builder);
-    finish(context, isa)
+    let compiled = finish(context, isa)?;
+    Ok(if plan.is_plain() { without_frame(compiled, context) } else { compiled })
 }
 
-/// Compiles a function that is written already and calls no import.
+/// Compiles a function that is written already, calls no import and has its arguments in registers.
 ///
 /// # Errors
 /// As [`compile_chunk`].
@@ -125,7 +132,8 @@ pub fn compile_function(
 ) -> Result<Compiled, CompileError> {
     buffers.context.clear();
     buffers.context.func = function;
-    finish(&mut buffers.context, isa)
+    let compiled = finish(&mut buffers.context, isa)?;
+    Ok(without_frame(compiled, &buffers.context))
 }
 
 fn finish(context: &mut Context, isa: &dyn TargetIsa) -> Result<Compiled, CompileError> {
@@ -138,9 +146,20 @@ fn finish(context: &mut Context, isa: &dyn TargetIsa) -> Result<Compiled, Compil
     let relocations = relocations.map(|r| ModuleReloc::from_mach_reloc(r, &context.func, FuncId::from_u32(0)));
     Ok(Compiled {
         bytes: compiled.code_buffer().to_vec(),
+        entry: 0,
         alignment: u64::from(compiled.buffer.alignment),
         relocations: relocations.collect(),
     })
+}
+
+/// The function just compiled, whose arguments are in registers, without its frame if it keeps nothing on the stack and
+/// calls nothing.
+fn without_frame(mut compiled: Compiled, context: &Context) -> Compiled {
+    let frame = context.compiled_code().and_then(|code| code.buffer.frame_layout());
+    if frame.is_some_and(|frame| frame.frame_to_fp_offset == 0) && compiled.relocations.is_empty() {
+        compiled.entry = frame::leave_out(&mut compiled.bytes);
+    }
+    compiled
 }
 
 /// The IR of one chunk as text, for people.
@@ -170,9 +189,13 @@ fn build(
     let mut steps = plan.steps[chunk.steps.clone()].iter();
     while let Some(step) = steps.next() {
         match steps.as_slice().first().and_then(|next| emitter.constant_pair(step, next)) {
-            Some(()) => _ = steps.next(),
+            Some(()) => {
+                _ = steps.next();
+                emitter.constants.step += 1;
+            }
             None => emitter.step(step),
         }
+        emitter.constants.step += 1;
     }
     emitter.builder.ins().return_(&[]);
     emitter.builder.finalize(isa.frontend_config());
@@ -231,6 +254,7 @@ struct Emitter<'a> {
     arguments: Arguments,
     /// Of the chunk's values; `None` where the value is in its slot (members of groups).
     locals: Vec<Option<Local>>,
+    constants: Constants,
     functions: Vec<Option<FuncRef>>,
 }
 
@@ -255,6 +279,7 @@ impl<'a> Emitter<'a> {
             builder,
             arguments,
             locals: vec![None; chunk.values.len()],
+            constants: Constants::of(plan, chunk),
             functions: vec![None; imports.len()],
         }
     }
@@ -351,7 +376,7 @@ impl<'a> Emitter<'a> {
         }
         let readonly = MemFlagsData::trusted().with_readonly().with_can_move();
         let (pointer, index) = match *operand {
-            Operand::Const(c) => return self.builder.ins().f64const(c),
+            Operand::Const(c) => return self.kept_constant(c).unwrap_or_else(|| self.builder.ins().f64const(c)),
             Operand::Leaf(Leaf::Time) => return self.arguments.t,
             Operand::Leaf(Leaf::DirectionTime) => return self.arguments.dt,
             Operand::Leaf(Leaf::State(k)) => (self.arguments.x, k),

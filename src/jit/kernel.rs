@@ -1,27 +1,21 @@
 //! Machine code in memory, and the one safe way to call it.
 //!
-//! A [`Compiler`] turns plans into [`Kernel`]s that share one block of executable memory ([`Code`]), which is freed
+//! A [`Block`] is executable memory with the functions of several [`Kernel`]s, made by [`super::Compiler`]; it is freed
 //! when the last of them is dropped. Kernels are immutable and may be called from many threads at once.
 
 use std::sync::Arc;
 
 use cranelift_codegen::ir::Signature;
-use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
-use cranelift_codegen::settings::{self, Configurable};
-use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{Linkage, Module, ModuleError, default_libcall_names};
+use cranelift_jit::JITModule;
+use cranelift_module::{Linkage, Module};
 
 use super::CompileError;
-use super::emit::{self, Buffers, Compiled, Import, Tables};
-use super::linear::{self, StreamCode};
-use super::math::Symbol;
-use super::plan::{Chunk, Plan, Reads};
+use super::compiler::module_error;
+use super::emit::{Compiled, Tables};
+use super::plan::{Plan, Reads};
 use crate::system::{At, Work};
 
-/// Below this many estimated instructions, threads cost more than they save.
-const PARALLEL_FROM: usize = 4_000;
-
-/// See [`emit::chunk_signature`].
+/// See [`super::emit::chunk_signature`].
 type Entry = unsafe extern "C" fn(
     f64,
     f64,
@@ -35,10 +29,10 @@ type Entry = unsafe extern "C" fn(
     *mut f64,
 );
 
-/// See [`linear::signature`].
+/// See [`super::linear::signature`].
 type StreamEntry = unsafe extern "C" fn(f64, *const f64, *mut f64) -> u8;
 
-/// Of a plain plan; see [`emit::chunk_signature`].
+/// Of a plain plan; see [`super::emit::chunk_signature`].
 type PlainEntry = unsafe extern "C" fn(*const f64, *const f64, *mut f64);
 
 /// Executable memory; freed when dropped.
@@ -58,261 +52,103 @@ impl Drop for Code {
 }
 
 /// A plan's tables, at addresses that its code contains.
-struct TableData {
+pub(super) struct TableData {
     numbers: Box<[f64]>,
     indices: Box<[u32]>,
 }
 
 impl TableData {
-    fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &Plan) -> Self {
         TableData { numbers: plan.numbers.as_slice().into(), indices: plan.indices.as_slice().into() }
     }
 
-    fn addresses(&self) -> Tables {
+    pub(super) fn addresses(&self) -> Tables {
         Tables { numbers: self.numbers.as_ptr() as usize, indices: self.indices.as_ptr() as usize }
     }
 }
 
-/// Makes kernels for this machine.
-#[derive(Clone)]
-pub struct Compiler {
-    isa: OwnedTargetIsa,
+/// Functions in one block of memory, in the order they were compiled; kernels take theirs from the front.
+pub(super) struct Block {
+    code: Arc<Code>,
+    base: *const u8,
+    /// Entries behind `base`.
+    offsets: std::vec::IntoIter<usize>,
 }
 
-impl Compiler {
-    /// For the machine this runs on.
+impl Block {
+    /// Puts functions, all that the module will have, where they can be called.
     ///
     /// # Errors
-    /// Where Cranelift has no back end for it.
-    pub fn new() -> Result<Self, CompileError> {
-        // Against "none", a third more compile time and a fifth less run time (benches/kernels.rs): it merges loads and
-        // moves operations to their use.
-        Self::with_level("speed")
-    }
-
-    /// For straight-line code that is written as it should run: two thirds of the compile time, and no slower
-    /// (benches/linear.rs).
-    ///
-    /// # Errors
-    /// As [`Compiler::new`].
-    pub(super) fn plain() -> Result<Self, CompileError> {
-        Self::with_level("none")
-    }
-
-    fn with_level(level: &str) -> Result<Self, CompileError> {
-        let backend = |e: &dyn std::fmt::Display| CompileError::Backend(e.to_string());
-        let mut flags = settings::builder();
-        for (name, value) in [
-            ("opt_level", level),
-            ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
-            ("is_pic", "false"),
-            ("use_colocated_libcalls", "false"),
-            ("unwind_info", "false"),
-            // Frames above a page touch each of theirs, so that a guard page is not stepped over.
-            ("enable_probestack", "true"),
-            ("probestack_strategy", "inline"),
-            ("preserve_frame_pointers", "false"),
-        ] {
-            flags.set(name, value).map_err(|e| backend(&e))?;
+    /// Where the machine refuses executable memory.
+    pub(super) fn link(
+        module: JITModule,
+        compiled: Vec<Compiled>,
+        signature: &Signature,
+    ) -> Result<Block, CompileError> {
+        let mut code = Code { module: Some(module) };
+        // One definition for all: the module gives every definition its own pages.
+        let mut bytes = Vec::new();
+        let mut relocations = Vec::new();
+        let mut offsets = Vec::with_capacity(compiled.len());
+        let alignment = compiled.iter().map(|c| c.alignment).fold(64, u64::max);
+        for function in compiled {
+            bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
+            let offset = bytes.len();
+            offsets.push(offset + function.entry);
+            bytes.extend_from_slice(&function.bytes);
+            relocations.extend(function.relocations.into_iter().map(|mut r| {
+                r.offset += offset as u32;
+                r
+            }));
         }
-        let isa = cranelift_native::builder().map_err(|e| backend(&e))?;
-        let isa = isa.finish(settings::Flags::new(flags)).map_err(|e| backend(&e))?;
-        Ok(Compiler { isa })
+        let Some(module) = code.module.as_mut() else { return Err(CompileError::Backend("no module".to_owned())) };
+        let id = module.declare_function("kernels", Linkage::Export, signature).map_err(module_error)?;
+        module.define_function_bytes(id, alignment, &bytes, &relocations).map_err(module_error)?;
+        module.finalize_definitions().map_err(module_error)?;
+        let base = module.get_finalized_function(id);
+        Ok(Block { code: Arc::new(code), base, offsets: offsets.into_iter() })
     }
 
-    /// One kernel per plan for one point. All share one block of memory; large plans are compiled by several threads.
-    ///
-    /// # Errors
-    /// Where Cranelift refuses the code, the machine refuses executable memory, or a plan is one for several points.
-    pub fn compile(&self, plans: &[Plan]) -> Result<Vec<Kernel>, CompileError> {
-        if plans.iter().any(|plan| plan.lanes != 1) {
-            return Err(CompileError::Backend("a plan is for several points".to_owned()));
-        }
-        self.compile_all(plans)
+    fn next(&mut self) -> Option<*const u8> {
+        // SAFETY: the offset is that of a function inside the block that begins at `base`.
+        self.offsets.next().map(|offset| unsafe { self.base.add(offset) })
     }
 
-    /// One kernel per plan for several points; see [`super::PlanOptions::lanes`].
-    ///
-    /// # Errors
-    /// As [`Compiler::compile`], and where a plan is for one point, for an odd number of them, or reads the time.
-    pub fn compile_lanes(&self, plans: &[Plan]) -> Result<Vec<LaneKernel>, CompileError> {
-        let is_wide = |plan: &Plan| plan.lanes > 1 && plan.lanes.is_multiple_of(2);
-        let reads_less = |plan: &Plan| !(plan.reads.time || plan.reads.time_direction || plan.reads.n_directions > 0);
-        if !plans.iter().all(|plan| is_wide(plan) && reads_less(plan) && plan.n_first == plan.n_outputs) {
-            return Err(CompileError::Backend("a plan is not one for several points".to_owned()));
-        }
-        let kernels = self.compile_all(plans)?.into_iter().zip(plans);
-        Ok(kernels.map(|(kernel, plan)| LaneKernel { kernel, lanes: plan.lanes }).collect())
-    }
-
-    fn compile_all(&self, plans: &[Plan]) -> Result<Vec<Kernel>, CompileError> {
-        // Offsets into the arguments are 32-bit numbers of bytes.
-        if plans.iter().any(|plan| plan.longest_slice() > i32::MAX as usize / 8) {
-            return Err(CompileError::TooLarge);
-        }
-        let mut builder = JITBuilder::with_isa(self.isa.clone(), default_libcall_names());
-        let symbols = Symbol::table();
-        builder.symbols(symbols.iter().map(|s| (s.name, s.address)));
-        let mut code = Code { module: Some(JITModule::new(builder)) };
-        let Some(module) = code.module.as_mut() else { return Ok(Vec::new()) };
-        let imports = declare(module, &symbols)?;
-
-        let data: Vec<Arc<TableData>> = plans.iter().map(|plan| Arc::new(TableData::of(plan))).collect();
-        let with_tables = plans.iter().zip(data.iter().map(|data| data.addresses()));
-        let chunks: Vec<(&Plan, Tables, &Chunk)> =
-            with_tables.flat_map(|(plan, tables)| plan.chunks.iter().map(move |chunk| (plan, tables, chunk))).collect();
-        let isa = &*self.isa;
-        let n_instructions: usize = chunks.iter().map(|(.., chunk)| chunk.n_instructions).sum();
-        let n_threads = if n_instructions < PARALLEL_FROM {
-            1
-        } else {
-            std::thread::available_parallelism().map_or(1, |n| n.get()).min(chunks.len())
-        };
-        // Own threads: a pool that lends a waiting thread to other tasks could make it wait for itself, since kernels
-        // are compiled at their first use.
-        let per_thread = chunks.len().div_ceil(n_threads).max(1);
-        let compile_all = |chunks: &[(&Plan, Tables, &Chunk)]| -> Result<Vec<Compiled>, CompileError> {
-            let mut buffers = Buffers::default();
-            let compile = |&(plan, tables, chunk): &(&Plan, Tables, &Chunk)| {
-                emit::compile_chunk(plan, chunk, tables, &imports, isa, &mut buffers)
-            };
-            chunks.iter().map(compile).collect()
-        };
-        let compiled = std::thread::scope(|scope| {
-            let mut parts = chunks.chunks(per_thread);
-            let mine = parts.next().unwrap_or(&[]);
-            let others: Vec<_> = parts.map(|part| scope.spawn(|| compile_all(part))).collect();
-            let mut compiled = compile_all(mine)?;
-            for other in others {
-                let part = other.join().map_err(|_| CompileError::Backend("Cranelift panicked".to_owned()))?;
-                compiled.extend(part?);
-            }
-            Ok(compiled)
-        })?;
-
-        let (base, offsets) = link(module, compiled, &emit::chunk_signature(isa, false))?;
-
-        let code = Arc::new(code);
-        // SAFETY (of the additions): `base + offset` is inside the block just defined.
-        let mut entries = offsets.into_iter().map(|offset| unsafe { base.add(offset) });
+    /// The kernel of the next chunks, which must be those of `plan`, compiled with these tables.
+    pub(super) fn kernel(&mut self, plan: &Plan, tables: &Arc<TableData>) -> Option<Kernel> {
         // SAFETY: the pointer is the first byte of a function that was compiled with `chunk_signature` of a plan that
         // is not plain, whose parameters are those of `Entry`.
         let full = |entry: *const u8| unsafe { std::mem::transmute::<*const u8, Entry>(entry) };
-        let kernel = |(plan, data): (&Plan, &Arc<TableData>)| {
-            // A plan has at least one chunk, so there is an entry for each kernel.
-            let first = entries.next()?;
-            let code_of = if plan.is_plain() {
-                // SAFETY: as above, with the parameters of `PlainEntry`.
-                Chunks::Plain(unsafe { std::mem::transmute::<*const u8, PlainEntry>(first) })
-            } else {
-                let rest = entries.by_ref().take(plan.chunks.len() - 1).map(full).collect();
-                Chunks::Full { first: full(first), rest }
-            };
-            Some(Kernel {
-                chunks: code_of,
-                reads: plan.reads,
-                n_slots: plan.n_slots,
-                n_first: plan.n_first,
-                n_second: plan.n_outputs - plan.n_first,
-                code: code.clone(),
-                _tables: data.clone(),
-            })
+        // A plan has at least one chunk, so there is an entry for each kernel.
+        let first = self.next()?;
+        let chunks = if plan.is_plain() {
+            // SAFETY: as above, with the parameters of `PlainEntry`.
+            Chunks::Plain(unsafe { std::mem::transmute::<*const u8, PlainEntry>(first) })
+        } else {
+            let rest = (1..plan.chunks.len()).map_while(|_| self.next().map(full)).collect();
+            Chunks::Full { first: full(first), rest }
         };
-        Ok(plans.iter().zip(&data).map_while(kernel).collect())
+        Some(Kernel {
+            chunks,
+            reads: plan.reads,
+            n_slots: plan.n_slots,
+            n_first: plan.n_first,
+            n_second: plan.n_outputs - plan.n_first,
+            code: self.code.clone(),
+            tables: tables.clone(),
+        })
     }
 
-    /// The machine that code is made for.
-    pub(super) fn isa(&self) -> &dyn TargetIsa {
-        &*self.isa
-    }
-
-    /// Code over two slices, in one block of memory.
-    ///
-    /// # Errors
-    /// As [`Compiler::compile`].
-    pub(super) fn compile_streams(&self, streams: Vec<StreamCode>) -> Result<Vec<Stream>, CompileError> {
-        if streams.iter().any(|s| s.n_read.max(s.n_written) > i32::MAX as usize / 8) {
-            return Err(CompileError::TooLarge);
-        }
-        let mut code =
-            Code { module: Some(JITModule::new(JITBuilder::with_isa(self.isa.clone(), default_libcall_names()))) };
-        let Some(module) = code.module.as_mut() else { return Ok(Vec::new()) };
-        let mut buffers = Buffers::default();
-        let mut sizes = Vec::with_capacity(streams.len());
-        let mut compiled = Vec::new();
-        for stream in streams {
-            sizes.push((stream.functions.len(), stream.n_read, stream.n_written));
-            for function in stream.functions {
-                compiled.push(emit::compile_function(function, &*self.isa, &mut buffers)?);
-            }
-        }
-        let (base, offsets) = link(module, compiled, &linear::signature(&*self.isa))?;
-        let code = Arc::new(code);
-        let mut entries = offsets.into_iter().map(|offset| {
-            // SAFETY: `base + offset` is inside the block just defined, at the first byte of a function that was
-            // compiled with `linear::signature`, whose parameters and result are those of `StreamEntry`.
-            unsafe { std::mem::transmute::<*const u8, StreamEntry>(base.add(offset)) }
-        });
-        let stream = |(count, n_read, n_written)| Stream {
-            entries: entries.by_ref().take(count).collect(),
-            n_read,
-            n_written,
-            _code: code.clone(),
+    /// The next `count` functions, compiled from a [`super::linear::StreamCode`] of these sizes.
+    pub(super) fn stream(&mut self, count: usize, n_read: usize, n_written: usize) -> Stream {
+        let entry = |address: *const u8| {
+            // SAFETY: the pointer is the first byte of a function that was compiled with `linear::signature`, whose
+            // parameters and result are those of `StreamEntry`.
+            unsafe { std::mem::transmute::<*const u8, StreamEntry>(address) }
         };
-        Ok(sizes.into_iter().map(stream).collect())
+        let entries = (0..count).map_while(|_| self.next().map(entry)).collect();
+        Stream { entries, n_read, n_written, _code: self.code.clone() }
     }
-
-    /// The Cranelift IR of a plan, for people.
-    ///
-    /// # Errors
-    /// As [`Compiler::compile`].
-    pub fn ir_text(&self, plan: &Plan) -> Result<String, CompileError> {
-        let builder = JITBuilder::with_isa(self.isa.clone(), default_libcall_names());
-        let mut module = JITModule::new(builder);
-        let imports = declare(&mut module, &Symbol::table())?;
-        Ok(plan.chunks.iter().map(|chunk| emit::chunk_text(plan, chunk, &imports, &*self.isa)).collect())
-    }
-}
-
-/// Defines functions in one block of memory. Returns its start and where each function stands.
-fn link(
-    module: &mut JITModule,
-    compiled: Vec<Compiled>,
-    signature: &Signature,
-) -> Result<(*const u8, Vec<usize>), CompileError> {
-    // One definition for all: the module gives every definition its own pages.
-    let mut bytes = Vec::new();
-    let mut relocations = Vec::new();
-    let mut offsets = Vec::with_capacity(compiled.len());
-    let alignment = compiled.iter().map(|c| c.alignment).fold(64, u64::max);
-    for function in compiled {
-        bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
-        let offset = bytes.len();
-        offsets.push(offset);
-        bytes.extend_from_slice(&function.bytes);
-        relocations.extend(function.relocations.into_iter().map(|mut r| {
-            r.offset += offset as u32;
-            r
-        }));
-    }
-    let id = module.declare_function("kernels", Linkage::Export, signature).map_err(module_error)?;
-    module.define_function_bytes(id, alignment, &bytes, &relocations).map_err(module_error)?;
-    module.finalize_definitions().map_err(module_error)?;
-    Ok((module.get_finalized_function(id), offsets))
-}
-
-fn declare(module: &mut JITModule, symbols: &[Symbol]) -> Result<Vec<Import>, CompileError> {
-    let mut imports = Vec::with_capacity(symbols.len());
-    for symbol in symbols {
-        let signature = emit::import_signature(module.isa(), symbol.shape);
-        let id = module.declare_function(symbol.name, Linkage::Import, &signature).map_err(module_error)?;
-        imports.push(Import { name: symbol.name, shape: symbol.shape, id });
-    }
-    Ok(imports)
-}
-
-fn module_error(error: ModuleError) -> CompileError {
-    CompileError::Backend(error.to_string())
 }
 
 /// A direction in (x, t), for kernels that are derivatives along one.
@@ -347,7 +183,7 @@ pub struct Kernel {
     /// Keeps the entries' memory.
     code: Arc<Code>,
     /// Keeps the tables that the code reads.
-    _tables: Arc<TableData>,
+    tables: Arc<TableData>,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -372,6 +208,14 @@ impl Kernel {
         self.n_slots
     }
 
+    /// The same kernel with a shorter call, if it reads x and p only.
+    pub fn plain(&self) -> Option<PlainKernel> {
+        let Chunks::Plain(entry) = self.chunks else { return None };
+        let Reads { n_states, n_params, .. } = self.reads;
+        let (_code, _tables) = (self.code.clone(), self.tables.clone());
+        Some(PlainKernel { entry, n_states, n_params, n_outputs: self.n_first, _code, _tables })
+    }
+
     /// Computes `out: n_outputs` of a plan with one output slice. `work` grows to the slots needed if it is too small.
     ///
     /// # Panics
@@ -394,13 +238,15 @@ impl Kernel {
         first: &mut [f64],
         second: &mut [f64],
     ) {
-        if let Chunks::Plain(entry) = self.chunks {
-            return self.call_plain(entry, at, first);
+        match self.chunks {
+            Chunks::Plain(entry) => self.call_plain(entry, at, first),
+            Chunks::Full { .. } => {
+                if work.scratch.len() < self.n_slots {
+                    work.scratch.resize(self.n_slots, 0.0);
+                }
+                self.call_slices(at, direction, &mut work.scratch, first, second);
+            }
         }
-        if work.scratch.len() < self.n_slots {
-            work.scratch.resize(self.n_slots, 0.0);
-        }
-        self.call_slices(at, direction, &mut work.scratch, first, second);
     }
 
     /// The short way of kernels that read x and p only.
@@ -444,10 +290,11 @@ impl Kernel {
             "a slice is shorter than what the kernel reads or writes"
         );
         let mut run = |entry: Entry, scratch: &mut [f64]| {
-            // SAFETY: `self.code` keeps the entry's memory, `self._tables` the tables it reads, at the addresses it was
-            // compiled with; indices in them are below `reads` and the counts of outputs. The code reads at most `reads` elements of its inputs and
-            // writes at most `n_first`, `n_second` and `n_slots` elements of its outputs and scratch, all at least
-            // that long as just checked. Outputs and scratch are borrowed exclusively, so they overlap nothing.
+            // SAFETY: `self.code` keeps the entry's memory, `self.tables` the tables it reads, at the addresses it was
+            // compiled with; indices in them are below `reads` and the counts of outputs. The code reads at most `reads`
+            // elements of its inputs and writes at most `n_first`, `n_second` and `n_slots` elements of its outputs and
+            // scratch, all at least that long as just checked. Outputs and scratch are borrowed exclusively, so they
+            // overlap nothing.
             unsafe {
                 entry(
                     at.t,
@@ -467,6 +314,34 @@ impl Kernel {
         for &entry in rest {
             run(entry, scratch);
         }
+    }
+}
+
+/// A kernel that reads x and p only, ready to be called.
+pub struct PlainKernel {
+    entry: PlainEntry,
+    n_states: usize,
+    n_params: usize,
+    n_outputs: usize,
+    /// Keeps the entry's memory.
+    _code: Arc<Code>,
+    /// Keeps the tables that the code reads.
+    _tables: Arc<TableData>,
+}
+
+impl PlainKernel {
+    /// As [`Kernel::call`].
+    ///
+    /// # Panics
+    /// Where a slice is shorter than what the plan reads or writes.
+    #[inline(always)]
+    pub fn call(&self, x: &[f64], p: &[f64], out: &mut [f64]) {
+        assert!(
+            (x.len() >= self.n_states) & (p.len() >= self.n_params) & (out.len() >= self.n_outputs),
+            "a slice is shorter than what the kernel reads or writes"
+        );
+        // SAFETY: as in `Kernel::call_slices`; the code of a plain plan touches nothing else.
+        unsafe { (self.entry)(x.as_ptr(), p.as_ptr(), out.as_mut_ptr()) };
     }
 }
 
@@ -510,6 +385,11 @@ pub struct LaneKernel {
 }
 
 impl LaneKernel {
+    /// The kernel of a plan for this many points.
+    pub(super) fn new(kernel: Kernel, lanes: usize) -> Self {
+        LaneKernel { kernel, lanes }
+    }
+
     /// How many points one call computes.
     pub fn lanes(&self) -> usize {
         self.lanes

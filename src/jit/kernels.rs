@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::CompileError;
-use super::kernel::{Compiler, Kernel};
+use super::compiler::Compiler;
+use super::kernel::{Kernel, PlainKernel};
 use super::linear::Code;
 use super::parts::{Needs, Part, Timing};
 use super::plan::{OpCounts, Plan, PlanOptions};
@@ -67,6 +68,7 @@ pub struct Kernels {
     pub(super) is_autonomous: bool,
     dag: Mutex<Dag>,
     cells: [Cell; Part::ALL.len()],
+    plain: [OnceLock<PlainKernel>; Part::ALL.len()],
     timings: Mutex<Vec<Timing>>,
     /// Scratch that any part compiled so far needs.
     n_scratch: AtomicUsize,
@@ -120,6 +122,7 @@ impl Kernels {
             dag: Mutex::new(model.dag.clone()),
             model,
             cells: Default::default(),
+            plain: Default::default(),
             timings: Mutex::default(),
             n_scratch: AtomicUsize::new(0),
             elimination: OnceLock::new(),
@@ -152,13 +155,11 @@ impl Kernels {
     /// # Errors
     /// Where a part could not be compiled, now or before.
     pub fn prepare(&self, needs: Needs) -> Result<(), CompileError> {
-        let cell = |part: &Part| &self.cells[*part as usize];
-        let missing = Part::ALL.into_iter().filter(|part| needs.contains(*part) && cell(part).get().is_none());
+        let missing = Part::ALL.into_iter().filter(|part| needs.contains(*part) && self.cell(*part).get().is_none());
         let missing: Vec<Part> = missing.collect();
         if !missing.is_empty() {
-            for (part, kernels) in missing.iter().zip(self.compile_together(&missing)?) {
-                // Another thread may have been faster; its kernels are as good.
-                cell(part).get_or_init(|| Ok(kernels));
+            for (&part, kernels) in missing.iter().zip(self.compile_together(&missing)?) {
+                self.fill(part, Ok(kernels));
             }
         }
         for part in Part::ALL.into_iter().filter(|part| needs.contains(*part)) {
@@ -289,13 +290,40 @@ impl Kernels {
         Dims { n_scratch: self.n_scratch.load(Ordering::Relaxed), ..self.dims }
     }
 
+    /// The short way to call a part that is compiled already and reads x and p only.
+    #[inline(always)]
+    pub(super) fn plain(&self, part: Part) -> Option<&PlainKernel> {
+        self.plain[part as usize].get()
+    }
+
+    fn cell(&self, part: Part) -> &Cell {
+        &self.cells[part as usize]
+    }
+
+    /// Another thread may have been faster; its kernels are as good.
+    fn fill(&self, part: Part, compiled: Result<Vec<Kernel>, CompileError>) -> &Result<Vec<Kernel>, CompileError> {
+        let compiled = self.cell(part).get_or_init(|| compiled);
+        if let Ok([only]) = compiled.as_deref()
+            && let Some(plain) = only.plain()
+        {
+            self.plain[part as usize].get_or_init(|| plain);
+        }
+        compiled
+    }
+
     /// The kernels of a part, compiled if they are not yet.
     #[inline(always)]
     pub(super) fn compiled(&self, part: Part) -> &Result<Vec<Kernel>, CompileError> {
-        self.cells[part as usize].get_or_init(|| {
-            let mut kernels = self.compile_together(&[part])?;
-            kernels.pop().ok_or_else(|| CompileError::Backend("no kernel came out".to_owned()))
-        })
+        match self.cell(part).get() {
+            Some(compiled) => compiled,
+            None => self.compile_now(part),
+        }
+    }
+
+    #[cold]
+    fn compile_now(&self, part: Part) -> &Result<Vec<Kernel>, CompileError> {
+        let none = || CompileError::Backend("no kernel came out".to_owned());
+        self.fill(part, self.compile_together(&[part]).and_then(|mut kernels| kernels.pop().ok_or_else(none)))
     }
 
     /// The code that factorises `shift I - J`, compiled if it is not yet; `None` where the system is too large for that.

@@ -17,7 +17,8 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use super::CompileError;
-use super::kernel::{Compiler, Stream};
+use super::compiler::Compiler;
+use super::kernel::Stream;
 use crate::linalg::{BandedLu, CscPattern, GROWTH, LANES, LuCode, Symbolic};
 
 /// Code takes the time to make that it saves in about 2000 steps against the algorithm, whatever the size

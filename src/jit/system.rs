@@ -12,6 +12,15 @@ impl Kernels {
     /// Calls a part of one kernel; not-a-number where it could not be compiled.
     #[inline(always)]
     fn run(&self, part: Part, at: At<'_>, work: &mut Work, out: &mut [f64]) {
+        match self.plain(part) {
+            Some(kernel) => kernel.call(at.x, at.p, out),
+            None => self.run_full(at, work, out, part),
+        }
+    }
+
+    /// Not inlined, so that the short way saves no registers; the part comes last, so that it moves none.
+    #[inline(never)]
+    fn run_full(&self, at: At<'_>, work: &mut Work, out: &mut [f64], part: Part) {
         self.run_along(part, at, Direction::default(), work, out, &mut []);
     }
 

@@ -102,3 +102,37 @@ proptest! {
         }
     }
 }
+
+/// Numbers that come again after a few or after many steps, in functions small enough to do without a frame and in
+/// larger ones.
+#[test]
+fn numbers_that_come_again_equal_the_interpreters() {
+    const NUMBERS: [f64; 9] = [0.43, 1.71, -1.0, 2.0, -8.32, 0.5, 1.0, -0.035, 1e-300];
+    let mut draws = 7_u64;
+    let mut draw = |below: usize| {
+        draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (draws >> 33) as usize % below
+    };
+    for n_outputs in [1, 2, 3, 5, 8, 13, 40, 120] {
+        let mut dag = Dag::new();
+        let x: Vec<NodeId> = (0..8).map(|k| dag.leaf(twinc::expr::Leaf::State(k))).collect();
+        let outputs: Vec<NodeId> = (0..n_outputs)
+            .map(|_| {
+                let number = dag.constant(NUMBERS[draw(NUMBERS.len())]);
+                let quotient = dag.div(number, x[draw(8)]);
+                let product = dag.mul(x[draw(8)], x[draw(8)]);
+                let mut terms = vec![(NUMBERS[draw(NUMBERS.len())], [quotient, product, number][draw(3)])];
+                terms.extend((0..draw(5)).map(|_| (NUMBERS[draw(NUMBERS.len())], x[draw(8)])));
+                dag.sum(&terms)
+            })
+            .collect();
+        let point: Vec<f64> = (0..8).map(|k| 0.3 + 0.7 * f64::from(k)).collect();
+        let env = Env { t: 0.0, x: &point, u: &[], d: &[], p: &[], dx: &[], dt: 0.0 };
+        let want = Interpreter::new(&dag, &outputs).values(&env);
+        for shortest_loop in [4, 12] {
+            let options = PlanOptions { strict_math: true, shortest_loop, ..PlanOptions::default() };
+            let got = run(&dag, &outputs, &options, At { t: 0.0, x: &point, u: &[], d: &[], p: &[] });
+            assert!(got.iter().zip(&want).all(|(a, b)| same_bits(*a, *b)), "{n_outputs} outputs: {got:?}, {want:?}");
+        }
+    }
+}

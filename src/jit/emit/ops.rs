@@ -116,13 +116,7 @@ impl Emitter<'_> {
         let owes_sign =
             total.is_none() && (1..terms.len()).contains(&n_leading) && (n_leading == 1 || !self.plan.strict_math);
         for (idx, term) in terms.iter().enumerate() {
-            let PlanTerm { coefficient, operand } = *term;
-            let (magnitude, operand) = match operand {
-                Operand::Const(c) => (1.0, Operand::Const((coefficient * c).abs())),
-                Operand::Leaf(_) | Operand::Value(_) | Operand::Slot(_) | Operand::Each(_) => {
-                    (coefficient.abs(), operand)
-                }
-            };
+            let (magnitude, operand) = magnitude(term);
             let value = self.number(&operand);
             let value = self.scaled(value, magnitude);
             let is_leading = owes_sign && idx < n_leading;
@@ -209,8 +203,17 @@ impl Emitter<'_> {
     }
 }
 
+/// A term without its sign: a factor and what it multiplies.
+pub(super) fn magnitude(term: &PlanTerm) -> (f64, Operand) {
+    let PlanTerm { coefficient, operand } = *term;
+    match operand {
+        Operand::Const(c) => (1.0, Operand::Const((coefficient * c).abs())),
+        Operand::Leaf(_) | Operand::Value(_) | Operand::Slot(_) | Operand::Each(_) => (coefficient.abs(), operand),
+    }
+}
+
 /// True where a term is subtracted.
-fn is_negative(term: &PlanTerm) -> bool {
+pub(super) fn is_negative(term: &PlanTerm) -> bool {
     let sign = match term.operand {
         Operand::Const(c) => c,
         Operand::Leaf(_) | Operand::Value(_) | Operand::Slot(_) | Operand::Each(_) => 1.0,

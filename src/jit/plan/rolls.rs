@@ -18,6 +18,8 @@ use crate::jit::math::SliceFunction;
 
 /// A loop needs this many times the iterations if it takes tables of indices.
 const TABLE_FACTOR: usize = 4;
+/// And this many times where it only copies numbers, of which straight-line code stores two at once.
+const NUMBER_FACTOR: usize = 8;
 /// Instructions of straight-line code that a loop with tables must replace. Below, straight-line code runs up to twice
 /// as fast and compiles in a few milliseconds; beyond, it costs compile time and leaves the instruction cache.
 const TABLE_PAYS: usize = 1_500;
@@ -197,7 +199,8 @@ impl Finder<'_> {
         if first.is_output {
             kinds.push(HoleKind::Output);
         }
-        let (runs, rest) = rows.runs(&kinds, self.shortest);
+        let shortest = self.shortest * if body.is_number() { NUMBER_FACTOR } else { 1 };
+        let (runs, rest) = rows.runs(&kinds, shortest);
         let rest_rolls =
             rest.len() >= self.shortest * TABLE_FACTOR && rest.len() * body.n_instructions() >= self.table_pays;
         let is_alone = runs.is_empty() && !rest_rolls;

@@ -275,6 +275,11 @@ impl Body {
         1 + self.ops.iter().map(of).sum::<usize>()
     }
 
+    /// True where nothing is computed and nothing is read but a number.
+    pub(super) fn is_number(&self) -> bool {
+        self.ops.is_empty() && self.kinds == [HoleKind::Number]
+    }
+
     /// What stands in each hole, in the order of rows.
     pub(super) fn kinds(&self) -> &[HoleKind] {
         &self.kinds
