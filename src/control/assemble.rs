@@ -133,7 +133,7 @@ impl Assembly {
                 .iter()
                 .map(|m| Move { input: task.acts[m.act as usize].input as usize, weight: m.weight, scale: m.scale })
                 .collect(),
-            free_step: task.free_step.map(|free| FreeStep { lower: free.low, upper: free.high, weight: 0.0 }),
+            free_step: task.free_step.map(|free| FreeStep { lower: free.low, upper: free.high, weight: free.weight }),
             bounds: Bounds {
                 x_lower: self.kept.x_lower.clone(),
                 x_upper: self.kept.x_upper.clone(),
