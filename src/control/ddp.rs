@@ -204,9 +204,9 @@ impl Ddp {
             self.model(k, nv).map_err(|e| e.to_string())?;
             let limits = self.best.problem.limits(k);
             let u = &self.best.u[k * m..(k + 1) * m];
-            for j in 0..m {
-                self.down[j] = (limits.u_lower[j] - u[j]).min(0.0);
-                self.up[j] = (limits.u_upper[j] - u[j]).max(0.0);
+            for (j, u) in u.iter().enumerate() {
+                self.down[j] = (limits.u_lower[j] - u).min(0.0);
+                self.up[j] = (limits.u_upper[j] - u).max(0.0);
             }
             let model = Model {
                 jacobian: &self.jacobian,
@@ -516,10 +516,10 @@ impl Course {
                 };
             }
             if k > 0 {
-                for j in 0..n {
+                for (j, &x) in x.iter().enumerate() {
                     let (lower, upper) = (limits.x_lower[j], limits.x_upper[j]);
                     let y = multipliers.y[k][n_rows + j];
-                    self.value += penalty(x[j], lower, upper, Softness::Hard, y, multipliers.rho).value;
+                    self.value += penalty(x, lower, upper, Softness::Hard, y, multipliers.rho).value;
                 }
             }
         }

@@ -110,18 +110,12 @@ impl BoxQp {
         let n = self.v.len();
         let m = b.len();
         for i in 0..m {
-            let mut sum = b[i];
-            for k in 0..i {
-                sum -= self.factor[i + n * k] * b[k];
-            }
-            b[i] = sum / self.factor[i + n * i];
+            let done: f64 = b[..i].iter().enumerate().map(|(k, b)| self.factor[i + n * k] * b).sum();
+            b[i] = (b[i] - done) / self.factor[i + n * i];
         }
         for i in (0..m).rev() {
-            let mut sum = b[i];
-            for k in i + 1..m {
-                sum -= self.factor[k + n * i] * b[k];
-            }
-            b[i] = sum / self.factor[i + n * i];
+            let done: f64 = b[i + 1..].iter().zip(&self.factor[i + 1 + n * i..]).map(|(b, f)| f * b).sum();
+            b[i] = (b[i] - done) / self.factor[i + n * i];
         }
     }
 
@@ -134,7 +128,7 @@ impl BoxQp {
                 }
                 if a == b {
                     // A pivot below the rounding of its own sum is no pivot.
-                    if !(sum > 1e-14 * hessian[i + n * j].abs()) {
+                    if sum.is_nan() || sum <= 1e-14 * hessian[i + n * j].abs() {
                         return false;
                     }
                     self.factor[a + n * b] = sum.sqrt();

@@ -164,7 +164,7 @@ impl Sqp {
             for node in 0..self.tree.n_nodes() {
                 self.now.costate[node * n..(node + 1) * n].copy_from_slice(self.solver.costate(node));
             }
-            if self.now.costate.iter().any(|c| !(c.abs() * scale <= LARGEST_COSTATE)) {
+            if !self.now.costate.iter().all(|c| c.abs() * scale <= LARGEST_COSTATE) {
                 self.now.costate.fill(0.0);
             }
         }

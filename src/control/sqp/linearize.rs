@@ -215,10 +215,10 @@ pub(super) fn measure(
             cost += price_rows(values, &problem.limits(node), &mut broken);
             if let Some((qp, dz)) = &mut correct {
                 let n_rows = rows.len();
-                for r in 0..n_rows {
+                for (r, &value) in values.iter().enumerate() {
                     let linear: f64 =
                         (0..n + u.len()).map(|c| qp.row_jacobian(node)[r + n_rows * c] * dz[node * nv + c]).sum();
-                    let error = values[r] - scratch.rows[rows.start + r] - linear;
+                    let error = value - scratch.rows[rows.start + r] - linear;
                     qp.row_lower_mut(node)[r] -= error;
                     qp.row_upper_mut(node)[r] -= error;
                 }
