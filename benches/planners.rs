@@ -10,8 +10,10 @@
 mod clock;
 
 #[path = "../tests/control/problems.rs"]
+#[allow(dead_code, reason = "tests use the rest")]
 mod problems;
 #[path = "../tests/reference.rs"]
+#[allow(dead_code, reason = "tests use the rest")]
 mod reference;
 
 use clock::Stopwatch;
