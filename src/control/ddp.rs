@@ -181,9 +181,14 @@ impl Ddp {
             self.best.u.copy_within(m.., 0);
             if self.horizon > 1 {
                 self.multipliers.y.rotate_left(1);
-                // The leaf's rows may be fewer than those of the others, and its multipliers are its own.
-                let (a, b) = (self.horizon - 1, self.horizon);
-                self.multipliers.y.swap(a, b);
+                // The leaf's multipliers are its own; what is now the last step before it has nothing behind it to take
+                // from and keeps what it had, which the one before it has too.
+                let (last, leaf) = (self.horizon - 1, self.horizon);
+                self.multipliers.y.swap(last, leaf);
+                let (before, rest) = self.multipliers.y.split_at_mut(last);
+                if let (Some(from), Some(to)) = (before.last(), rest.first_mut()) {
+                    to.clone_from(from);
+                }
             }
         }
         for (node, y) in self.multipliers.y.iter_mut().enumerate() {

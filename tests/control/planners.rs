@@ -125,7 +125,7 @@ fn says_which_constraint_no_plan_keeps() {
 /// DDP and iLQR find the optimum of the quadrotor too, by simulation.
 #[test]
 fn ddp_and_ilqr_reach_the_optimum_of_the_quadrotor() {
-    let problem = problems::problem("quadrotor_n40").expect("needs no data");
+    let mut problem = problems::problem("quadrotor_n40").expect("needs no data");
     let (state, previous) = parts(&problem);
     for settings in [DdpSettings::default(), DdpSettings::ilqr()] {
         let mut planner = Ddp::new(problem.stages.fork(), settings).expect("a chain");
@@ -134,5 +134,11 @@ fn ddp_and_ilqr_reach_the_optimum_of_the_quadrotor() {
         assert_eq!(plan.status, PlanStatus::Optimal, "{}", plan.message);
         assert!((plan.cost / problem.optimum - 1.0).abs() < 1e-6, "{}", plan.cost);
         assert!(plan.violation <= 1e-6, "{}", plan.violation);
+        // The next plan starts from this one.
+        let (cold, mut next) = (plan.iterations, state.clone());
+        problem.stages.step(1, &state, plan.input, &mut next).expect("a step");
+        let plan = planner.plan(&at(1, &next, &previous));
+        assert_eq!(plan.status, PlanStatus::Optimal, "{}", plan.message);
+        assert!(2 * plan.iterations < cold, "{} after {cold}", plan.iterations);
     }
 }
