@@ -347,8 +347,7 @@ impl Common<'_> {
     fn set_known<const W: usize>(&self, block: &mut [Row], k: usize, time: f64) {
         let dims = self.problem.functions.dynamics.dims();
         let n = dims.n_disturbances;
-        if n > 0 {
-            let rows = self.forecast.len() / n;
+        if let Some(rows) = self.forecast.len().checked_div(n) {
             let held = &self.forecast[k.min(rows.saturating_sub(1)) * n..];
             for (row, &value) in block[dims.disturbance()..].iter_mut().zip(held).take(n) {
                 row[..W].fill(value);
@@ -440,14 +439,14 @@ impl<const W: usize> Wide for Advance<'_, W> {
                 }
                 Some(_) => {
                     for p in 0..W {
-                        x[p] += h / 6.0 * (sum[p] + slope[p]);
-                        argument[p] = x[p];
+                        let next = x[p] + h / 6.0 * (sum[p] + slope[p]);
+                        (x[p], argument[p]) = (next, next);
                     }
                 }
                 None => {
                     for p in 0..W {
-                        x[p] += h * slope[p];
-                        argument[p] = x[p];
+                        let next = x[p] + h * slope[p];
+                        (x[p], argument[p]) = (next, next);
                     }
                 }
             }

@@ -58,7 +58,7 @@ impl Planner for Cma {
         let noise = if self.common.is_first() { noise } else { later_noise };
         let m = self.common.n_inputs;
         let correlation =
-            |i: usize, j: usize| if (j - i) % m == 0 { smoothing.powi(((j - i) / m) as i32) } else { 0.0 };
+            |i: usize, j: usize| if (j - i).is_multiple_of(m) { smoothing.powi(((j - i) / m) as i32) } else { 0.0 };
         let mut best = self.common.begin_candidate();
         let mut done = 0;
         let mut goes_on = self.strategy.start(&self.common.plan, noise, correlation);
