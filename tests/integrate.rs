@@ -12,6 +12,7 @@ mod order;
 mod samples;
 mod sensitivity;
 pub mod solve;
+mod tolerances;
 
 use twinc::integrate::{Forcing, Integrator, Options, Outcome, Problem, Sample, Start};
 use twinc::system::System;

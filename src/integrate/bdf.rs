@@ -29,6 +29,11 @@ use staggered::Staggered;
 /// The order of the first steps: one below that of the polynomial they start from.
 const FIRST_ORDER: usize = 4;
 
+/// The scaled error that stands for a lost sign.
+const SIGN_LOST: f64 = 4.0;
+/// An error of this share after one step of the linear dynamics is not damped.
+const UNDAMPED: f64 = 0.01;
+
 /// The method with its history.
 pub(super) struct Bdf {
     corrector: Corrector,
@@ -43,6 +48,7 @@ pub(super) struct Bdf {
     residual: Vec<Lanes>,
     staggered: Staggered,
     has_history: bool,
+    has_lost_sign: bool,
     /// The step by which the history is scaled.
     h: f64,
     /// The lengths of the last steps, the latest first.
@@ -79,6 +85,7 @@ impl Bdf {
             residual: vector(),
             staggered: Staggered::default(),
             has_history: false,
+            has_lost_sign: false,
             h: 0.0,
             past: [0.0; MAX_ORDER + 1],
             n_equal: 0,
@@ -109,6 +116,11 @@ impl Bdf {
     /// True where a step may be attempted; false before [`Bdf::start_from`].
     pub fn has_history(&self) -> bool {
         self.has_history
+    }
+
+    /// True where the step last attempted was given up because a sign had become uncertain.
+    pub fn has_lost_sign(&self) -> bool {
+        self.has_lost_sign
     }
 
     /// Begins behind a step of length `h` of another formula to `z_new`, near which the solution is a polynomial with
@@ -154,6 +166,7 @@ impl Bdf {
         error: &mut [f64],
     ) -> f64 {
         self.change_order();
+        self.has_lost_sign = false;
         let order = self.order;
         let t_new = t + h;
         // A step that differs from the last one by the rounding of time is the same step.
@@ -184,6 +197,12 @@ impl Bdf {
             z_new[..self.n].copy_from_slice(&self.y.as_flattened()[..self.n]);
             error[..self.n].copy_from_slice(&self.delta.as_flattened()[..self.n]);
             return if scaled.is_finite() { scaled } else { f64::INFINITY };
+        }
+        if is_controlled && self.is_sign_lost(lu, field) {
+            self.has_history = false;
+            self.has_lost_sign = true;
+            self.tell_failure(z_new, error);
+            return SIGN_LOST;
         }
         self.history.advance(order, ratio, &c.l, &self.delta, &self.y);
         z_new[..self.n].copy_from_slice(&self.y.as_flattened()[..self.n]);
@@ -263,6 +282,25 @@ impl Bdf {
                 }
             }
         }
+    }
+
+    /// True where a component near zero has changed its sign and nothing pulls it back.
+    ///
+    /// An error below the tolerance may carry a positive component over zero, to where the equations have another
+    /// solution: behind zero Robertson's second species grows without bound, and so lose it all multistep codes that
+    /// were tried at loose tolerances. What the change would become in one step of the linear dynamics tells that from
+    /// the harmless traces that any stiff component leaves around zero.
+    fn is_sign_lost(&mut self, lu: &mut ShiftedLu, field: &mut Field<'_>) -> bool {
+        let Bdf { history, y, weights, residual, slope: change, .. } = self;
+        if !vectors::crossings(weights, y, |k| history.value(k), change) {
+            return false;
+        }
+        residual.copy_from_slice(change);
+        lu.solve(&mut residual.as_flattened_mut()[..self.n]);
+        field.statistics.solves += 1;
+        let share = UNDAMPED / self.corrector.shift();
+        let is_kept = |(after, before): (&f64, &f64)| *before != 0.0 && after.abs() > share * before.abs();
+        residual.as_flattened().iter().zip(change.as_flattened()).any(is_kept)
     }
 
     /// Looks for a mode that the present order amplifies, now and then.

@@ -58,7 +58,7 @@ impl StiffWatch {
 enum Kind {
     Explicit,
     Rosenbrock,
-    /// The steps until there is a history are Rosenbrock's.
+    /// The steps until there is a history are Rosenbrock's, and all steps after it has lost a sign.
     Multistep,
 }
 
@@ -179,7 +179,12 @@ impl Formula {
                 let Implicit { lu, rosenbrock, multistep } = &mut **implicit;
                 match multistep {
                     Some(formula) if self.kind == Kind::Multistep && formula.has_history() => {
-                        return Ok(formula.attempt(lu, field, norm, is_controlled, (t, h), z_new, error));
+                        let size = formula.attempt(lu, field, norm, is_controlled, (t, h), z_new, error);
+                        if formula.has_lost_sign() {
+                            self.kind = Kind::Rosenbrock;
+                            rosenbrock.restart();
+                        }
+                        return Ok(size);
                     }
                     Some(_) | None => {}
                 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use twinc::integrate::{Method, Options, Start, Statistics, Tolerance};
 
-fn reference_dir() -> Option<PathBuf> {
+pub(super) fn reference_dir() -> Option<PathBuf> {
     let dir = std::env::var_os("TWINC_REFERENCE_DIR").map(|dir| PathBuf::from(dir).join("reference"));
     if dir.is_none() {
         println!("skipped: no reference data");
@@ -17,16 +17,16 @@ fn reference_dir() -> Option<PathBuf> {
     dir
 }
 
-fn read(path: PathBuf) -> Value {
+pub(super) fn read(path: PathBuf) -> Value {
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn number(value: &Value) -> f64 {
+pub(super) fn number(value: &Value) -> f64 {
     value.as_str().expect("a string").parse().expect("a number")
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
+pub(super) fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().expect("a list").iter().map(number).collect()
 }
 
@@ -79,7 +79,7 @@ fn compare<R: Rhs>(case: Case<R>, methods: &[Method]) -> Vec<(Method, f64, Stati
 }
 
 #[derive(Clone)]
-struct Robertson;
+pub(super) struct Robertson;
 
 impl Rhs for Robertson {
     fn f<D: Number>(&self, _t: D, y: &[D], _u: &[D], _p: &[D], dy: &mut [D]) {
@@ -107,7 +107,7 @@ fn robertson_reaches_its_end_point() {
 }
 
 #[derive(Clone)]
-struct Hires;
+pub(super) struct Hires;
 
 impl Rhs for Hires {
     fn f<D: Number>(&self, _t: D, y: &[D], _u: &[D], _p: &[D], dy: &mut [D]) {
@@ -140,7 +140,7 @@ fn hires_reaches_its_end_points() {
 }
 
 #[derive(Clone)]
-struct Oregonator;
+pub(super) struct Oregonator;
 
 impl Rhs for Oregonator {
     fn f<D: Number>(&self, _t: D, y: &[D], _u: &[D], _p: &[D], dy: &mut [D]) {
@@ -168,7 +168,7 @@ fn the_oregonator_reaches_its_end_points() {
 }
 
 #[derive(Clone)]
-struct Pollution;
+pub(super) struct Pollution;
 
 impl Rhs for Pollution {
     fn f<D: Number>(&self, _t: D, y: &[D], _u: &[D], _p: &[D], dy: &mut [D]) {
@@ -224,12 +224,16 @@ impl Rhs for Pollution {
     }
 }
 
-#[test]
-fn pollution_reaches_its_end_point() {
+pub(super) fn pollution_start() -> Vec<f64> {
     let mut y0 = vec![0.0; 20];
     for (i, value) in [(2, 0.2), (4, 0.04), (7, 0.1), (8, 0.3), (9, 0.01), (17, 0.007)] {
         y0[i - 1] = value;
     }
+    y0
+}
+
+#[test]
+fn pollution_reaches_its_end_point() {
     // y16 ends at 4e-18 and must be seen by the tolerance; the others are above 1e-9.
     let mut atol = vec![1e-14; 20];
     atol[15] = 1e-22;
@@ -238,7 +242,7 @@ fn pollution_reaches_its_end_point() {
         rhs: Pollution,
         n: 20,
         entries: None,
-        y0,
+        y0: pollution_start(),
         rtol: 1e-8,
         atol: Tolerance::PerState(atol),
         offset: 0.0,
@@ -248,7 +252,7 @@ fn pollution_reaches_its_end_point() {
 }
 
 #[derive(Clone)]
-struct VanDerPol;
+pub(super) struct VanDerPol;
 
 impl Rhs for VanDerPol {
     fn f<D: Number>(&self, _t: D, y: &[D], _u: &[D], _p: &[D], dy: &mut [D]) {

@@ -79,6 +79,11 @@ impl Corrector {
         self.rate = 1.0;
     }
 
+    /// The shift of the factors.
+    pub fn shift(&self) -> f64 {
+        self.shift
+    }
+
     /// Says that a step was accepted.
     pub fn accept(&mut self) {
         self.age += 1;

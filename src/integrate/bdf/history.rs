@@ -86,6 +86,11 @@ impl History {
         y.iter_mut().zip(&self.groups).for_each(|(y, group)| *y = group[0]);
     }
 
+    /// The values of a group at the last point.
+    pub fn value(&self, k: usize) -> Lanes {
+        self.groups[k][0]
+    }
+
     /// The last coefficient of a group.
     pub fn last(&self, order: usize, k: usize) -> Lanes {
         self.groups[k][order]
