@@ -1,11 +1,11 @@
 //! Time integration of a [`System`](crate::system::System): solution, sensitivities and events, on request at any time.
 //!
 //! [`Integrator::solve`] takes a [`Problem`] and the times at which the solution is wanted, and tells an [`Observer`] the
-//! solution there. Explicit steps are made by Tsit5, stiff ones by Rodas5P or BDF, and [`Method::Auto`] goes from the
+//! solution there. Explicit steps are made by Tsit5 or DOP853, stiff ones by Rodas5P or BDF, and [`Method::Auto`] goes from the
 //! first to one of the others when stability limits the step; [`Method::Euler`] and [`Method::Rk4`] keep to a grid.
 //!
 //! How the parts fit together, each in its own file: `field` is the system with forcing and sensitivities; `explicit`
-//! (with the tables `tsit5` and `fixed`), `rodas5p` and `bdf` make one step of it, `formula` chooses between them;
+//! (with the tables `tsit5`, `dop853` and `fixed`), `rodas5p` and `bdf` make one step of it, `formula` chooses between them;
 //! `controller` chooses the next; `lanes` adds vectors up; `schedule` and `forcing` know the breakpoints; `roots` finds
 //! the others; `sensitivity` carries derivatives over them; `instant` carries events out; `solve` is the loop around all
 //! of it. [`ensemble`] solves one problem after the other for many parameter sets, several in lockstep and on all threads.
@@ -28,6 +28,7 @@
 pub mod adjoint;
 mod bdf;
 mod controller;
+mod dop853;
 pub mod ensemble;
 mod explicit;
 mod field;

@@ -32,7 +32,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     SettingSpec {
         name: "method",
         kind: SettingKind::Choice(&[
-            "auto", "tsit5", "rodas5p", "bdf", "euler", "rk4", "ssa", "tau_leap", "cle", "em", "milstein",
+            "auto", "tsit5", "dop853", "rodas5p", "bdf", "euler", "rk4", "ssa", "tau_leap", "cle", "em", "milstein",
         ]),
         unit: "",
         default: "auto",

@@ -39,11 +39,10 @@ mod rosenbrock;
 pub(super) mod tape;
 
 use super::field::Field;
-use super::fixed::{EULER, RK4};
+use super::formula::explicit_table;
 use super::options::{Method, Options};
 use super::problem::{Observer, Outcome, Problem, ProblemError, Sample, Start, Statistics};
 use super::solve::Integrator;
-use super::tsit5::TSIT5;
 use crate::linalg::Singular;
 use crate::system::{At, System};
 use explicit::Explicit;
@@ -164,17 +163,17 @@ impl<'s> Adjoint<'s> {
     pub fn new(system: &'s dyn System, options: Options) -> Result<Self, ProblemError> {
         let method = match options.method {
             Method::Bdf => Method::Rodas5p,
-            method @ (Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Euler | Method::Rk4) => method,
+            method
+            @ (Method::Auto | Method::Tsit5 | Method::Dop853 | Method::Rodas5p | Method::Euler | Method::Rk4) => method,
         };
         let mut integrator = Integrator::new(system, Options { method, ..options })?;
         integrator.tape = Some(Box::default());
         integrator.formula.leave_out_multistep();
         let field = &integrator.field;
-        let (table, is_implicit) = match method {
-            Method::Euler => (EULER, false),
-            Method::Rk4 => (RK4, false),
-            Method::Tsit5 => (TSIT5, false),
-            Method::Auto | Method::Rodas5p | Method::Bdf => (TSIT5, true),
+        let table = explicit_table(&integrator.options);
+        let is_implicit = match method {
+            Method::Euler | Method::Rk4 | Method::Tsit5 | Method::Dop853 => false,
+            Method::Auto | Method::Rodas5p | Method::Bdf => true,
         };
         let (n, n_params) = (field.n, field.dims.n_params);
         let state = || vec![0.0; n];

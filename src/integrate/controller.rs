@@ -11,10 +11,10 @@ const SAFETY: f64 = 0.9;
 const SMALLEST: f64 = 0.2;
 /// ... and grows at most by this factor.
 const LARGEST: f64 = 8.0;
-/// Weight of the previous error in the exponent.
-const BETA: f64 = 0.04;
-/// Both embedded solutions are of order 4, so the error of a step goes with its fifth power.
-const EXPONENT: f64 = 0.2;
+/// Rodas5P's embedded solution is of order 4, so the error of a step goes with its fifth power ...
+pub(super) const EXPONENT: f64 = 0.2;
+/// ... and the previous error has this weight in the exponent.
+pub(super) const BETA: f64 = 0.04;
 
 /// Tolerances, one absolute for each state.
 #[derive(Debug, Clone, Default)]
@@ -68,18 +68,22 @@ impl Norm {
 /// The proportional–integral controller.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Controller {
+    exponent: f64,
+    beta: f64,
     previous: f64,
     was_rejected: bool,
 }
 
 impl Controller {
-    pub fn new() -> Self {
-        Controller { previous: 1e-4, was_rejected: false }
+    /// For a formula whose error goes with the power `1/exponent` of the step, `beta` being the weight of the previous
+    /// error.
+    pub fn new(exponent: f64, beta: f64) -> Self {
+        Controller { exponent, beta, previous: 1e-4, was_rejected: false }
     }
 
     /// The factor to the next step after an accepted one with scaled error `norm`.
     pub fn accept(&mut self, norm: f64) -> f64 {
-        let factor = SAFETY * norm.max(1e-10).powf(-(EXPONENT - 0.75 * BETA)) * self.previous.powf(BETA);
+        let factor = SAFETY * norm.max(1e-10).powf(0.75 * self.beta - self.exponent) * self.previous.powf(self.beta);
         let limit = if self.was_rejected { 1.0 } else { LARGEST };
         self.previous = norm.max(1e-4);
         self.was_rejected = false;
@@ -89,7 +93,7 @@ impl Controller {
     /// The factor to the next attempt after a rejected step.
     pub fn reject(&mut self, norm: f64) -> f64 {
         self.was_rejected = true;
-        if norm.is_finite() { (SAFETY * norm.powf(-EXPONENT)).clamp(SMALLEST, SAFETY) } else { SMALLEST }
+        if norm.is_finite() { (SAFETY * norm.powf(-self.exponent)).clamp(SMALLEST, SAFETY) } else { SMALLEST }
     }
 }
 
@@ -107,13 +111,16 @@ pub(super) fn end_of_step(t: f64, wanted: f64, stop: f64) -> f64 {
     }
 }
 
-/// The length of a first step from `(t, x)`, at most `longest`; `f0`, `x1` and `f1` are scratch of `n_states`.
+/// The length of a first step from `(t, x)`, at most `longest`, of a formula whose error goes with its power
+/// `1/exponent`; `f0`, `x1` and `f1` are scratch of `n_states`.
+#[expect(clippy::too_many_arguments, reason = "a step, its tolerance and room")]
 pub(super) fn first_step(
     field: &mut Field<'_>,
     norm: &Norm,
     t: f64,
     x: &[f64],
     longest: f64,
+    exponent: f64,
     [f0, x1, f1]: [&mut [f64]; 3],
 ) -> f64 {
     let n = field.n;
@@ -132,7 +139,7 @@ pub(super) fn first_step(
     } else if d1.max(d2) <= 1e-15 {
         (1e-3 * probe).max(1e-3 * longest)
     } else {
-        (0.01 / d1.max(d2)).powf(EXPONENT)
+        (0.01 / d1.max(d2)).powf(exponent)
     };
     step.min(100.0 * probe).min(longest)
 }

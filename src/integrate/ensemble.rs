@@ -22,6 +22,7 @@ mod single;
 use std::ops::Range;
 
 use super::forcing::Forcing;
+use super::formula::begins_tight;
 use super::options::{Method, Options};
 use super::problem::{Outcome, ProblemError};
 use super::solve::Integrator;
@@ -112,8 +113,9 @@ impl<'s> Engine<'s> {
 /// and disturbances, and Tsit5, Rodas5P or the choice between them, with steps of their own.
 pub fn is_lockstep(system: &dyn System, run: &Run<'_>) -> bool {
     let is_method = match run.options.method {
-        Method::Auto | Method::Tsit5 | Method::Rodas5p => run.options.fixed_step.is_none(),
-        Method::Bdf | Method::Euler | Method::Rk4 => false,
+        Method::Auto => run.options.fixed_step.is_none() && !begins_tight(&run.options),
+        Method::Tsit5 | Method::Rodas5p => run.options.fixed_step.is_none(),
+        Method::Dop853 | Method::Bdf | Method::Euler | Method::Rk4 => false,
     };
     is_method && system.is_autonomous() && system.events().is_empty() && run.forcing.is_constant()
 }

@@ -5,14 +5,15 @@
 
 use super::adjoint::tape::StepKind;
 use super::bdf::Bdf;
-use super::controller::{Controller, Norm};
-use super::explicit::Explicit;
+use super::controller::{BETA, Controller, EXPONENT, Norm};
+use super::dop853::DOP853;
+use super::explicit::{Explicit, Tableau};
 use super::field::Field;
 use super::fixed::{EULER, RK4};
-use super::options::Method;
+use super::options::{Method, Options};
 use super::problem::Status;
 use super::rodas5p::{Failure, Rodas5p};
-use super::tsit5::{STABILITY_LIMIT, TSIT5};
+use super::tsit5::TSIT5;
 use crate::linalg::ShiftedLu;
 
 /// Accepted steps at the stability limit after which [`Method::Auto`] calls a problem stiff ...
@@ -38,9 +39,10 @@ pub(super) struct StiffWatch {
 }
 
 impl StiffWatch {
-    /// Takes the estimate of `h |lambda|` of a step in. Returns whether the problem is stiff.
-    pub fn sees(&mut self, size: f64) -> bool {
-        if size > STABILITY_LIMIT {
+    /// Takes the estimate of `h |lambda|` of a step in, which stability limits above `limit`. Returns whether the problem
+    /// is stiff.
+    pub fn sees(&mut self, size: f64, limit: f64) -> bool {
+        if size > limit {
             self.stiff_steps += 1;
             self.nonstiff_steps = 0;
         } else {
@@ -52,6 +54,9 @@ impl StiffWatch {
         self.stiff_steps >= STIFF_STEPS
     }
 }
+
+/// [`Method::Auto`] begins with DOP853 where the relative tolerance is below this, and with Tsit5 elsewhere.
+const TIGHT: f64 = 1e-30;
 
 /// Which formula is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,25 +86,38 @@ pub(super) struct Formula {
     controller: Controller,
 }
 
+/// True where [`Method::Auto`] begins with DOP853.
+pub(super) fn begins_tight(options: &Options) -> bool {
+    options.rtol < TIGHT
+}
+
+/// The explicit formula that the options ask for.
+pub(super) fn explicit_table(options: &Options) -> Tableau {
+    match options.method {
+        Method::Euler => EULER,
+        Method::Rk4 => RK4,
+        Method::Dop853 => DOP853,
+        Method::Auto if begins_tight(options) => DOP853,
+        Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Bdf => TSIT5,
+    }
+}
+
 impl Formula {
-    pub fn new(method: Method, field: &Field<'_>) -> Self {
-        let table = match method {
-            Method::Euler => EULER,
-            Method::Rk4 => RK4,
-            Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Bdf => TSIT5,
-        };
+    pub fn new(options: &Options, field: &Field<'_>) -> Self {
+        let method = options.method;
+        let table = explicit_table(options);
         let implicit = match method {
             Method::Auto | Method::Rodas5p | Method::Bdf => {
                 let lu = ShiftedLu::with_code(field.system.jacobian_pattern(), field.system.lu_code());
                 let is_multistep = match method {
                     Method::Bdf => true,
                     Method::Auto => field.n >= LARGE,
-                    Method::Rodas5p | Method::Tsit5 | Method::Euler | Method::Rk4 => false,
+                    Method::Rodas5p | Method::Tsit5 | Method::Dop853 | Method::Euler | Method::Rk4 => false,
                 };
                 let multistep = is_multistep.then(|| Box::new(Bdf::new(field)));
                 Some(Box::new(Implicit { lu, rosenbrock: Rodas5p::new(field), multistep }))
             }
-            Method::Tsit5 | Method::Euler | Method::Rk4 => None,
+            Method::Tsit5 | Method::Dop853 | Method::Euler | Method::Rk4 => None,
         };
         Formula {
             method,
@@ -108,7 +126,7 @@ impl Formula {
             implicit,
             watch: StiffWatch::default(),
             easy_steps: 0,
-            controller: Controller::new(),
+            controller: Controller::new(table.exponent, table.beta),
         }
     }
 
@@ -131,16 +149,32 @@ impl Formula {
         self.kind = match self.method {
             Method::Rodas5p => Kind::Rosenbrock,
             Method::Bdf => Kind::Multistep,
-            Method::Auto | Method::Tsit5 | Method::Euler | Method::Rk4 => Kind::Explicit,
+            Method::Auto | Method::Tsit5 | Method::Dop853 | Method::Euler | Method::Rk4 => Kind::Explicit,
         };
         self.watch = StiffWatch::default();
         self.easy_steps = 0;
     }
 
+    /// The power of the length with which the error of the next step goes.
+    pub fn exponent(&self) -> f64 {
+        match self.kind {
+            Kind::Explicit => self.explicit.table().exponent,
+            Kind::Rosenbrock | Kind::Multistep => EXPONENT,
+        }
+    }
+
+    fn reset_controller(&mut self) {
+        let beta = match self.kind {
+            Kind::Explicit => self.explicit.table().beta,
+            Kind::Rosenbrock | Kind::Multistep => BETA,
+        };
+        self.controller = Controller::new(self.exponent(), beta);
+    }
+
     /// Forgets what was evaluated: the field or the state has jumped. Returns whether the next step may be as long as
     /// the last one where only the field has jumped.
     pub fn restart(&mut self) -> bool {
-        self.controller = Controller::new();
+        self.reset_controller();
         self.explicit.restart();
         if let Some(implicit) = &mut self.implicit {
             implicit.rosenbrock.restart();
@@ -197,7 +231,11 @@ impl Formula {
                     Err(Failure::Final(status)) => return Err(status),
                 }
             }
-            Some(_) | None => self.explicit.attempt(field, t, h, z, z_new, error)?,
+            Some(_) | None => {
+                self.explicit.attempt(field, t, h, z, z_new, error)?;
+                let scales = &field.directions.scales;
+                return Ok(if is_controlled { self.explicit.size(norm, error, z, z_new, scales) } else { 0.0 });
+            }
         }
         Ok(if is_controlled { norm.of(error, z, z_new, &field.directions.scales) } else { 0.0 })
     }
@@ -239,6 +277,15 @@ impl Formula {
         }
     }
 
+    /// Evaluates what the dense output of the step of length `h` just made from `(t, z)` needs beyond its stages; without
+    /// it there is none.
+    pub fn make_dense(&mut self, field: &mut Field<'_>, t: f64, h: f64, z: &[f64]) {
+        match self.kind {
+            Kind::Explicit => self.explicit.make_dense(field, t, h, z),
+            Kind::Rosenbrock | Kind::Multistep => {}
+        }
+    }
+
     /// `out` = the first `out.len()` components at `t + theta h` in the step just made from `z` to `z_new`.
     pub fn interpolate(&mut self, theta: f64, h: f64, z: &[f64], z_new: &[f64], out: &mut [f64]) {
         if let Some(formula) = self.multistep() {
@@ -265,7 +312,8 @@ impl Formula {
             }
             Some(_) if self.method == Method::Auto => {
                 self.explicit.accept();
-                if self.watch.sees(self.explicit.stiffness(norm, z_new, h)) {
+                let limit = self.explicit.table().stability;
+                if self.watch.sees(self.explicit.stiffness(norm, z_new, h), limit) {
                     self.become_implicit();
                 }
             }
@@ -274,8 +322,8 @@ impl Formula {
     }
 
     fn become_explicit(&mut self) {
-        self.restart();
         self.kind = Kind::Explicit;
+        self.restart();
         (self.watch, self.easy_steps) = (StiffWatch::default(), 0);
     }
 
@@ -294,6 +342,9 @@ impl Formula {
                 implicit.rosenbrock.restart();
                 self.kind = if implicit.multistep.is_some() { Kind::Multistep } else { Kind::Rosenbrock };
                 self.easy_steps = 0;
+                if self.explicit.table().exponent != EXPONENT {
+                    self.reset_controller();
+                }
                 true
             }
             Some(_) | None => false,

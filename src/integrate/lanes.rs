@@ -82,6 +82,54 @@ fn combine_count<const N: usize>(out: &mut [f64], base: &[f64], weights: &[f64],
     }
 }
 
+/// Calls a function that has a number of terms up to sixteen as a constant.
+macro_rules! by_terms {
+    ($count:expr, $call:ident $arguments:tt, $($n:literal)*) => {
+        match $count {
+            $($n => by_terms!(@ $call $n $arguments),)*
+            _ => by_terms!(@ $call 16 $arguments),
+        }
+    };
+    (@ $call:ident $n:literal ( $($argument:expr),* )) => { $call::<$n>($($argument),*) };
+}
+
+/// `out = base + Σ weights_j row_j` over the rows of a matrix that `rows` names, one for each weight, at most sixteen; an
+/// empty base is zero. Only the components of `out` are computed; rows have `stride` groups.
+pub(super) fn combine_some(
+    out: &mut [f64],
+    base: &[f64],
+    weights: &[f64],
+    rows: &[usize],
+    matrix: &[Lanes],
+    stride: usize,
+) {
+    by_terms!(weights.len(), combine_some_count(out, base, weights, rows, matrix, stride), 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+}
+
+fn combine_some_count<const N: usize>(
+    out: &mut [f64],
+    base: &[f64],
+    weights: &[f64],
+    rows: &[usize],
+    matrix: &[Lanes],
+    stride: usize,
+) {
+    let rows: [&[Lanes]; N] = std::array::from_fn(|j| &matrix[rows[j] * stride..(rows[j] + 1) * stride]);
+    let weights: [f64; N] = std::array::from_fn(|j| weights[j]);
+    for (k, out) in out.chunks_mut(WIDTH).enumerate() {
+        let mut sum = load(base, k);
+        for (row, weight) in rows.iter().zip(weights) {
+            for (sum, value) in sum.iter_mut().zip(row[k]) {
+                *sum += weight * value;
+            }
+        }
+        match out.first_chunk_mut() {
+            Some(group) => *group = sum,
+            None => out.copy_from_slice(&sum[..out.len()]),
+        }
+    }
+}
+
 /// The two sums of a stage in one pass: `point = z + Σ a_j row_j` and `shift = Σ c_j row_j`.
 pub(super) fn combine_twice(
     point: &mut [Lanes],

@@ -6,12 +6,15 @@ use std::sync::atomic::AtomicBool;
 /// Which formula advances the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Method {
-    /// [`Method::Tsit5`] at first; from the moment that stability and not accuracy limits the step [`Method::Rodas5p`],
+    /// [`Method::Tsit5`], or at tight tolerances [`Method::Dop853`], at first; from the moment that stability and not accuracy limits the step [`Method::Rodas5p`],
     /// and back where the problem is no longer stiff, or from 200 states on [`Method::Bdf`].
     #[default]
     Auto,
     /// Explicit Runge–Kutta pair of order 5(4), for problems that are not stiff.
     Tsit5,
+    /// Explicit Runge–Kutta method of order 8(5, 3), for smooth problems that are not stiff at tight tolerances, such as
+    /// long orbits.
+    Dop853,
     /// Rosenbrock method of order 5(4), for stiff problems.
     Rodas5p,
     /// Multistep method of variable order 1 to 5, for large stiff problems such as reaction and diffusion; a step takes
@@ -29,7 +32,7 @@ impl Method {
     pub fn is_grid(self) -> bool {
         match self {
             Method::Euler | Method::Rk4 => true,
-            Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Bdf => false,
+            Method::Auto | Method::Tsit5 | Method::Dop853 | Method::Rodas5p | Method::Bdf => false,
         }
     }
 
@@ -38,6 +41,7 @@ impl Method {
         match self {
             Method::Auto => "auto",
             Method::Tsit5 => "tsit5",
+            Method::Dop853 => "dop853",
             Method::Rodas5p => "rodas5p",
             Method::Bdf => "bdf",
             Method::Euler => "euler",
@@ -46,8 +50,8 @@ impl Method {
     }
 
     /// All methods, in the order in which they are listed to a user.
-    pub const ALL: [Method; 6] =
-        [Method::Auto, Method::Tsit5, Method::Rodas5p, Method::Bdf, Method::Euler, Method::Rk4];
+    pub const ALL: [Method; 7] =
+        [Method::Auto, Method::Tsit5, Method::Dop853, Method::Rodas5p, Method::Bdf, Method::Euler, Method::Rk4];
 
     /// The method of a name.
     pub fn from_name(name: &str) -> Option<Method> {

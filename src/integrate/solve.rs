@@ -87,7 +87,7 @@ impl<'s> Integrator<'s> {
         let norm = Norm { rtol: options.rtol, atol, with_sensitivities: options.control_sensitivities };
         Ok(Integrator {
             norm,
-            formula: Formula::new(options.method, &field),
+            formula: Formula::new(&options, &field),
             schedule: Schedule::default(),
             roots: RootWatch::new(system.events(), field.dims.n_roots, options.method.is_grid()),
             jump: Jump::default(),
@@ -128,7 +128,7 @@ impl<'s> Integrator<'s> {
 
     /// Integrates `problem` and reports the solution at the ascending times `samples`, which lie in `[t0, t1]`.
     ///
-    /// Samples between steps come from the method's dense output, of order 4. At the instant of an event a sample is
+    /// Samples between steps come from the method's dense output, of order 4 or, for [`super::Method::Dop853`], 7. At the instant of an event a sample is
     /// the value after it.
     ///
     /// # Errors
@@ -291,6 +291,10 @@ impl<'s> Integrator<'s> {
             let scales = &self.field.directions.scales;
             let factor = self.formula.factor(&self.norm, scales, norm, h, &self.z, &self.z_new);
             self.h_next = Some(if factor >= 1.0 { (h * factor).max(wanted) } else { h * factor });
+            let is_wanted = request.samples.get(request.next).is_some_and(|&t| t < t_new);
+            if is_wanted || !self.roots.is_empty() {
+                self.formula.make_dense(&mut self.field, self.t, h, &self.z);
+            }
             match self.find_root(t_new, h) {
                 Some(located) => {
                     self.report_until(located.after, h, request);
@@ -336,7 +340,7 @@ impl<'s> Integrator<'s> {
                 let longest = (stop - self.t).min(self.options.max_step);
                 let [a, b, c] = &mut self.scratch;
                 let x = &self.z[..self.field.n];
-                first_step(&mut self.field, &self.norm, self.t, x, longest, [a, b, c])
+                first_step(&mut self.field, &self.norm, self.t, x, longest, self.formula.exponent(), [a, b, c])
             }
         };
         // Linear dynamics let a step grow without bound, and root functions are looked at a few times a step only.

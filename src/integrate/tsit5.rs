@@ -3,12 +3,15 @@
 //! Ch. Tsitouras 2011, Runge–Kutta pairs of order 5(4) satisfying only the first column simplifying assumption,
 //! Comput. Math. Appl. 62, 770–775: table 1 and the interpolant of order 4.
 
-use super::explicit::Tableau;
+use super::explicit::{Dense, Tableau};
 
 /// The method.
 pub(super) const TSIT5: Tableau = Tableau {
     stages: 7,
     is_first_same_as_last: true,
+    exponent: 0.2,
+    beta: 0.04,
+    stability: STABILITY_LIMIT,
     c: &[0.0, 0.161, 0.327, 0.9, 0.9800255409045097, 1.0, 1.0],
     a: &[
         &[],
@@ -29,7 +32,8 @@ pub(super) const TSIT5: Tableau = Tableau {
         -0.45808210592918697,
         0.015151515151515152,
     ]),
-    dense: &[
+    second_error: None,
+    dense: Dense::Powers(&[
         &[1.0, -2.763706197274826, 2.9132554618219126, -1.0530884977290216],
         &[0.0, 0.13169999999999998, -0.2234, 0.1017],
         &[0.0, 3.9302962368947516, -5.941033872131505, 2.490627285651253],
@@ -37,14 +41,14 @@ pub(super) const TSIT5: Tableau = Tableau {
         &[0.0, 37.50931341651104, -88.1789048947664, 47.37952196281928],
         &[0.0, -27.896526289197286, 65.09189467479366, -34.87065786149661],
         &[0.0, 1.5, -4.0, 2.5],
-    ],
+    ]),
 };
 
 /// Where `h |lambda|` stays above this, stability and not accuracy limits the step.
 ///
 /// The real stability interval ends at 3.5, but the step settles well below it where slow and fast errors share the
 /// tolerance: at 2.0 to 3.0 on HIRES and the Oregonator at rtol 1e-8. The Pleiades and Arenstorf's orbit stay below.
-pub(super) const STABILITY_LIMIT: f64 = 2.0;
+const STABILITY_LIMIT: f64 = 2.0;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -82,7 +86,8 @@ pub(super) mod tests {
         for (i, a) in TSIT5.a.iter().enumerate() {
             assert_eq!(*a, &row(&published["A"][i])[..i]);
         }
-        for (i, polynomial) in TSIT5.dense.iter().enumerate() {
+        let Dense::Powers(polynomials) = TSIT5.dense else { panic!("another interpolant") };
+        for (i, polynomial) in polynomials.iter().enumerate() {
             assert_eq!(*polynomial, row(&published["interp"][i]));
         }
     }

@@ -186,7 +186,7 @@ fn gradients_through_time_and_forcing_equal_forward_ones() {
     for input in inputs {
         let forcing = Forcing { inputs: vec![input], disturbances: Vec::new() };
         let problem = problem(3.0, Start::Given(&[1.0, 0.5]), &[0.8, 1.1, 0.6], &forcing);
-        for method in [Method::Tsit5, Method::Rodas5p] {
+        for method in [Method::Tsit5, Method::Dop853, Method::Rodas5p] {
             check(&clocked, method, &problem, &[0.3, 0.7, 1.0, 1.2, 1.9, 3.0], 1e-9);
         }
     }
@@ -280,7 +280,7 @@ fn gradients_bounce_with_the_ball() {
     let forcing = Forcing::default();
     let p = [1.0, 9.81, 0.8];
     let problem = problem(2.6, Start::Model, &p, &forcing);
-    for method in [Method::Tsit5, Method::Rodas5p] {
+    for method in [Method::Tsit5, Method::Dop853, Method::Rodas5p] {
         check(&ball(), method, &problem, &[0.2, 0.7, 1.3, 2.0, 2.5], 1e-8);
     }
 }
@@ -313,7 +313,7 @@ fn gradients_cross_scheduled_and_root_found_events() {
     for dose in [0.05, 0.4] {
         let p = [1.3, 0.7, 0.8, dose, 0.9];
         let problem = problem(4.0, Start::Given(&[0.1]), &p, &forcing);
-        for method in [Method::Tsit5, Method::Rodas5p] {
+        for method in [Method::Tsit5, Method::Dop853, Method::Rodas5p] {
             check(&dosed(), method, &problem, &[0.5, 0.8, 1.7, 2.0, 3.3, 4.0], 1e-7);
         }
         let grid = |method| Options { fixed_step: Some(0.05), ..options(method, 1e-6) };
@@ -352,7 +352,7 @@ fn gradients_cross_branches_without_a_reset() {
     let forcing = Forcing::default();
     let p = [0.4, 2.0, 1.0, 1.5];
     let problem = problem(3.0, Start::Given(&[0.0]), &p, &forcing);
-    for method in [Method::Tsit5, Method::Rodas5p] {
+    for method in [Method::Tsit5, Method::Dop853, Method::Rodas5p] {
         let found = check(&thermostat(), method, &problem, &[0.3, 1.2, 1.5, 3.0], 1e-7);
         assert!(found.params.iter().all(|slope| *slope != 0.0), "{found:?}");
     }

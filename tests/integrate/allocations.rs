@@ -28,8 +28,13 @@ fn a_step_does_not_allocate() {
     let forcing = Forcing::default();
     let some: Vec<Direction> = (0..3).map(Direction::parameter).collect();
     for directions in [&[][..], &some] {
-        for (method, t1) in [(Method::Tsit5, 1e-9), (Method::Rodas5p, 60.0), (Method::Bdf, 60.0), (Method::Auto, 60.0)]
-        {
+        for (method, t1) in [
+            (Method::Tsit5, 1e-9),
+            (Method::Dop853, 1e-9),
+            (Method::Rodas5p, 60.0),
+            (Method::Bdf, 60.0),
+            (Method::Auto, 60.0),
+        ] {
             let problem =
                 Problem { t0: 0.0, t1, start: Start::Model, p: &p, forcing: &forcing, directions, resumes: false };
             let samples: Vec<f64> = (0..=50).map(|k| t1 * f64::from(k) / 50.0).collect();

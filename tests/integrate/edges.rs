@@ -10,7 +10,7 @@ use twinc::linalg::CscPattern;
 use twinc::system::closure::ClosureSystem;
 use twinc::system::{Event, Trigger};
 
-const ADAPTIVE: [Method; 3] = [Method::Tsit5, Method::Rodas5p, Method::Auto];
+const ADAPTIVE: [Method; 4] = [Method::Tsit5, Method::Dop853, Method::Rodas5p, Method::Auto];
 /// Seconds since 1970, where neighbouring numbers are 2.4e-7 apart.
 const UNIX: f64 = 1.7e9;
 

@@ -8,14 +8,14 @@ use twinc::integrate::{
 use twinc::system::closure::ClosureSystem;
 use twinc::system::{Event, Trigger};
 
-const ADAPTIVE: [Method; 4] = [Method::Tsit5, Method::Rodas5p, Method::Bdf, Method::Auto];
+const ADAPTIVE: [Method; 5] = [Method::Tsit5, Method::Dop853, Method::Rodas5p, Method::Bdf, Method::Auto];
 
 /// What may be missing where the one-step methods come as close as `exact`: a multistep formula solves its equations
 /// to a share of the tolerance, 1e-10 here, and keeps less of it per step.
 fn room(method: Method, exact: f64) -> f64 {
     match method {
         Method::Bdf => exact.max(2e-9),
-        Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Euler | Method::Rk4 => exact,
+        Method::Auto | Method::Tsit5 | Method::Dop853 | Method::Rodas5p | Method::Euler | Method::Rk4 => exact,
     }
 }
 

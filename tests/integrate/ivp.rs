@@ -315,7 +315,7 @@ fn the_pleiades_reach_their_end_point() {
         offset: 1.0,
         until: 3.0,
     };
-    compare(case, &[Method::Tsit5, Method::Auto]);
+    compare(case, &[Method::Tsit5, Method::Dop853, Method::Auto]);
 }
 
 #[derive(Clone)]
@@ -350,7 +350,7 @@ fn the_arenstorf_orbit_closes() {
         offset: 1.0,
         until: 20.0,
     };
-    compare(case, &[Method::Tsit5, Method::Auto]);
+    compare(case, &[Method::Tsit5, Method::Dop853, Method::Auto]);
 }
 
 #[derive(Clone)]

@@ -98,6 +98,7 @@ fn a_second_solve_does_not_allocate() {
     let samples: Vec<f64> = (0..40).map(|k| 0.1 * k as f64).collect();
     for (method, n) in [
         (Method::Tsit5, 5),
+        (Method::Dop853, 5),
         (Method::Rodas5p, 5),
         (Method::Bdf, 5),
         (Method::Auto, 5),
@@ -144,7 +145,7 @@ fn the_same_solve_gives_the_same_bytes_whatever_came_before() {
     let forcing = Forcing::default();
     let directions = [Direction::parameter(0)];
     let samples: Vec<f64> = (0..30).map(|k| 0.13 * k as f64).collect();
-    for method in [Method::Auto, Method::Tsit5, Method::Rodas5p, Method::Bdf] {
+    for method in [Method::Auto, Method::Tsit5, Method::Dop853, Method::Rodas5p, Method::Bdf] {
         let bits = |integrator: &mut Integrator<'_>, p: f64| {
             let mut bits = Vec::new();
             let problem = Problem {
@@ -178,7 +179,7 @@ fn the_same_solve_gives_the_same_bytes_whatever_came_before() {
 fn a_solution_that_blows_up_says_where() {
     // x' = x², x0 = 1 ends at t = 1.
     let system = ClosureSystem::new(1, 0, |at, dx| dx[0] = at.x[0] * at.x[0]).autonomous();
-    for method in [Method::Tsit5, Method::Rodas5p, Method::Bdf, Method::Auto] {
+    for method in [Method::Tsit5, Method::Dop853, Method::Rodas5p, Method::Bdf, Method::Auto] {
         let options = Options { method, ..Options::default() };
         let (outcome, x, _) = solve(&system, options, (0.0, 2.0), Start::Given(&[1.0]), &[], &[], &[0.5, 1.5]);
         assert_eq!(x.len(), 1, "the sample after the end is not reported");
@@ -260,7 +261,7 @@ fn mistakes_of_the_caller_are_errors() {
 #[test]
 fn a_system_without_states_is_sampled() {
     let system = ClosureSystem::new(0, 0, |_, _| {}).autonomous();
-    for method in [Method::Auto, Method::Tsit5, Method::Rodas5p, Method::Bdf] {
+    for method in [Method::Auto, Method::Tsit5, Method::Dop853, Method::Rodas5p, Method::Bdf] {
         let options = Options { method, ..Options::default() };
         let (outcome, x, _) = solve(&system, options, (0.0, 2.0), Start::Model, &[], &[], &[0.0, 1.0, 2.0]);
         assert_success(&outcome);
@@ -277,7 +278,7 @@ fn linear_systems_are_solved_to_the_tolerance() {
     })
     .autonomous();
     let samples: Vec<f64> = (0..=100).map(|k| 0.1 * k as f64).collect();
-    for method in [Method::Tsit5, Method::Rodas5p, Method::Bdf, Method::Auto] {
+    for method in [Method::Tsit5, Method::Dop853, Method::Rodas5p, Method::Bdf, Method::Auto] {
         for rtol in [1e-4, 1e-6, 1e-8, 1e-10] {
             let options = Options { method, rtol, atol: Tolerance::Scalar(rtol), ..Options::default() };
             let (outcome, x, _) = solve(&system, options, (0.0, 10.0), Start::Given(&[1.0, 0.0]), &[], &[], &samples);

@@ -96,7 +96,7 @@ fn check(case: Case) {
 }
 
 const STIFF: &[Method] = &[Method::Rodas5p, Method::Bdf, Method::Auto];
-const NOT_STIFF: &[Method] = &[Method::Tsit5, Method::Auto];
+const NOT_STIFF: &[Method] = &[Method::Tsit5, Method::Dop853, Method::Auto];
 
 #[test]
 fn robertson() {

@@ -23,7 +23,7 @@ pub(super) struct Explicit {
 
 impl Explicit {
     pub fn new(field: &Field<'_>, table: Tableau) -> Self {
-        let (n, len) = (field.n, field.n * table.stages);
+        let (n, len) = (field.n, field.n * table.a.len());
         Explicit {
             table,
             n,
@@ -34,12 +34,6 @@ impl Explicit {
             par: vec![0.0; field.system.parameter_pattern().nnz()],
             by_point: vec![0.0; n],
         }
-    }
-
-    /// The weight of each stage in the dense output at `theta`.
-    fn dense_weights(table: &Tableau, theta: f64, h: f64) -> impl Iterator<Item = f64> + use<> {
-        let polynomials = table.dense;
-        polynomials.iter().map(move |polynomial| h * polynomial.iter().rev().fold(0.0, |sum, c| (sum + c) * theta))
     }
 }
 
@@ -52,7 +46,7 @@ impl Reversed for Explicit {
         x_new: &mut [f64],
     ) -> Result<(), Singular> {
         let n = self.n;
-        for i in 0..self.table.stages {
+        for i in 0..self.table.a.len() {
             let (done, rest) = self.stages.split_at_mut(i * n);
             let point = &mut self.points[i * n..(i + 1) * n];
             combine(point, x, h, self.table.a[i], done);
@@ -64,8 +58,8 @@ impl Reversed for Explicit {
 
     fn interpolate(&self, theta: f64, h: f64, x: &[f64], _x_new: &[f64], out: &mut [f64]) {
         out.copy_from_slice(x);
-        let weights = Self::dense_weights(&self.table, theta, h);
-        for (weight, stage) in weights.zip(self.stages.chunks_exact(self.n.max(1))) {
+        let weights = self.table.dense_weights(theta).map(|weight| h * weight);
+        for (weight, stage) in weights.iter().zip(self.stages.chunks_exact(self.n.max(1))) {
             out.iter_mut().zip(stage).for_each(|(value, k)| *value += weight * k);
         }
     }
@@ -75,8 +69,8 @@ impl Reversed for Explicit {
     }
 
     fn seed(&mut self, theta: f64, h: f64, g: &[f64], by_start: &mut [f64], _by_end: &mut [f64]) {
-        let weights = Self::dense_weights(&self.table, theta, h);
-        for (weight, bar) in weights.zip(self.bars.chunks_exact_mut(self.n.max(1))) {
+        let weights = self.table.dense_weights(theta).map(|weight| h * weight);
+        for (weight, bar) in weights.iter().zip(self.bars.chunks_exact_mut(self.n.max(1))) {
             bar.iter_mut().zip(g).for_each(|(value, g)| *value += weight * g);
         }
         by_start.iter_mut().zip(g).for_each(|(value, g)| *value += g);
@@ -97,10 +91,10 @@ impl Reversed for Explicit {
         for (weight, bar) in self.table.b.iter().zip(self.bars.chunks_exact_mut(n.max(1))) {
             bar.iter_mut().zip(by_end).for_each(|(value, end)| *value += h * weight * end);
         }
-        for i in (0..self.table.stages).rev() {
+        for i in (0..self.table.a.len()).rev() {
             let (before, rest) = self.bars.split_at_mut(i * n);
             let bar = &rest[..n];
-            // The last stage of Tsit5 matters to samples alone.
+            // The last stage of Tsit5 and the last four of DOP853 matter to samples alone.
             if bar.iter().all(|value| *value == 0.0) {
                 continue;
             }

@@ -10,11 +10,12 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::super::controller::{Controller, end_of_step};
+use super::super::controller::{BETA, Controller, EXPONENT, end_of_step};
 use super::super::formula::StiffWatch;
 use super::super::problem::{Outcome, ProblemError, Statistics, Status};
 use super::super::schedule::is_same_instant;
 use super::super::solve::Integrator;
+use super::super::tsit5::TSIT5;
 use super::formula::{Held, LaneFormula, Row};
 use super::single::Single;
 use super::{Members, Run, Solved};
@@ -75,7 +76,7 @@ impl<'s, const L: usize> Batch<'s, L> {
             t: 0.0,
             t_new: 0.0,
             wanted: 1.0,
-            controller: Controller::new(),
+            controller: Controller::new(EXPONENT, BETA),
             watch: StiffWatch::default(),
             statistics: Statistics::default(),
             states: Vec::with_capacity(n * run.samples.len()),
@@ -144,7 +145,7 @@ impl<'s, const L: usize> Batch<'s, L> {
                 for lane in 0..L {
                     let seat = &mut self.seats[lane];
                     let is_step = seat.member.is_some() && verdicts[lane] == Verdict::Accepted;
-                    if is_step && seat.watch.sees(sizes[lane]) && seat.t_new < run.t1 {
+                    if is_step && seat.watch.sees(sizes[lane], TSIT5.stability) && seat.t_new < run.t1 {
                         self.n_stiff += 1;
                         verdicts[lane] = Verdict::Odd;
                     }
@@ -203,7 +204,7 @@ impl<'s, const L: usize> Batch<'s, L> {
             seat.member = Some(member);
             seat.t = run.t0;
             seat.wanted = wanted;
-            seat.controller = Controller::new();
+            seat.controller = Controller::new(EXPONENT, BETA);
             seat.watch = StiffWatch::default();
             seat.statistics = integrator.field.statistics;
             seat.states.clear();

@@ -116,13 +116,10 @@ impl<const L: usize> LaneTsit5<L> {
 
     /// `out: n` = the lane's state at `theta` of the step of length `h` just made.
     pub fn interpolate(&self, lane: usize, theta: f64, h: f64, x: &[Row<L>], out: &mut [f64]) {
-        let mut weights = [0.0; STAGES];
-        for (weight, polynomial) in weights.iter_mut().zip(TSIT5.dense) {
-            *weight = h * polynomial.iter().rev().fold(0.0, |sum, c| (sum + c) * theta);
-        }
+        let weights = TSIT5.dense_weights(theta).map(|weight| h * weight);
         for (i, value) in out.iter_mut().enumerate() {
             *value = x[i][lane];
-            for (j, weight) in weights.iter().enumerate() {
+            for (j, weight) in weights[..STAGES].iter().enumerate() {
                 *value += weight * self.k[j * self.n + i][lane];
             }
         }
