@@ -136,7 +136,7 @@ def twinc(problem, options):
     load = worker.ask(do="load", text=problem.twin, model=problem.model, states=problem.twin_states,
                       repeats=options.loads)
     for method in methods:
-        if problem.is_stiff and method == "tsit5":
+        if problem.is_stiff and method in ("tsit5", "dop853"):
             # Where stability allows it, `auto` takes it.
             continue
         solve = lambda method=method, **k: worker.ask(do="solve", method=method, end=problem.end, **k)

@@ -13,6 +13,8 @@
 //! | `min(a,a)`, `max(a,a)`, `a < a`, `not not c`, `not (a == b)`, `c and c`, choices decided or equal | none |
 //! | `0·a`, `0/a`, `a − a` are 0, `1^a` is 1 | an infinite or undefined `a` does not show |
 //! | `a^0.5` is a square root | none but for −∞ |
+//! | `a^(n+0.5) = a^n·sqrt(a)` and its reciprocal, n up to 3 | at most one rounding per operation, and for −∞ |
+//! | even powers of `a − b` and `b − a` are one node: `(b − a)^2 = (a − b)^2` | none |
 //!
 //! Deliberately absent: sums are never reordered or flattened (that would change roundings), `a/a`, `exp(ln a)` and
 //! `sqrt(a)^2` are not touched (they would hide undefined values). Commutative operands of products are ordered by
@@ -20,6 +22,9 @@
 
 use super::dag::{Dag, Leaf, Node, NodeId, Term};
 use super::ops::{BinaryOp, Compare, UnaryOp, powi};
+
+/// Half-integer exponents beyond this stay real powers.
+const MAX_HALF_EXPONENT: f64 = 3.5;
 
 /// Integer exponents beyond this stay real powers.
 const MAX_INTEGER_EXPONENT: i32 = 64;
@@ -181,6 +186,7 @@ impl Dag {
         {
             return self.powi(base, product);
         }
+        let a = if n % 2 == 0 { self.either_sign(a) } else { a };
         match self.as_scaled(a) {
             Some((-1.0, inner)) => {
                 let power = self.intern(Node::PowI(inner, n));
@@ -190,12 +196,29 @@ impl Dag {
         }
     }
 
-    /// `a^b`; constant integer exponents up to 64 become [`Node::PowI`], one half becomes a square root.
+    /// One of `c a + d b`, `d b + c a` and their negatives for a sum of two terms: an even power of any of them has the
+    /// same bits, since a rounded sum of two neither depends on their order nor on a common sign.
+    fn either_sign(&mut self, id: NodeId) -> NodeId {
+        let Node::Sum(sum) = self.node(id) else { return id };
+        let [first, second] = *self.terms(sum) else { return id };
+        let (mut a, mut b) = if first.node <= second.node { (first, second) } else { (second, first) };
+        if a.coefficient < 0.0 {
+            (a.coefficient, b.coefficient) = (-a.coefficient, -b.coefficient);
+        }
+        self.sum(&[(a.coefficient, a.node), (b.coefficient, b.node)])
+    }
+
+    /// `a^b`; constant integer exponents up to 64 become [`Node::PowI`], small half-integer ones become square roots.
     pub fn pow(&mut self, a: NodeId, b: NodeId) -> NodeId {
         match (self.as_const(a), self.as_const(b)) {
             (Some(x), Some(y)) => self.constant(x.powf(y)),
             (_, Some(y)) if y.fract() == 0.0 && y.abs() <= f64::from(MAX_INTEGER_EXPONENT) => self.powi(a, y as i32),
-            (_, Some(0.5)) => self.unary(UnaryOp::Sqrt, a),
+            (_, Some(y)) if y.abs() <= MAX_HALF_EXPONENT && (y - 0.5).fract() == 0.0 => {
+                let root = self.unary(UnaryOp::Sqrt, a);
+                let whole = self.powi(a, (y.abs() - 0.5) as i32);
+                let power = self.mul(whole, root);
+                if y < 0.0 { self.div(Self::ONE, power) } else { power }
+            }
             (Some(1.0), _) => Self::ONE,
             _ => self.intern(Node::Binary(BinaryOp::Pow, a, b)),
         }
@@ -482,6 +505,15 @@ mod tests {
         let (even, odd) = (dag.powi(minus_b, 4), dag.powi(minus_b, 3));
         is_exact(&dag, even, |_, b| powi(-b, 4));
         is_exact(&dag, odd, |_, b| powi(-b, 3));
+        let (difference, opposite) = (dag.sub(b, a), dag.sub(a, b));
+        assert_eq!(dag.powi(difference, 2), dag.powi(opposite, 2));
+        assert_ne!(dag.powi(difference, 3), dag.powi(opposite, 3));
+        let weighted = dag.sum(&[(-0.3, b), (0.7, a)]);
+        for (node, n) in [(difference, 2), (weighted, -4)] {
+            let power = dag.powi(node, n);
+            let plain = |a: f64, b: f64| if n == 2 { b - a } else { -0.3 * b + 0.7 * a };
+            is_exact(&dag, power, |a, b| powi(plain(a, b), n));
+        }
         let inverse = dag.powi(b, -1);
         assert_eq!(inverse, dag.div(Dag::ONE, b));
         dag.powi(a, i32::MIN);
@@ -541,6 +573,10 @@ mod tests {
         let (half, four, other) = (dag.constant(0.5), dag.constant(4.0), dag.constant(1.5));
         assert_eq!(dag.pow(a, half), dag.unary(UnaryOp::Sqrt, a));
         assert_eq!(dag.pow(a, four), dag.powi(a, 4));
+        let (one_and_a_half, minus_half) = (dag.constant(1.5), dag.constant(-0.5));
+        let (cube_of_root, inverse_root) = (dag.pow(a, one_and_a_half), dag.pow(a, minus_half));
+        is_exact(&dag, cube_of_root, |a, _| a * a.sqrt());
+        is_exact(&dag, inverse_root, |a, _| 1.0 / a.sqrt());
         assert_eq!(dag.pow(Dag::ONE, b), Dag::ONE);
         let power = dag.pow(b, other);
         assert_eq!(value(&dag, power, 0.0, 2.0), 2f64.powf(1.5));

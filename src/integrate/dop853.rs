@@ -28,7 +28,7 @@ pub(super) const DOP853: Tableau = Tableau {
     stages: 13,
     is_first_same_as_last: true,
     exponent: 1.0 / 8.0,
-    beta: 0.0,
+    beta: 0.04,
     stability: 6.1,
     c: &[
         0.0,
