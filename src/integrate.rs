@@ -2,7 +2,8 @@
 //!
 //! [`Integrator::solve`] takes a [`Problem`] and the times at which the solution is wanted, and tells an [`Observer`] the
 //! solution there. Explicit steps are made by Tsit5 or DOP853, stiff ones by Rodas5P or BDF, and [`Method::Auto`] goes from the
-//! first to one of the others when stability limits the step; [`Method::Euler`] and [`Method::Rk4`] keep to a grid.
+//! first to one of the others when stability limits the step; [`Method::Euler`], [`Method::Rk4`] and the
+//! implicit methods of `collocation` keep to a grid.
 //!
 //! How the parts fit together, each in its own file: `field` is the system with forcing and sensitivities; `explicit`
 //! (with the tables `tsit5`, `dop853` and `fixed`), `rodas5p` and `bdf` make one step of it, `formula` chooses between them;
@@ -27,6 +28,7 @@
 
 pub mod adjoint;
 mod bdf;
+mod collocation;
 mod controller;
 mod dop853;
 pub mod ensemble;

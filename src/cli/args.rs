@@ -242,7 +242,7 @@ pub struct SimArgs {
     /// Step of euler, rk4, cle, em and milstein, over which inputs are held
     #[arg(long, value_name = "TIME")]
     pub step: Option<String>,
-    /// Integrator: auto, tsit5, dop853, rodas5p, bdf, euler, rk4; random paths: ssa, tau_leap, cle, em, milstein
+    /// Integrator: auto, tsit5, dop853, rodas5p, bdf, euler, rk4, implicit_euler, radau3, radau5; random paths: ssa, tau_leap, cle, em, milstein
     #[arg(long, value_name = "NAME")]
     pub method: Option<String>,
     /// How many runs with parameters drawn from their `~`; short for --set simulate.draws=N

@@ -59,6 +59,13 @@ pub fn problem(status: Status, model: &FlatModel) -> Option<Diagnostic> {
             format!("step size underflow at time {}: `{name}` cannot be followed", when(model, t))
         })
         .help("look for a division by zero or a growth without bound in what moves it"),
+        Status::NoConvergence { t, state } => about_state(Code("E0701"), model, state, |name| {
+            format!(
+                "the equations of the step from time {} are not solved: `{name}` cannot be followed",
+                when(model, t)
+            )
+        })
+        .help("shorten the step, or take `rodas5p`, which chooses its own"),
         Status::NonFinite { t, state } => about_state(Code("E0702"), model, state, |name| {
             format!("`{name}` is not a finite number after time {}", when(model, t))
         })
@@ -115,6 +122,7 @@ pub fn instant(status: Status) -> Option<f64> {
     match status {
         Status::Success => None,
         Status::StepSizeUnderflow { t, .. }
+        | Status::NoConvergence { t, .. }
         | Status::StepLimit { t, .. }
         | Status::NonFinite { t, .. }
         | Status::EventStorm { t, .. }

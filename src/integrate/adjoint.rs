@@ -163,6 +163,11 @@ impl<'s> Adjoint<'s> {
     pub fn new(system: &'s dyn System, options: Options) -> Result<Self, ProblemError> {
         let method = match options.method {
             Method::Bdf => Method::Rodas5p,
+            Method::ImplicitEuler | Method::Radau3 | Method::Radau5 => {
+                return Err(ProblemError::Unsuited(
+                    "implicit steps on a grid have no adjoint; take `rodas5p`, `rk4` or forward sensitivities",
+                ));
+            }
             method
             @ (Method::Auto | Method::Tsit5 | Method::Dop853 | Method::Rodas5p | Method::Euler | Method::Rk4) => method,
         };
@@ -172,7 +177,13 @@ impl<'s> Adjoint<'s> {
         let field = &integrator.field;
         let table = explicit_table(&integrator.options);
         let is_implicit = match method {
-            Method::Euler | Method::Rk4 | Method::Tsit5 | Method::Dop853 => false,
+            Method::Euler
+            | Method::Rk4
+            | Method::Tsit5
+            | Method::Dop853
+            | Method::ImplicitEuler
+            | Method::Radau3
+            | Method::Radau5 => false,
             Method::Auto | Method::Rodas5p | Method::Bdf => true,
         };
         let (n, n_params) = (field.n, field.dims.n_params);

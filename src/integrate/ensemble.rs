@@ -115,7 +115,13 @@ pub fn is_lockstep(system: &dyn System, run: &Run<'_>) -> bool {
     let is_method = match run.options.method {
         Method::Auto => run.options.fixed_step.is_none() && !begins_tight(&run.options),
         Method::Tsit5 | Method::Rodas5p => run.options.fixed_step.is_none(),
-        Method::Dop853 | Method::Bdf | Method::Euler | Method::Rk4 => false,
+        Method::Dop853
+        | Method::Bdf
+        | Method::Euler
+        | Method::Rk4
+        | Method::ImplicitEuler
+        | Method::Radau3
+        | Method::Radau5 => false,
     };
     is_method && system.is_autonomous() && system.events().is_empty() && run.forcing.is_constant()
 }

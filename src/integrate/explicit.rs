@@ -230,6 +230,8 @@ impl Explicit {
         if self.has_dense {
             return;
         }
+        // The work told is that of the steps, which does not depend on what is asked for between them.
+        let counted = field.statistics;
         for i in self.table.stages..self.rows.len() {
             let (done, rest) = self.k.split_at_mut(i * self.size);
             // The estimate of the error has been read; `point` still serves that of stiffness.
@@ -237,6 +239,7 @@ impl Explicit {
             self.rows[i].combine(h, point, z, done, self.size);
             field.augmented(t + self.table.c[i] * h, point, &mut rest.as_flattened_mut()[..self.len]);
         }
+        field.statistics = counted;
         self.has_dense = true;
     }
 

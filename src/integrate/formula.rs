@@ -5,6 +5,7 @@
 
 use super::adjoint::tape::StepKind;
 use super::bdf::Bdf;
+use super::collocation::{Collocation, IMPLICIT_EULER, RADAU3, RADAU5};
 use super::controller::{BETA, Controller, EXPONENT, Norm};
 use super::dop853::DOP853;
 use super::explicit::{Explicit, Tableau};
@@ -82,6 +83,8 @@ pub(super) struct Formula {
     explicit: Explicit,
     /// Present for the methods that may need it.
     implicit: Option<Box<Implicit>>,
+    /// Present for the implicit methods of the grid, and makes all their steps.
+    collocation: Option<Box<Collocation>>,
     watch: StiffWatch,
     easy_steps: u32,
     controller: Controller,
@@ -100,6 +103,8 @@ pub(super) fn explicit_table(options: &Options) -> Tableau {
         Method::Dop853 => DOP853,
         Method::Auto if begins_tight(options) => DOP853,
         Method::Auto | Method::Tsit5 | Method::Rodas5p | Method::Bdf => TSIT5,
+        // These make no explicit steps.
+        Method::ImplicitEuler | Method::Radau3 | Method::Radau5 => EULER,
     }
 }
 
@@ -113,18 +118,44 @@ impl Formula {
                 let is_multistep = match method {
                     Method::Bdf => true,
                     Method::Auto => field.n >= LARGE,
-                    Method::Rodas5p | Method::Tsit5 | Method::Dop853 | Method::Euler | Method::Rk4 => false,
+                    Method::Rodas5p
+                    | Method::Tsit5
+                    | Method::Dop853
+                    | Method::Euler
+                    | Method::Rk4
+                    | Method::ImplicitEuler
+                    | Method::Radau3
+                    | Method::Radau5 => false,
                 };
                 let multistep = is_multistep.then(|| Box::new(Bdf::new(field)));
                 Some(Box::new(Implicit { lu, rosenbrock: Rodas5p::new(field), multistep }))
             }
-            Method::Tsit5 | Method::Dop853 | Method::Euler | Method::Rk4 => None,
+            Method::Tsit5
+            | Method::Dop853
+            | Method::Euler
+            | Method::Rk4
+            | Method::ImplicitEuler
+            | Method::Radau3
+            | Method::Radau5 => None,
+        };
+        let collocation = match method {
+            Method::ImplicitEuler => Some(IMPLICIT_EULER),
+            Method::Radau3 => Some(RADAU3),
+            Method::Radau5 => Some(RADAU5),
+            Method::Auto
+            | Method::Tsit5
+            | Method::Dop853
+            | Method::Rodas5p
+            | Method::Bdf
+            | Method::Euler
+            | Method::Rk4 => None,
         };
         Formula {
             method,
             kind: Kind::Explicit,
             explicit: Explicit::new(table),
             implicit,
+            collocation: collocation.map(|table| Box::new(Collocation::new(table, field))),
             watch: StiffWatch::default(),
             easy_steps: 0,
             controller: Controller::new(table.exponent, table.beta),
@@ -147,10 +178,20 @@ impl Formula {
                 multistep.start(norm, field.m);
             }
         }
+        if let Some(formula) = &mut self.collocation {
+            formula.start(norm, field.len());
+        }
         self.kind = match self.method {
             Method::Rodas5p => Kind::Rosenbrock,
             Method::Bdf => Kind::Multistep,
-            Method::Auto | Method::Tsit5 | Method::Dop853 | Method::Euler | Method::Rk4 => Kind::Explicit,
+            Method::Auto
+            | Method::Tsit5
+            | Method::Dop853
+            | Method::Euler
+            | Method::Rk4
+            | Method::ImplicitEuler
+            | Method::Radau3
+            | Method::Radau5 => Kind::Explicit,
         };
         self.watch = StiffWatch::default();
         self.easy_steps = 0;
@@ -208,6 +249,10 @@ impl Formula {
         z_new: &mut [f64],
         error: &mut [f64],
     ) -> Result<f64, Status> {
+        if let Some(formula) = &mut self.collocation {
+            formula.attempt(field, (t, h), z, z_new)?;
+            return Ok(0.0);
+        }
         match &mut self.implicit {
             Some(implicit) if self.kind != Kind::Explicit => {
                 field.statistics.implicit_steps += 1;
@@ -289,6 +334,9 @@ impl Formula {
 
     /// `out` = the first `out.len()` components at `t + theta h` in the step just made from `z` to `z_new`.
     pub fn interpolate(&mut self, theta: f64, h: f64, z: &[f64], z_new: &[f64], out: &mut [f64]) {
+        if let Some(formula) = &self.collocation {
+            return formula.interpolate(theta, z, out);
+        }
         if let Some(formula) = self.multistep() {
             return formula.interpolate(theta, out);
         }

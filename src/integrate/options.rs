@@ -24,6 +24,12 @@ pub enum Method {
     Euler,
     /// The classical Runge–Kutta method of order 4 on the grid `t0 + k step`.
     Rk4,
+    /// Implicit Euler on the grid `t0 + k step`, for stiff problems; of order 1, and damps whatever the step cannot follow.
+    ImplicitEuler,
+    /// Radau IIA with two stages, of order 3, on the grid `t0 + k step`, for stiff problems.
+    Radau3,
+    /// Radau IIA with three stages, of order 5, on the grid `t0 + k step`, for stiff problems.
+    Radau5,
 }
 
 impl Method {
@@ -31,7 +37,7 @@ impl Method {
     /// located between two of them, and there is no error estimate.
     pub fn is_grid(self) -> bool {
         match self {
-            Method::Euler | Method::Rk4 => true,
+            Method::Euler | Method::Rk4 | Method::ImplicitEuler | Method::Radau3 | Method::Radau5 => true,
             Method::Auto | Method::Tsit5 | Method::Dop853 | Method::Rodas5p | Method::Bdf => false,
         }
     }
@@ -46,12 +52,25 @@ impl Method {
             Method::Bdf => "bdf",
             Method::Euler => "euler",
             Method::Rk4 => "rk4",
+            Method::ImplicitEuler => "implicit_euler",
+            Method::Radau3 => "radau3",
+            Method::Radau5 => "radau5",
         }
     }
 
     /// All methods, in the order in which they are listed to a user.
-    pub const ALL: [Method; 7] =
-        [Method::Auto, Method::Tsit5, Method::Dop853, Method::Rodas5p, Method::Bdf, Method::Euler, Method::Rk4];
+    pub const ALL: [Method; 10] = [
+        Method::Auto,
+        Method::Tsit5,
+        Method::Dop853,
+        Method::Rodas5p,
+        Method::Bdf,
+        Method::Euler,
+        Method::Rk4,
+        Method::ImplicitEuler,
+        Method::Radau3,
+        Method::Radau5,
+    ];
 
     /// The method of a name.
     pub fn from_name(name: &str) -> Option<Method> {
@@ -94,7 +113,8 @@ pub struct Options {
     pub max_step: f64,
     /// Most steps of one solve, rejected ones included; default 200 000.
     pub max_steps: u64,
-    /// Constant step without error control in the model's time unit; required by [`Method::Euler`] and [`Method::Rk4`].
+    /// Constant step without error control in the model's time unit; required by the methods
+    /// of a grid ([`Method::is_grid`]).
     /// With the other methods each interval between breakpoints is divided into equal steps of at most this length.
     pub fixed_step: Option<f64>,
     /// Whether the errors of the sensitivities take part in the choice of the step; default true.

@@ -104,6 +104,13 @@ pub enum Status {
         /// The state with the largest scaled error.
         worst_state: usize,
     },
+    /// The equations of a step of an implicit method of the grid were not solved: a shorter step may help.
+    NoConvergence {
+        /// Where the step starts.
+        t: f64,
+        /// The state whose last correction was the largest.
+        state: usize,
+    },
     /// [`super::Options::max_steps`] were used up.
     StepLimit {
         /// Where.
@@ -169,6 +176,9 @@ impl std::fmt::Display for Status {
             Status::StepSizeUnderflow { t, worst_state } => {
                 write!(f, "step size underflow at time {t} (state {worst_state} has the largest error)")
             }
+            Status::NoConvergence { t, state } => {
+                write!(f, "the equations of the step from time {t} are not solved (state {state} changed last)")
+            }
             Status::StepLimit { t, worst_state } => {
                 write!(f, "step limit reached at time {t} (state {worst_state} has the largest error)")
             }
@@ -193,7 +203,7 @@ pub struct Statistics {
     pub steps: u64,
     /// Rejected steps.
     pub rejected: u64,
-    /// Evaluations of the right-hand side.
+    /// Evaluations of the right-hand side, without those that only dense output needs.
     pub rhs: u64,
     /// Evaluations of ∂f/∂x, those for sensitivities included.
     pub jacobians: u64,

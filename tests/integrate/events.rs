@@ -16,6 +16,7 @@ fn room(method: Method, exact: f64) -> f64 {
     match method {
         Method::Bdf => exact.max(2e-9),
         Method::Auto | Method::Tsit5 | Method::Dop853 | Method::Rodas5p | Method::Euler | Method::Rk4 => exact,
+        Method::ImplicitEuler | Method::Radau3 | Method::Radau5 => exact,
     }
 }
 

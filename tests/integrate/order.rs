@@ -72,6 +72,9 @@ fn rodas5p_is_fifth_order() {
 fn grid_methods_have_their_orders() {
     assert_order(Method::Euler, 8..11, 1.0, 1.0);
     assert_order(Method::Rk4, 6..9, 1.0, 4.0);
+    assert_order(Method::ImplicitEuler, 8..11, 1.0, 1.0);
+    assert_order(Method::Radau3, 5..8, 1.0, 3.0);
+    assert_order(Method::Radau5, 4..7, 1.0, 5.0);
 }
 
 /// A sample halfway through a step is interpolated; one step's local error is of order q + 1 for an interpolant of order q.

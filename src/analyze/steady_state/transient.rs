@@ -148,6 +148,7 @@ pub(super) fn relaxation(
             Status::StepLimit { .. } => return Err(Reason::Unsettled { time: outcome.t }),
             Status::NonFinite { state, .. } => return Err(Reason::NonFinite { state }),
             Status::StepSizeUnderflow { .. }
+            | Status::NoConvergence { .. }
             | Status::EventStorm { .. }
             | Status::EventConflict { .. }
             | Status::NegativeCount { .. }

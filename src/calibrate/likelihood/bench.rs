@@ -318,6 +318,9 @@ impl Experiment {
             Status::StepSizeUnderflow { t, worst_state } => {
                 format!("step size underflow at time {t}: {} has the largest error", state(worst_state))
             }
+            Status::NoConvergence { t, state: idx } => {
+                format!("the equations of the step from time {t} are not solved: {} changed last", state(idx))
+            }
             Status::StepLimit { t, worst_state } => {
                 format!("step limit reached at time {t}: {} has the largest error", state(worst_state))
             }

@@ -53,7 +53,13 @@ impl<const L: usize> LaneFormula<L> {
                 let formula = Box::new(LaneTsit5::new(system));
                 Some(LaneFormula::Tsit5 { formula, is_watched: method == Method::Auto })
             }
-            Method::Dop853 | Method::Bdf | Method::Euler | Method::Rk4 => None,
+            Method::Dop853
+            | Method::Bdf
+            | Method::Euler
+            | Method::Rk4
+            | Method::ImplicitEuler
+            | Method::Radau3
+            | Method::Radau5 => None,
         }
     }
 
