@@ -13,7 +13,6 @@
 //! | `min(a,a)`, `max(a,a)`, `a < a`, `not not c`, `not (a == b)`, `c and c`, choices decided or equal | none |
 //! | `0·a`, `0/a`, `a − a` are 0, `1^a` is 1 | an infinite or undefined `a` does not show |
 //! | `a^0.5` is a square root | none but for −∞ |
-//! | `a^(n+0.5) = a^n·sqrt(a)` and its reciprocal, n up to 3 | at most one rounding per operation, and for −∞ |
 //! | even powers of `a − b` and `b − a` are one node: `(b − a)^2 = (a − b)^2` | none |
 //!
 //! Deliberately absent: sums are never reordered or flattened (that would change roundings), `a/a`, `exp(ln a)` and
@@ -22,9 +21,6 @@
 
 use super::dag::{Dag, Leaf, Node, NodeId, Term};
 use super::ops::{BinaryOp, Compare, UnaryOp, powi};
-
-/// Half-integer exponents beyond this stay real powers.
-const MAX_HALF_EXPONENT: f64 = 3.5;
 
 /// Integer exponents beyond this stay real powers.
 const MAX_INTEGER_EXPONENT: i32 = 64;
@@ -208,17 +204,12 @@ impl Dag {
         self.sum(&[(a.coefficient, a.node), (b.coefficient, b.node)])
     }
 
-    /// `a^b`; constant integer exponents up to 64 become [`Node::PowI`], small half-integer ones become square roots.
+    /// `a^b`; constant integer exponents up to 64 become [`Node::PowI`], one half becomes a square root.
     pub fn pow(&mut self, a: NodeId, b: NodeId) -> NodeId {
         match (self.as_const(a), self.as_const(b)) {
             (Some(x), Some(y)) => self.constant(x.powf(y)),
             (_, Some(y)) if y.fract() == 0.0 && y.abs() <= f64::from(MAX_INTEGER_EXPONENT) => self.powi(a, y as i32),
-            (_, Some(y)) if y.abs() <= MAX_HALF_EXPONENT && (y - 0.5).fract() == 0.0 => {
-                let root = self.unary(UnaryOp::Sqrt, a);
-                let whole = self.powi(a, (y.abs() - 0.5) as i32);
-                let power = self.mul(whole, root);
-                if y < 0.0 { self.div(Self::ONE, power) } else { power }
-            }
+            (_, Some(0.5)) => self.unary(UnaryOp::Sqrt, a),
             (Some(1.0), _) => Self::ONE,
             _ => self.intern(Node::Binary(BinaryOp::Pow, a, b)),
         }
@@ -573,10 +564,6 @@ mod tests {
         let (half, four, other) = (dag.constant(0.5), dag.constant(4.0), dag.constant(1.5));
         assert_eq!(dag.pow(a, half), dag.unary(UnaryOp::Sqrt, a));
         assert_eq!(dag.pow(a, four), dag.powi(a, 4));
-        let (one_and_a_half, minus_half) = (dag.constant(1.5), dag.constant(-0.5));
-        let (cube_of_root, inverse_root) = (dag.pow(a, one_and_a_half), dag.pow(a, minus_half));
-        is_exact(&dag, cube_of_root, |a, _| a * a.sqrt());
-        is_exact(&dag, inverse_root, |a, _| 1.0 / a.sqrt());
         assert_eq!(dag.pow(Dag::ONE, b), Dag::ONE);
         let power = dag.pow(b, other);
         assert_eq!(value(&dag, power, 0.0, 2.0), 2f64.powf(1.5));

@@ -57,7 +57,7 @@ fn check_knows_the_methods_and_what_hold_needs() {
         .ends(1)
         .says("error[E0602]")
         .says("m.twin:10:29")
-        .says("tsit5, rodas5p, bdf, euler, rk4");
+        .says("tsit5, dop853, rodas5p, bdf, euler, rk4, implicit_euler, radau3, radau5");
     check("until = 3 [s]; hold u").ends(1).says("error[E0409]").says("m.twin:10:34").says("write `step 1 [min]`");
     check("until = 3 [s]; step 1 [s] via rk4; hold u").ends(0);
     check("untill = 3 [s]").ends(1).says("error[E0603]").says("did you mean `until`?");
