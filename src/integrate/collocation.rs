@@ -48,7 +48,7 @@ pub(super) const RADAU3: Table = Table { c: &[1.0 / 3.0, 1.0], inverse: &[&[1.5,
 
 /// Radau IIA with three stages, of order 5.
 pub(super) const RADAU5: Table = Table {
-    c: &[0.15505102572168219, 0.6449489742783178, 1.0],
+    c: &[0.1550510257216822, 0.6449489742783178, 1.0],
     inverse: &[
         &[3.224744871391589, 1.1678400846904056, -0.25319726474218085],
         &[-3.5678400846904057, 0.775255128608411, 1.0531972647421808],
@@ -176,12 +176,13 @@ impl Collocation {
                 self.lu.solve(&mut self.residual);
                 field.statistics.solves += 1;
             }
-            for i in 0..n {
-                let scale = 1.0 / (self.size[i] + x[i].abs());
-                for (z, change) in self.z[i * stages..].iter_mut().zip(&self.residual[i * stages..(i + 1) * stages]) {
+            let rows = self.z.chunks_exact_mut(stages).zip(self.residual.chunks_exact(stages));
+            for (i, ((own, changes), x)) in rows.zip(x).enumerate().take(n) {
+                let scale = 1.0 / (self.size[i] + x.abs());
+                for (z, change) in own.iter_mut().zip(changes) {
                     *z += change;
                     let share = change.abs() * scale;
-                    if !(share <= worst) {
+                    if share > worst || share.is_nan() {
                         (worst, state) = (share, i);
                     }
                     size = if share.is_nan() { f64::NAN } else { size.max(share) };

@@ -113,7 +113,6 @@ pub(super) fn end_of_step(t: f64, wanted: f64, stop: f64) -> f64 {
 
 /// The length of a first step from `(t, x)`, at most `longest`, of a formula whose error goes with its power
 /// `1/exponent`; `f0`, `x1` and `f1` are scratch of `n_states`.
-#[expect(clippy::too_many_arguments, reason = "a step, its tolerance and room")]
 pub(super) fn first_step(
     field: &mut Field<'_>,
     norm: &Norm,

@@ -116,9 +116,9 @@ fn a_band_is_solved_as_one() {
     let pattern = CscPattern::from_entries(n, n, (0..n).flat_map(|i| near(i).map(move |j| (i, j))));
     let places = pattern.clone();
     let rod = ClosureSystem::new(n, 0, move |at, dx| {
-        for i in 0..n {
+        for (i, slope) in dx.iter_mut().enumerate() {
             let exchange: f64 = near(i).map(|j| 900.0 * (at.x[j] - at.x[i])).sum();
-            dx[i] = exchange + at.x[i] * (1.0 - at.x[i] * at.x[i]);
+            *slope = exchange + at.x[i] * (1.0 - at.x[i] * at.x[i]);
         }
     })
     .autonomous()
