@@ -19,7 +19,7 @@ use twinc::diag::Diagnostics;
 use twinc::expr::NodeId;
 use twinc::flat::{FlatModel, Variation, flatten};
 use twinc::hir;
-use twinc::jit::math::SliceFunction;
+use twinc::jit::math::{SliceFunction, pow, pow_portable, pow_slice};
 use twinc::jit::{Compiler, Direction, Kernels, Needs, Options, Part, Plan, PlanOptions};
 use twinc::source::{LoadError, Loader, SourceFile, SourceMap};
 use twinc::system::{At, System, Work};
@@ -46,6 +46,11 @@ fn model(name: &str, changes: &[(&str, &str)]) -> Arc<FlatModel> {
         assert!(text.contains(old), "{name} has `{old}`");
         text = text.replace(old, new);
     }
+    flat(name, text)
+}
+
+/// A model from its text.
+fn flat(name: &str, text: String) -> Arc<FlatModel> {
     let mut sources = SourceMap::default();
     let mut diagnostics = Diagnostics::default();
     let root = sources.add(SourceFile::new(name, text));
@@ -276,6 +281,94 @@ fn slice_times() {
     }
 }
 
+/// Nanoseconds a power: in slices of several lengths, one by one, and by the library.
+fn power_times() {
+    const N: usize = 1024;
+    let bases: Vec<f64> = (0..N).map(|i| 0.01 + 0.0093 * i as f64).collect();
+    let exponents: Vec<f64> = (0..N).map(|i| 1.5 + 0.001 * i as f64).collect();
+    let mut values = [(); 4].map(|()| bases.clone());
+    for len in [1, 2, 3, 4, 6, 8, 16, N] {
+        let [a, b, c, d] = &mut values;
+        let whole = |values: &mut [f64], f: &dyn Fn(&mut [f64], &[f64])| {
+            values.copy_from_slice(&bases);
+            values.chunks_mut(len).zip(exponents.chunks(len)).for_each(|(x, y)| f(black_box(x), black_box(y)));
+        };
+        let each = |values: &mut [f64], f: &dyn Fn(f64, f64) -> f64| {
+            whole(values, &|x, y| x.iter_mut().zip(y).for_each(|(x, y)| *x = f(*x, *y)));
+        };
+        let ns = time(
+            1,
+            [
+                &mut |_| whole(a, &pow_slice),
+                &mut |_| whole(b, &pow_portable),
+                &mut |_| each(c, &pow),
+                &mut |_| each(d, &f64::powf),
+            ],
+        );
+        let [slice, portable, single, library] = ns.map(|ns| ns / N as f64);
+        println!(
+            "pow, {len} at once: slice {slice:.2} ns, portable slice {portable:.2} ns, one by one {single:.2} ns, \
+             library {library:.2} ns"
+        );
+    }
+}
+
+/// Prints what Hill laws cost with our powers, and with the library's under strict math.
+fn hill_laws() {
+    let repressilator = model("repressilator.twin", &[]);
+    let rings: Vec<Arc<FlatModel>> = [1, 2, 4, 10].map(hill_chain).into();
+    for model in std::iter::once(&repressilator).chain(&rings) {
+        let compiled = [true, false].map(|strict_math| {
+            Kernels::compile(model.clone(), &Options { strict_math }).expect("the kernels compile")
+        });
+        compiled.iter().for_each(|k| k.prepare(Needs::STIFF).expect("the kernels compile"));
+        let [strict, ours] = &compiled;
+        let x: Vec<f64> = (0..model.states.len()).map(|i| 1.0 + 0.7 * i as f64).collect();
+        let p: Vec<f64> = model.params.iter().map(|p| p.value).collect();
+        let at = || At { t: 0.0, x: black_box(&x), u: &[], d: &[], p: black_box(&p) };
+        let (mut work, mut work2) = (strict.work(), ours.work());
+        let (mut work3, mut work4) = (strict.work(), ours.work());
+        let mut dx = vec![0.0; x.len()];
+        let mut dx2 = dx.clone();
+        let mut values = vec![0.0; strict.jacobian_nodes().1.len()];
+        let mut values2 = values.clone();
+        let [rhs, our_rhs, jacobian, our_jacobian] = time(
+            1_000,
+            [
+                &mut |n| (0..n).for_each(|_| strict.rhs(at(), &mut work, black_box(&mut dx))),
+                &mut |n| (0..n).for_each(|_| ours.rhs(at(), &mut work2, black_box(&mut dx2))),
+                &mut |n| (0..n).for_each(|_| strict.jacobian(at(), &mut work3, black_box(&mut values))),
+                &mut |n| (0..n).for_each(|_| ours.jacobian(at(), &mut work4, black_box(&mut values2))),
+            ],
+        );
+        for (a, b) in dx.iter().chain(&values).zip(dx2.iter().chain(&values2)) {
+            assert!((a - b).abs() <= 1e-12 * b.abs().max(1.0), "{a} and {b}");
+        }
+        println!(
+            "Hill laws, {} states: rhs {our_rhs:.1} ns (library {rhs:.1}, ratio {:.2}), jacobian {our_jacobian:.1} ns \
+             (library {jacobian:.1}, ratio {:.2})",
+            x.len(),
+            our_rhs / rhs,
+            our_jacobian / jacobian
+        );
+    }
+}
+
+/// A chain of `n` species, each made by a Hill law of the one before.
+fn hill_chain(n: usize) -> Arc<FlatModel> {
+    let species: String = (0..n).map(|i| format!(" s{i} [1] = 1\n")).collect();
+    let make = |i: usize| {
+        let (k, before) = (0.5 + 0.1 * i as f64, if i == 0 { n - 1 } else { i - 1 });
+        format!(" make{i}: 0 -> s{i} rate v*(s{before}/{k})^h/(1 + (s{before}/{k})^h)\n lose{i}: s{i} -> 0 @ v\n")
+    };
+    let reactions: String = (0..n).map(make).collect();
+    let text = format!(
+        "model Chain {{\n time [s]\n species {{\n{species} }}\n param {{ v [1/s] = 1 in 0 .. h [1] = 2.5 in 1 .. 4 }}\n \
+         reaction {{\n{reactions} }}\n}}\n"
+    );
+    flat("chain.twin", text)
+}
+
 /// Nanoseconds of one call of a slice routine on few elements.
 fn short_slice_times() {
     for function in SliceFunction::ALL {
@@ -312,6 +405,8 @@ fn main() -> ExitCode {
     compile_time(&models::network(2_500, 10_000), stiff, "network of 10,000 reactions, all of stiff simulation");
     chain_run(&compiler, 10_000);
     slice_times();
+    power_times();
+    hill_laws();
     short_slice_times();
     if check && ratio > LARGEST_RATIO {
         eprintln!("a kernel costs {ratio:.2} times the Rust function; at most {LARGEST_RATIO} is allowed");

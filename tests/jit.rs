@@ -7,5 +7,6 @@ mod loops;
 mod math;
 mod models;
 mod plans;
+mod power;
 mod random;
 mod system;

@@ -23,7 +23,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{FuncId, ModuleReloc};
 
 use super::CompileError;
-use super::math::{Shape, SliceFunction};
+use super::math::{Routine, Shape, SliceFunction};
 use super::plan::{Chunk, Op, Operand, Plan, Step, ValueId};
 use crate::expr::Leaf;
 use constants::Constants;
@@ -317,7 +317,7 @@ impl<'a> Emitter<'a> {
             }
             Step::Call { group } => {
                 let group = self.plan.groups[*group as usize];
-                self.call_slice(group.function, group.slot, group.len);
+                self.call_slice(group.routine, group.slot, group.len);
             }
             Step::Output { output, operand } => {
                 let value = self.number(operand);
@@ -331,16 +331,16 @@ impl<'a> Emitter<'a> {
                 self.store(value, self.arguments.scratch, *slot);
             }
             Step::Loop { index } => self.run_loop(*index),
-            Step::Apply { function, slot, len } => self.call_slice(*function, *slot, *len),
+            Step::Apply { function, slot, len } => self.call_slice(Routine::One(*function), *slot, *len),
         }
     }
 
-    fn call_slice(&mut self, function: SliceFunction, slot: u32, len: u32) {
+    fn call_slice(&mut self, routine: Routine, slot: u32, len: u32) {
         let width = if self.has_lanes() { 2 } else { 1 };
         let offset = self.builder.ins().iconst(I64, i64::from(slot) * 8 * width);
         let pointer = self.builder.ins().iadd(self.arguments.scratch, offset);
         let count = self.builder.ins().iconst(I64, i64::from(len) * width);
-        self.call(slice_symbol(function), &[pointer, count]);
+        self.call(slice_symbol(routine), &[pointer, count]);
     }
 
     fn compute(&mut self, value: ValueId) {
@@ -433,12 +433,13 @@ impl<'a> Emitter<'a> {
     }
 }
 
-fn slice_symbol(function: SliceFunction) -> &'static str {
-    match function {
-        SliceFunction::Exp => "slice_exp",
-        SliceFunction::Ln => "slice_ln",
-        SliceFunction::Tanh => "slice_tanh",
-        SliceFunction::Sin => "slice_sin",
-        SliceFunction::Cos => "slice_cos",
+fn slice_symbol(routine: Routine) -> &'static str {
+    match routine {
+        Routine::One(SliceFunction::Exp) => "slice_exp",
+        Routine::One(SliceFunction::Ln) => "slice_ln",
+        Routine::One(SliceFunction::Tanh) => "slice_tanh",
+        Routine::One(SliceFunction::Sin) => "slice_sin",
+        Routine::One(SliceFunction::Cos) => "slice_cos",
+        Routine::Pow => "slice_pow",
     }
 }

@@ -1,13 +1,14 @@
-//! The functions that kernels call: exp, ln, tanh, sin, cos over slices, and one at a time what Cranelift lacks.
+//! The functions that kernels call: exp, ln, tanh, sin, cos and powers over slices, and one at a time what Cranelift lacks.
 //!
-//! [`elementary`] has the algorithms, branch-free on one number. The slice routines here are plain loops over them,
+//! [`elementary`] and [`power`] have the algorithms, branch-free on one number. The slice routines here are plain loops over them,
 //! compiled twice: for the baseline of the target, and (x86-64) with AVX2, where the compiler makes four-wide code of
-//! the same operations in the same order. No fused multiply-add is used, so both give the same bits, and so does the
-//! one-number form: a result depends on its argument only, never on what it was grouped with.
+//! the same operations in the same order. No fused multiply-add is used but by [`power`], which writes them out, so
+//! both give the same bits, and so does the one-number form: a result depends on its argument only, never on what it was grouped with.
 //!
 //! Kernels reach every function by the names in [`Symbol::table`].
 
 pub mod elementary;
+mod power;
 
 /// An elementary function that has a slice routine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +68,78 @@ impl SliceFunction {
     }
 }
 
+/// What one call computes for all members of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Routine {
+    /// A function of one argument.
+    One(SliceFunction),
+    /// Powers: the bases, which the powers replace, and behind all of them the exponents.
+    Pow,
+}
+
+impl Routine {
+    /// As it is written in a plan.
+    pub fn name(self) -> &'static str {
+        match self {
+            Routine::One(function) => function.name(),
+            Routine::Pow => "pow",
+        }
+    }
+
+    /// Arguments of one member.
+    pub fn n_arguments(self) -> u32 {
+        match self {
+            Routine::One(_) => 1,
+            Routine::Pow => 2,
+        }
+    }
+}
+
+/// x^y, within one unit in the last place, bit for bit as [`pow_slice`]. Where x is negative, subnormal or not finite, or the
+/// result is beyond e^±700, it is the library's.
+pub fn pow(x: f64, y: f64) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if has_fused() {
+        // SAFETY: the machine has AVX2 and FMA, as just detected; the function is safe otherwise.
+        return unsafe { pow_fused(x, y) };
+    }
+    power::pow(x, y)
+}
+
+/// Replaces every base by its power; AVX2 where the machine has it. Elements without a partner are left as they are.
+pub fn pow_slice(bases: &mut [f64], exponents: &[f64]) {
+    #[cfg(target_arch = "x86_64")]
+    if has_fused() {
+        // SAFETY: the machine has AVX2 and FMA, as just detected; the function is safe otherwise.
+        return unsafe { pow_slice_fused(bases, exponents) };
+    }
+    pow_portable(bases, exponents);
+}
+
+/// [`pow_slice`] in the target's baseline instructions.
+pub fn pow_portable(bases: &mut [f64], exponents: &[f64]) {
+    let len = bases.len().min(exponents.len());
+    power::pow_loop(&mut bases[..len], &exponents[..len]);
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_fused() -> bool {
+    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn pow_fused(x: f64, y: f64) -> f64 {
+    power::pow(x, y)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn pow_slice_fused(bases: &mut [f64], exponents: &[f64]) {
+    let len = bases.len().min(exponents.len());
+    power::pow_loop(&mut bases[..len], &exponents[..len]);
+}
+
 /// Elements that one block of a slice routine holds on the stack.
 const BLOCK: usize = 64;
 
@@ -116,7 +189,7 @@ pub enum Shape {
     One,
     /// `(f64, f64) → f64`
     Two,
-    /// `(pointer to f64, count)`, in place.
+    /// `(pointer to f64, count)`, in place; for [`Routine::Pow`] as many exponents follow.
     Slice,
 }
 
@@ -160,6 +233,15 @@ impl Symbol {
     /// Every function that a kernel may import, in a fixed order: the library's own functions under their own names
     /// (the interpreter calls the same), `slice_*` over slices and `own_*` for one number of the slice algorithms.
     pub fn table() -> Vec<Symbol> {
+        extern "C" fn own_pow(x: f64, y: f64) -> f64 {
+            self::pow(x, y)
+        }
+        extern "C" fn slice_pow(values: *mut f64, count: usize) {
+            // SAFETY: as for the other slices; the plan reserves two slots for each member of a group of powers.
+            let values = unsafe { std::slice::from_raw_parts_mut(values, 2 * count) };
+            let (bases, exponents) = values.split_at_mut(count);
+            pow_slice(bases, exponents);
+        }
         extern "C" fn pow(x: f64, y: f64) -> f64 {
             x.powf(y)
         }
@@ -179,6 +261,8 @@ impl Symbol {
             "slice_sin", "own_sin" => SliceFunction::Sin,
             "slice_cos", "own_cos" => SliceFunction::Cos,
         );
+        list.push(Symbol { name: "slice_pow", shape: Shape::Slice, address: slice_pow as *const u8 });
+        list.push(Symbol { name: "own_pow", shape: Shape::Two, address: own_pow as *const u8 });
         list.push(Symbol { name: "pow", shape: Shape::Two, address: pow as *const u8 });
         list.push(Symbol { name: "atan2", shape: Shape::Two, address: atan2 as *const u8 });
         list

@@ -22,7 +22,7 @@ mod text;
 
 use std::ops::Range;
 
-use super::math::SliceFunction;
+use super::math::{Routine, SliceFunction};
 use crate::expr::{BinaryOp, Compare, Dag, Leaf, NodeId, UnaryOp};
 
 /// How a plan is made.
@@ -189,7 +189,7 @@ impl Op {
 pub enum Step {
     /// Computes a value.
     Compute(ValueId),
-    /// Writes an argument of a group to its slot.
+    /// Writes an argument of a group to its slot, that of the second argument behind those of all first ones.
     Argument { group: u32, member: u32, operand: Operand },
     /// Runs a group's slice routine.
     Call { group: u32 },
@@ -207,12 +207,12 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group {
     /// Which function.
-    pub function: SliceFunction,
+    pub routine: Routine,
     /// How many other groups lie one after another below it.
     pub level: u32,
     /// Number of members.
     pub len: u32,
-    /// Scratch slot of the first member; the others follow.
+    /// Scratch slot of the first member; the others follow, and behind them their second arguments if there are any.
     pub slot: u32,
     /// Value of the first member; the others follow.
     pub first_value: u32,

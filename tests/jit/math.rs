@@ -9,7 +9,7 @@ const N: usize = 200_000;
 /// An unevaluated sum of two numbers (T. J. Dekker, "A floating-point technique for extending the available
 /// precision", Numer. Math. 18, 1971).
 #[derive(Clone, Copy)]
-struct Double(f64, f64);
+pub struct Double(pub f64, pub f64);
 
 impl Double {
     fn sum(a: f64, b: f64) -> Double {
@@ -23,12 +23,12 @@ impl Double {
         Double(p, a.mul_add(b, -p))
     }
 
-    fn add(self, other: Double) -> Double {
+    pub fn add(self, other: Double) -> Double {
         let Double(s, e) = Double::sum(self.0, other.0);
         Double::sum(s, e + self.1 + other.1)
     }
 
-    fn mul(self, other: Double) -> Double {
+    pub fn mul(self, other: Double) -> Double {
         let Double(p, e) = Double::product(self.0, other.0);
         Double::sum(p, e + self.0 * other.1 + self.1 * other.0)
     }
@@ -64,8 +64,12 @@ impl Double {
 }
 
 fn exact_exp(x: f64) -> Double {
+    exact_exp_of(Double(x, 0.0))
+}
+
+pub fn exact_exp_of(x: Double) -> Double {
     // In two factors, since the scale may overflow.
-    let (scale, series) = Double::exp_parts(Double(x * 0.5, 0.0));
+    let (scale, series) = Double::exp_parts(Double(x.0 * 0.5, x.1 * 0.5));
     let half = Double(1.0, 0.0).add(series).mul(Double(scale, 0.0));
     half.mul(half)
 }
@@ -75,7 +79,7 @@ fn exact_tanh(x: f64) -> Double {
     m.div(m.add(Double(2.0, 0.0)))
 }
 
-fn exact_ln(x: f64) -> Double {
+pub fn exact_ln(x: f64) -> Double {
     // One step of Newton's method from the library's value; a subnormal or huge x is brought near 1 first.
     let k = x.log2().round();
     let (a, b) = ((-k * 0.5).floor().exp2(), (-k - (-k * 0.5).floor()).exp2());
@@ -92,7 +96,7 @@ fn library(f: fn(f64) -> f64) -> impl Fn(f64) -> Double {
 }
 
 /// Units in the last place of the nearest double by which `a` differs from the truth.
-fn ulps(a: f64, truth: Double) -> f64 {
+pub fn ulps(a: f64, truth: Double) -> f64 {
     let b = truth.0;
     if a == b && truth.1 == 0.0 || (a.is_nan() && b.is_nan()) {
         return 0.0;

@@ -71,7 +71,7 @@ impl Emitter<'_> {
                 let product = self.builder.ins().fmul(y, whole);
                 self.builder.ins().fsub(x, product)
             }
-            BinaryOp::Pow => self.call_two("pow", x, y),
+            BinaryOp::Pow => self.call_two(if self.plan.strict_math { "pow" } else { "own_pow" }, x, y),
             BinaryOp::Atan2 => self.call_two("atan2", x, y),
             BinaryOp::And | BinaryOp::Or => x,
         };

@@ -6,9 +6,9 @@
 //! |r| ≤ ln(2)/2 is below 2⁻⁵⁷. Errors are measured in `tests/jit/math.rs`.
 
 /// Adding 1.5 · 2⁵² rounds to the nearest integer (ties to even) and leaves it in the low bits of the sum.
-const ROUND: f64 = 6_755_399_441_055_744.0;
-const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
-const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
+pub(super) const ROUND: f64 = 6_755_399_441_055_744.0;
+pub(super) const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
+pub(super) const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 
 /// 2^k for an integer k in −1022 ..= 1023, given as the float `k + ROUND`.
 #[inline(always)]

@@ -105,7 +105,7 @@ pub(super) fn place(plan: &mut Plan) {
     for (chunk_idx, chunk) in plan.chunks.iter().enumerate() {
         for &group in &groups_at[chunk_idx] {
             plan.groups[group].slot = n_slots;
-            n_slots += plan.groups[group].len;
+            n_slots += plan.groups[group].len * plan.groups[group].routine.n_arguments();
         }
         for value in chunk.values.clone() {
             let idx = value as usize;

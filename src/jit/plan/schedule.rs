@@ -10,8 +10,8 @@ use super::rolls::{self, Rolled, Rolls};
 use super::{
     Group, Loop, Op, Operand, Path, Plan, PlanOptions, PlanTerm, Reads, Source, Step, Stream, Target, ValueId,
 };
-use crate::expr::{Dag, Leaf, Node, NodeId, UnaryOp};
-use crate::jit::math::SliceFunction;
+use crate::expr::{BinaryOp, Dag, Leaf, Node, NodeId, UnaryOp};
+use crate::jit::math::{Routine, SliceFunction};
 
 /// Terms of a sum that are added in one step; chosen by benchmark.
 const TERMS_PER_PART: usize = 8;
@@ -73,7 +73,7 @@ struct Scheduler<'a> {
     /// Loops below this level have run.
     level: u32,
     /// By level, then function: the nodes to group.
-    members: Vec<(u32, SliceFunction, Vec<NodeId>)>,
+    members: Vec<(u32, Routine, Vec<NodeId>)>,
     ops: Vec<Op>,
     steps: Vec<Step>,
     groups: Vec<Group>,
@@ -124,15 +124,26 @@ impl<'a> Scheduler<'a> {
     }
 
     /// All groups of one level: their arguments, then their calls.
-    fn groups(&mut self, level: u32, members: &[(u32, SliceFunction, Vec<NodeId>)]) {
+    fn groups(&mut self, level: u32, members: &[(u32, Routine, Vec<NodeId>)]) {
         let first_group = self.groups.len() as u32;
-        for (_, function, nodes) in members {
+        for (_, routine, nodes) in members {
             let group = self.groups.len() as u32;
             let len = nodes.len() as u32;
-            self.groups.push(Group { function: *function, level, len, slot: 0, first_value: 0 });
-            for (member, &node) in nodes.iter().enumerate() {
-                if let Node::Unary(_, argument) = self.dag.node(node) {
-                    self.perform(Task::Argument { group, member: member as u32, argument });
+            self.groups.push(Group { routine: *routine, level, len, slot: 0, first_value: 0 });
+            for (member, &node) in (0..len).zip(nodes) {
+                match self.dag.node(node) {
+                    Node::Unary(_, argument) => self.perform(Task::Argument { group, member, argument }),
+                    Node::Binary(_, base, exponent) => {
+                        self.perform(Task::Argument { group, member, argument: base });
+                        self.perform(Task::Argument { group, member: len + member, argument: exponent });
+                    }
+                    // No routine computes these.
+                    Node::Const(_)
+                    | Node::Leaf(_)
+                    | Node::PowI(..)
+                    | Node::Sum(_)
+                    | Node::Compare(..)
+                    | Node::Select { .. } => {}
                 }
             }
         }
@@ -352,14 +363,29 @@ pub(super) fn slice_function(node: Node) -> Option<SliceFunction> {
     }
 }
 
-/// The groups in the order of execution: by level, then function; members by ascending node. What loops compute is
+/// The routine that computes a node together with others of its kind.
+fn routine(node: Node, has_powers: bool) -> Option<Routine> {
+    match node {
+        Node::Binary(BinaryOp::Pow, ..) if has_powers => Some(Routine::Pow),
+        Node::Unary(..)
+        | Node::Const(_)
+        | Node::Leaf(_)
+        | Node::Binary(..)
+        | Node::PowI(..)
+        | Node::Sum(_)
+        | Node::Compare(..)
+        | Node::Select { .. } => slice_function(node).map(Routine::One),
+    }
+}
+
+/// The groups in the order of execution: by level, then routine; members by ascending node. What loops compute is
 /// left out; where there are loops, levels are theirs.
 fn find_groups(
     dag: &Dag,
     rolls: &Rolls,
     roots: impl Iterator<Item = NodeId>,
     n: usize,
-) -> Vec<(u32, SliceFunction, Vec<NodeId>)> {
+) -> Vec<(u32, Routine, Vec<NodeId>)> {
     let mut needed = vec![false; n];
     roots.for_each(|id| needed[id.0 as usize] = true);
     for idx in (0..n).rev() {
@@ -368,24 +394,29 @@ fn find_groups(
             dag.for_each_operand(NodeId(idx as u32), |operand| needed[operand.0 as usize] = true);
         }
     }
+    // Beside loops there are no groups of powers: two loops would have to bring base and exponent, and the levels do not
+    // count them. Too few for a group would only part the levels of the others.
+    let is_power = |idx: &usize| matches!(dag.node(NodeId(*idx as u32)), Node::Binary(BinaryOp::Pow, ..));
+    let n_powers = (0..n).filter(|&idx| needed[idx]).filter(is_power).count();
+    let has_powers = rolls.loops.is_empty() && n_powers >= SMALLEST_GROUP;
     let mut levels = vec![0u32; n];
-    let mut found: Vec<(u32, SliceFunction, NodeId)> = Vec::new();
+    let mut found: Vec<(u32, Routine, NodeId)> = Vec::new();
     for idx in (0..n).filter(|&idx| needed[idx]) {
         let id = NodeId(idx as u32);
         let mut level = 0;
         dag.for_each_operand(id, |operand| level = level.max(levels[operand.0 as usize]));
-        if let Some(function) = slice_function(dag.node(id)) {
-            found.push((rolls.levels.get(idx).copied().unwrap_or(level), function, id));
+        if let Some(routine) = routine(dag.node(id), has_powers) {
+            found.push((rolls.levels.get(idx).copied().unwrap_or(level), routine, id));
             level += 1;
         }
         levels[idx] = level;
     }
     found.sort_unstable();
-    let mut groups: Vec<(u32, SliceFunction, Vec<NodeId>)> = Vec::new();
-    for (level, function, id) in found {
+    let mut groups: Vec<(u32, Routine, Vec<NodeId>)> = Vec::new();
+    for (level, routine, id) in found {
         match groups.last_mut() {
-            Some((l, f, list)) if *l == level && *f == function => list.push(id),
-            Some(_) | None => groups.push((level, function, vec![id])),
+            Some((l, r, list)) if *l == level && *r == routine => list.push(id),
+            Some(_) | None => groups.push((level, routine, vec![id])),
         }
     }
     groups.retain(|(_, _, list)| list.len() >= SMALLEST_GROUP);

@@ -47,9 +47,9 @@ fn write_step(plan: &Plan, step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Resu
             writeln!(f, "  slot {slot} = {}", Show(plan, operand))
         }
         Step::Call { group } => {
-            let Group { function, level, len, slot, first_value: first } = plan.groups[*group as usize];
-            let name = function.name();
-            writeln!(f, "  v{first}..v{} = {name} of slots {slot}..{} (level {level})", first + len - 1, slot + len - 1)
+            let Group { routine, level, len, slot, first_value: first } = plan.groups[*group as usize];
+            let (name, last) = (routine.name(), slot + len * routine.n_arguments() - 1);
+            writeln!(f, "  v{first}..v{} = {name} of slots {slot}..{last} (level {level})", first + len - 1)
         }
         Step::Output { output, operand } => writeln!(f, "  out {output} = {}", Show(plan, operand)),
         Step::Keep { slot, operand } => writeln!(f, "  slot {slot} = {}", Show(plan, operand)),
@@ -226,7 +226,7 @@ pub(super) fn op_counts(plan: &Plan) -> OpCounts {
             }
             Step::Call { group } => {
                 let group = plan.groups[*group as usize];
-                add(group.function.name(), group.len as usize);
+                add(group.routine.name(), group.len as usize);
             }
             Step::Apply { function, len, .. } => add(function.name(), *len as usize),
             Step::Argument { .. } | Step::Output { .. } | Step::Keep { .. } => {}
