@@ -7,6 +7,7 @@
 
 #[path = "../tests/jit/models.rs"]
 mod models;
+mod reciprocals;
 mod reference;
 
 use std::hint::black_box;
@@ -298,12 +299,9 @@ fn power_times() {
         };
         let ns = time(
             1,
-            [
-                &mut |_| whole(a, &pow_slice),
-                &mut |_| whole(b, &pow_portable),
-                &mut |_| each(c, &pow),
-                &mut |_| each(d, &f64::powf),
-            ],
+            [&mut |_| whole(a, &pow_slice), &mut |_| whole(b, &pow_portable), &mut |_| each(c, &pow), &mut |_| {
+                each(d, &f64::powf)
+            }],
         );
         let [slice, portable, single, library] = ns.map(|ns| ns / N as f64);
         println!(
@@ -318,9 +316,8 @@ fn hill_laws() {
     let repressilator = model("repressilator.twin", &[]);
     let rings: Vec<Arc<FlatModel>> = [1, 2, 4, 10].map(hill_chain).into();
     for model in std::iter::once(&repressilator).chain(&rings) {
-        let compiled = [true, false].map(|strict_math| {
-            Kernels::compile(model.clone(), &Options { strict_math }).expect("the kernels compile")
-        });
+        let compiled = [true, false]
+            .map(|strict_math| Kernels::compile(model.clone(), &Options { strict_math }).expect("the kernels compile"));
         compiled.iter().for_each(|k| k.prepare(Needs::STIFF).expect("the kernels compile"));
         let [strict, ours] = &compiled;
         let x: Vec<f64> = (0..model.states.len()).map(|i| 1.0 + 0.7 * i as f64).collect();
@@ -407,6 +404,7 @@ fn main() -> ExitCode {
     slice_times();
     power_times();
     hill_laws();
+    reciprocals::shared_reciprocals();
     short_slice_times();
     if check && ratio > LARGEST_RATIO {
         eprintln!("a kernel costs {ratio:.2} times the Rust function; at most {LARGEST_RATIO} is allowed");

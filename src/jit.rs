@@ -5,8 +5,8 @@
 //! imports. [`kernels`] chooses what to compile for a model (every derivative is symbolic), `system` and `events` call it.
 //!
 //! **Invariant.** A kernel computes the interpreter's operations in the interpreter's order. With
-//! [`Options::strict_math`] the results are the interpreter's bit for bit; without it, exp, ln, tanh, sin and cos are
-//! the routines of [`math`], which differ from the library's in the last place.
+//! [`Options::strict_math`] the results are the interpreter's bit for bit; without it, exp, ln, tanh, sin, cos and powers
+//! are the routines of [`math`], which differ from the library's in the last place.
 //!
 //! ```
 //! use twinc::expr::{Dag, Leaf};

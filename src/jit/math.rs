@@ -1,9 +1,10 @@
-//! The functions that kernels call: exp, ln, tanh, sin, cos and powers over slices, and one at a time what Cranelift lacks.
+//! The functions that kernels call: exp, ln, tanh, sin, cos and powers over slices, the others one by one.
 //!
-//! [`elementary`] and [`power`] have the algorithms, branch-free on one number. The slice routines here are plain loops over them,
-//! compiled twice: for the baseline of the target, and (x86-64) with AVX2, where the compiler makes four-wide code of
-//! the same operations in the same order. No fused multiply-add is used but by [`power`], which writes them out, so
-//! both give the same bits, and so does the one-number form: a result depends on its argument only, never on what it was grouped with.
+//! [`elementary`] and [`power`] have the algorithms, branch-free on one number. The slice routines here are plain loops
+//! over them, compiled twice: for the baseline of the target, and (x86-64) with AVX2, where the compiler makes four-wide
+//! code of the same operations in the same order. Only [`power`] uses fused multiply-adds, which it writes out, so that
+//! both give the same bits, and so does the one-number form: a result depends on its argument only, never on what it was
+//! grouped with.
 //!
 //! Kernels reach every function by the names in [`Symbol::table`].
 
@@ -95,8 +96,8 @@ impl Routine {
     }
 }
 
-/// x^y, within one unit in the last place, bit for bit as [`pow_slice`]. Where x is negative, subnormal or not finite, or the
-/// result is beyond e^±700, it is the library's.
+/// x^y within one unit in the last place, bit for bit as [`pow_slice`]. Where x is negative, subnormal or not finite, or
+/// the result is beyond e^±700, it is the library's.
 pub fn pow(x: f64, y: f64) -> f64 {
     #[cfg(target_arch = "x86_64")]
     if has_fused() {

@@ -49,8 +49,8 @@ fn powers_are_within_their_stated_error() {
         for _ in 0..60_000 {
             let (x, y) = draw(kind, &mut rng);
             let truth = exact_exp_of(exact_ln(x).mul(Double(y, 0.0)));
-            // Elsewhere it is the library's, and the truth has no second half.
-            if y.is_finite() && (x.ln() * y).abs() < 690.0 {
+            // Beyond, it is the library's; closer to 1, the logarithm above has too few bits itself.
+            if y.is_finite() && (x - 1.0).abs() > 1e-5 && (x.ln() * y).abs() < 690.0 {
                 let error = ulps(pow(x, y), truth);
                 worst = if error > worst.0 { (error, x, y) } else { worst };
             }
@@ -146,7 +146,7 @@ fn powers(dag: &mut Dag, n_states: u32, exponents: &[NodeId]) -> Vec<NodeId> {
 fn powers_in_a_plan_are_grouped_by_level() {
     let mut dag = Dag::new();
     let n = dag.leaf(Leaf::Param(0));
-    let inner = powers(&mut dag, 5, &[n]);
+    let inner = powers(&mut dag, 6, &[n]);
     let outer: Vec<NodeId> = inner
         .iter()
         .map(|x| {
@@ -154,7 +154,7 @@ fn powers_in_a_plan_are_grouped_by_level() {
             dag.binary(BinaryOp::Pow, raised, n)
         })
         .collect();
-    let x = [0.0, 0.5, 2.0, 1e-200, 7.25];
+    let x = [0.0, 0.5, 2.0, 1e-200, 7.25, 1e3];
     let point = At { t: 0.0, x: &x, u: &[], d: &[], p: &[2.3] };
     let compiled = |options: &PlanOptions| {
         let plan = Plan::new(&dag, &outer, options);
@@ -166,7 +166,7 @@ fn powers_in_a_plan_are_grouped_by_level() {
     let (plan, got) = compiled(&PlanOptions::default());
     assert_eq!(
         plan.groups().iter().map(|g| (g.routine.name(), g.level, g.len)).collect::<Vec<_>>(),
-        [("pow", 0, 5), ("pow", 1, 5)]
+        [("pow", 0, 6), ("pow", 1, 6)]
     );
     let (strict_plan, strict) = compiled(&PlanOptions { strict_math: true, ..PlanOptions::default() });
     assert!(strict_plan.groups().is_empty());

@@ -1,8 +1,6 @@
 //! Tables of [`super::pow_short`], computed with 60 digits (mpmath 1.3).
 //!
-//! A table of m⁻¹ with few bits makes the reduced argument of the logarithm exact, as in A. Ziv, "Fast evaluation of
-//! elementary mathematical functions with correctly rounded last bit", ACM Trans. Math. Softw. 17 (1991), section 4; the
-//! choice of the entries is our own.
+//! The inverses have so few bits that the reduced argument of the logarithm is exact after one fused product.
 
 /// Where the mantissas of the table begin: 1 − 75/256, so that 1 lies between two rows.
 pub const FIRST: u64 = 0x3fe6_a000_0000_0000;
