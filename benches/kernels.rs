@@ -7,7 +7,6 @@
 
 #[path = "../tests/jit/models.rs"]
 mod models;
-mod reciprocals;
 mod reference;
 
 use std::hint::black_box;
@@ -17,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use twinc::diag::Diagnostics;
-use twinc::expr::NodeId;
+use twinc::expr::{Dag, Leaf, NodeId};
 use twinc::flat::{FlatModel, Variation, flatten};
 use twinc::hir;
 use twinc::jit::math::{SliceFunction, pow, pow_portable, pow_slice};
@@ -314,56 +313,46 @@ fn power_times() {
 /// Prints what Hill laws cost with our powers, and with the library's under strict math.
 fn hill_laws() {
     let repressilator = model("repressilator.twin", &[]);
-    let rings: Vec<Arc<FlatModel>> = [1, 2, 4, 10].map(hill_chain).into();
-    for model in std::iter::once(&repressilator).chain(&rings) {
-        let compiled = [true, false]
-            .map(|strict_math| Kernels::compile(model.clone(), &Options { strict_math }).expect("the kernels compile"));
-        compiled.iter().for_each(|k| k.prepare(Needs::STIFF).expect("the kernels compile"));
-        let [strict, ours] = &compiled;
-        let x: Vec<f64> = (0..model.states.len()).map(|i| 1.0 + 0.7 * i as f64).collect();
-        let p: Vec<f64> = model.params.iter().map(|p| p.value).collect();
-        let at = || At { t: 0.0, x: black_box(&x), u: &[], d: &[], p: black_box(&p) };
-        let (mut work, mut work2) = (strict.work(), ours.work());
-        let (mut work3, mut work4) = (strict.work(), ours.work());
-        let mut dx = vec![0.0; x.len()];
-        let mut dx2 = dx.clone();
-        let mut values = vec![0.0; strict.jacobian_nodes().1.len()];
-        let mut values2 = values.clone();
-        let [rhs, our_rhs, jacobian, our_jacobian] = time(
-            1_000,
-            [
-                &mut |n| (0..n).for_each(|_| strict.rhs(at(), &mut work, black_box(&mut dx))),
-                &mut |n| (0..n).for_each(|_| ours.rhs(at(), &mut work2, black_box(&mut dx2))),
-                &mut |n| (0..n).for_each(|_| strict.jacobian(at(), &mut work3, black_box(&mut values))),
-                &mut |n| (0..n).for_each(|_| ours.jacobian(at(), &mut work4, black_box(&mut values2))),
-            ],
-        );
-        for (a, b) in dx.iter().chain(&values).zip(dx2.iter().chain(&values2)) {
-            assert!((a - b).abs() <= 1e-12 * b.abs().max(1.0), "{a} and {b}");
-        }
-        println!(
-            "Hill laws, {} states: rhs {our_rhs:.1} ns (library {rhs:.1}, ratio {:.2}), jacobian {our_jacobian:.1} ns \
-             (library {jacobian:.1}, ratio {:.2})",
-            x.len(),
-            our_rhs / rhs,
-            our_jacobian / jacobian
-        );
+    let kernels = Kernels::compile(repressilator.clone(), &Options::default()).expect("the kernels compile");
+    let p: Vec<f64> = repressilator.params.iter().map(|p| p.value).collect();
+    let rhs: Vec<NodeId> = repressilator.states.iter().map(|s| s.rhs).collect();
+    let jacobian = kernels.jacobian_nodes().1.to_vec();
+    hill_law("repressilator, right-hand side", &kernels.dag(), &rhs, &p);
+    hill_law("repressilator, jacobian", &kernels.dag(), &jacobian, &p);
+    for n in [1, 2, 4, 6, 10, 30] {
+        let mut dag = Dag::new();
+        let (h, v) = (dag.leaf(Leaf::Param(0)), dag.leaf(Leaf::Param(1)));
+        let rates: Vec<NodeId> = (0..n)
+            .map(|k| {
+                let (x, half) = (dag.leaf(Leaf::State(k)), dag.constant(0.7 + 0.1 * f64::from(k)));
+                let ratio = dag.div(x, half);
+                let power = dag.pow(ratio, h);
+                let below = dag.add(Dag::ONE, power);
+                dag.div(v, below)
+            })
+            .collect();
+        hill_law(&format!("{n} Hill laws"), &dag, &rates, &[2.3, 1.1]);
     }
 }
 
-/// A chain of `n` species, each made by a Hill law of the one before.
-fn hill_chain(n: usize) -> Arc<FlatModel> {
-    let species: String = (0..n).map(|i| format!(" s{i} [1] = 1\n")).collect();
-    let make = |i: usize| {
-        let (k, before) = (0.5 + 0.1 * i as f64, if i == 0 { n - 1 } else { i - 1 });
-        format!(" make{i}: 0 -> s{i} rate v*(s{before}/{k})^h/(1 + (s{before}/{k})^h)\n lose{i}: s{i} -> 0 @ v\n")
-    };
-    let reactions: String = (0..n).map(make).collect();
-    let text = format!(
-        "model Chain {{\n time [s]\n species {{\n{species} }}\n param {{ v [1/s] = 1 in 0 .. h [1] = 2.5 in 1 .. 4 }}\n \
-         reaction {{\n{reactions} }}\n}}\n"
+fn hill_law(name: &str, dag: &Dag, nodes: &[NodeId], p: &[f64]) {
+    let compiler = Compiler::new().expect("this machine has a back end");
+    let [strict, ours] = [true, false].map(|strict_math| {
+        let plan = Plan::new(dag, nodes, &PlanOptions { strict_math, ..PlanOptions::default() });
+        compiler.compile(&[plan]).expect("the kernel compiles").remove(0)
+    });
+    let x: Vec<f64> = (0..nodes.len()).map(|i| 1.0 + 0.7 * i as f64).collect();
+    let at = || At { t: 0.0, x: black_box(&x), u: &[], d: &[], p: black_box(p) };
+    let [mut work, mut work2] = [&strict, &ours].map(|k| Work { scratch: vec![0.0; k.n_slots()] });
+    let (mut theirs, mut own) = (vec![0.0; nodes.len()], vec![0.0; nodes.len()]);
+    let [library_ns, ns] = time(
+        1_000,
+        [&mut |n| (0..n).for_each(|_| strict.call(at(), &mut work, black_box(&mut theirs))), &mut |n| {
+            (0..n).for_each(|_| ours.call(at(), &mut work2, black_box(&mut own)))
+        }],
     );
-    flat("chain.twin", text)
+    assert!(theirs.iter().zip(&own).all(|(a, b)| (a - b).abs() <= 1e-12 * b.abs()), "{theirs:?} and {own:?}");
+    println!("{name}: {ns:.1} ns, with the library's powers {library_ns:.1} ns, ratio {:.2}", ns / library_ns);
 }
 
 /// Nanoseconds of one call of a slice routine on few elements.
@@ -404,7 +393,6 @@ fn main() -> ExitCode {
     slice_times();
     power_times();
     hill_laws();
-    reciprocals::shared_reciprocals();
     short_slice_times();
     if check && ratio > LARGEST_RATIO {
         eprintln!("a kernel costs {ratio:.2} times the Rust function; at most {LARGEST_RATIO} is allowed");

@@ -60,7 +60,7 @@ pub fn pow_short(x: f64, y: f64) -> f64 {
     let tail = near2.mul_add(near2.mul_add(upper, lower), near + rest);
     let power = scale.mul_add(tail, scale);
 
-    let is_short = (exponent.abs() < 700.0) & (x >= f64::MIN_POSITIVE) & (x < f64::INFINITY);
+    let is_short = (exponent.abs() < 700.0) & (f64::MIN_POSITIVE..f64::INFINITY).contains(&x);
     let power = if is_short { power } else { f64::NAN };
     // By bits, since −0 is not +0 here.
     if (x.to_bits() == 0) & (y > 0.0) { 0.0 } else { power }
