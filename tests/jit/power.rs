@@ -118,7 +118,7 @@ fn powers_of_edges_are_the_librarys() {
 fn powers_have_the_same_bits_in_every_form() {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(23);
     for len in [0, 1, 2, 3, 4, 5, 7, 8, 63, 64, 65, 1000] {
-        let mut draw = |rng: &mut rand_chacha::ChaCha8Rng| match rng.random_range(0..10) {
+        let draw = |rng: &mut rand_chacha::ChaCha8Rng| match rng.random_range(0..10) {
             0 => f64::from_bits(rng.random()),
             1 => 0.0,
             _ => rng.random_range(-1.0..50.0),
