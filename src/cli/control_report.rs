@@ -57,7 +57,7 @@ pub fn page(
         let first = episodes.first()?;
         let figure = figure(loops, entry, first);
         let words = format!(
-            "Episode {}. Line: the plant. Thin lines: what some of the plans expected. Dashed: bounds and limits.",
+            "Episode {}. Blue: the plant. Orange: what some of the plans expected. Dashed: bounds and limits.",
             first.number
         );
         Some((entry.kind.name().to_string(), figure, words))

@@ -102,6 +102,11 @@ pub enum FilterError {
 /// # Errors
 /// [`FilterError`].
 pub fn make<'s>(settings: &Settings, assembly: &'s Assembly) -> Result<Box<dyn Estimator + 's>, FilterError> {
+    let name = settings.method.as_ref().map_or("", |(name, _)| name.as_str());
+    // Measured values without noise are for `replace` alone, which is not made here.
+    if !FILTERS.iter().any(|(known, table)| *known == name && !table.is_empty()) {
+        return Err(FilterError::Unknown(name.to_owned()));
+    }
     let task = assembly.task();
     let (columns, sensors) = sensors(task)?;
     let set = |key: &str, default: f64| settings.number(key).unwrap_or(default);
@@ -113,7 +118,6 @@ pub fn make<'s>(settings: &Settings, assembly: &'s Assembly) -> Result<Box<dyn E
     let gate = set("gate", 0.0);
     let prior = Prior { gate: if gate > 0.0 { gate } else { f64::INFINITY }, ..Prior::independent(0.0, &mean, &sd) };
     let whole = |key: &str, default: usize| settings.number(key).map_or(default, |value| value as usize);
-    let name = settings.method.as_ref().map_or("", |(name, _)| name.as_str());
     let filter: Box<dyn Estimator + 's> = match name {
         "ekf" => Box::new(Kalman::new(Box::new(space), prior)?),
         "ukf" => {

@@ -107,7 +107,7 @@ fn bad_input_is_told_with_its_place() {
     for (from, to, code) in [
         ("horizon = 10 }", "horizon = 0 }", "E0602"),
         (" in -10 .. 10", "", "E0612"),
-        ("  cost pos^2\n  cost F^2 weight 0.01\n", "  reward -abs(pos)\n", "E0409"),
+        ("  cost pos^2\n  cost F^2 weight 0.01\n", "  reward -abs(previous(pos))\n", "E0409"),
         ("keep v in -0.8 .. 0.8", "keep v in 0.8 .. -0.8", "E0613"),
     ] {
         let room = with(from, to);
