@@ -9,6 +9,10 @@ mod calibrate;
 mod check;
 mod config;
 mod console;
+mod control;
+mod control_report;
+mod control_run;
+mod control_table;
 mod diff;
 mod doctor;
 mod explain;
@@ -164,6 +168,7 @@ fn has_format(verb: &Verb, format: Format) -> bool {
             | Verb::Inspect(_)
             | Verb::Sim(_)
             | Verb::Calibrate(_)
+            | Verb::Control(_)
             | Verb::Explain(_)
             | Verb::Completions(_)
             | Verb::Doctor(_) => false,
@@ -202,6 +207,7 @@ fn verb_name(verb: &Verb) -> &'static str {
         Verb::Test(_) => "test",
         Verb::Sim(_) => "sim",
         Verb::Calibrate(_) => "calibrate",
+        Verb::Control(_) => "control",
         Verb::Explain(_) => "explain",
         Verb::Completions(_) => "completions",
         Verb::Doctor(_) => "doctor",
@@ -219,6 +225,7 @@ fn dispatch(cli: &Cli, config: &Config, console: &mut Console, sources: &mut Sou
         Verb::Test(args) => test::run(args, console),
         Verb::Sim(args) => sim::run(args, console, sources),
         Verb::Calibrate(args) => calibrate::run(args, console, sources),
+        Verb::Control(args) => control::run(args, console, sources),
         Verb::Explain(args) => explain::run(args, console),
         Verb::Completions(args) => {
             let mut script = Vec::new();

@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod chance;
+mod control;
 mod data;
 mod ensembles;
 mod files;

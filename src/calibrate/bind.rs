@@ -397,7 +397,7 @@ fn places(study: &Study, symbol: SymbolId, model: &FlatModel) -> Vec<Target> {
 }
 
 /// A prior whose missing location is the declared value.
-fn distribution(prior: Prior, declared: f64) -> Distribution {
+pub fn distribution(prior: Prior, declared: f64) -> Distribution {
     let [a, b] = prior.args;
     let (first, second) = (a.unwrap_or(declared), b.unwrap_or(f64::NAN));
     match prior.kind {

@@ -14,6 +14,8 @@ use crate::syntax::ast::{Directive, ExprKind, File, StatementKind};
 const NAME: &str = "<command line>";
 /// The study that runs a bare model.
 const BARE: &str = "simulation of ";
+/// The study that carries out a bare task.
+const CONTROL: &str = "control of ";
 /// The model that has other constants.
 const VARIANT: &str = "variant of ";
 
@@ -148,6 +150,66 @@ pub fn to_study(name: &str, assignments: &[Assignment], simulate: &[String], mor
     (!body.is_empty()).then(|| SourceFile::new(NAME, format!("study {} {{\n{body}}}\n", quoted(name))))
 }
 
+/// What the command line says of a study of a task: the planners asked for, flags of the budget, and assignments.
+#[derive(Debug, Clone, Default)]
+pub struct ControlWords {
+    /// In the order asked for.
+    pub planners: Vec<String>,
+    /// `episodes = 3`
+    pub budget: Vec<String>,
+    /// `sqp.horizon` is a setting of an algorithm, `ukf.gate` one of a filter, anything else a start value.
+    pub assignments: Vec<Assignment>,
+}
+
+impl ControlWords {
+    /// The statements, one block for each algorithm and filter.
+    fn statements(&self, planners: &[&str], filters: &[&str]) -> String {
+        let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
+        let mut add = |head: String, line: Option<String>| match blocks.iter_mut().find(|(known, _)| *known == head) {
+            Some((_, lines)) => lines.extend(line),
+            None => blocks.push((head, line.into_iter().collect())),
+        };
+        self.planners.iter().for_each(|name| add(format!("algorithm {}", quoted(name)), None));
+        self.budget.iter().for_each(|line| add("budget".into(), Some(line.clone())));
+        let mut starts = String::new();
+        for Assignment { path, value } in &self.assignments {
+            let head = match path.split_once('.') {
+                Some(("budget", _)) => Some("budget".to_string()),
+                Some((block, _)) if planners.contains(&block) => Some(format!("algorithm {block}")),
+                Some((block, _)) if filters.contains(&block) => Some(format!("filter {block}")),
+                Some(_) | None => None,
+            };
+            match (head, path.split_once('.')) {
+                (Some(head), Some((_, key))) => add(head, Some(format!("{key} = {value}"))),
+                (_, _) => starts.push_str(&format!("  start {path} = {value}\n")),
+            }
+        }
+        let block = |(head, lines): &(String, Vec<String>)| format!("  {head} {{ {} }}\n", lines.join("; "));
+        blocks.iter().map(block).collect::<String>() + &starts
+    }
+}
+
+/// Additions to the study `name` of a task; `None` where the command line says nothing.
+pub fn to_control(name: &str, words: &ControlWords, planners: &[&str], filters: &[&str]) -> Option<SourceFile> {
+    let body = words.statements(planners, filters);
+    (!body.is_empty()).then(|| SourceFile::new(NAME, format!("study {} {{\n{body}}}\n", quoted(name))))
+}
+
+/// A text that carries out the task `name` of the file `path`, and the name of its study.
+pub fn of_task(
+    path: &str,
+    name: &str,
+    words: &ControlWords,
+    planners: &[&str],
+    filters: &[&str],
+) -> (SourceFile, String) {
+    let study = format!("{CONTROL}{name}");
+    let body = words.statements(planners, filters);
+    let name = quoted(name);
+    let text = format!("use {name} from \"{path}\"\nstudy {} of {name} {{\n{body}}}\n", quoted(&study));
+    (SourceFile::new(NAME, text), study)
+}
+
 /// A text that makes the model `name` of the file `path` with other values, and the name of what it makes.
 pub fn variant_of(path: &str, name: &str, assignments: &[Assignment]) -> (SourceFile, String) {
     let text = format!("use {} from \"{path}\"\n{}", quoted(name), variant(name, assignments));
@@ -205,6 +267,29 @@ mod tests {
             Some("study Fit {\n  start kcat = 0.3 [1/s]\n  fit { starts = 50 }\n  simulate { until = 9 }\n}\n")
         );
         assert!(to_study("Fit", &[], &[], &[]).is_none());
+    }
+
+    #[test]
+    fn settings_of_one_algorithm_become_one_block() {
+        let words = ControlWords {
+            planners: vec!["rti".into(), "sqp".into()],
+            budget: vec!["episodes = 2".into()],
+            assignments: vec![
+                set("sqp.horizon", "5"),
+                set("ekf.gate", "9"),
+                set("x", "1 [m]"),
+                set("sqp.tolerance", "0.1"),
+            ],
+        };
+        let file = to_control("Loop", &words, &["sqp", "rti"], &["ekf"]);
+        assert_eq!(
+            file.map(|f| f.text.to_string()).as_deref(),
+            Some(
+                "study Loop {\n  algorithm rti {  }\n  algorithm sqp { horizon = 5; tolerance = 0.1 }\n  budget { episodes = 2 }\n  \
+                 filter ekf { gate = 9 }\n  start x = 1 [m]\n}\n"
+            )
+        );
+        assert!(to_control("Loop", &ControlWords::default(), &[], &[]).is_none());
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub enum Verb {
     Sim(Box<SimArgs>),
     /// Fit a study to its data; leaves a run folder with a report
     Calibrate(CalibrateArgs),
+    /// Run a task in closed loop and compare planners; leaves a run folder with a report
+    Control(ControlArgs),
     /// Explain a diagnostic code with a failing model and its repair
     Explain(ExplainArgs),
     /// Print a completion script for a shell
@@ -302,6 +304,32 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Set a quantity or a setting, such as k=0.3 or fit.tolerance=1e-9
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_assignment)]
+    pub set: Vec<Assignment>,
+    /// Below which folder the run is kept
+    #[arg(long, value_name = "FOLDER", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Use the plain library functions, for bit-for-bit equality with the interpreter
+    #[arg(long)]
+    pub strict_math: bool,
+}
+
+/// `twinc control`
+#[derive(Debug, Args)]
+pub struct ControlArgs {
+    /// The file, and which of its studies of a task, or of its tasks, if there are several
+    #[arg(value_name = "FILE[:STUDY|:TASK]")]
+    pub file: String,
+    /// Planners to run one after another: sqp, rti, ilqr, ddp, shooting, cem, mppi, cma; without it the study's first
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    pub planner: Vec<String>,
+    /// Number of episodes; short for --set budget.episodes=N
+    #[arg(long, value_name = "N")]
+    pub episodes: Option<u64>,
+    /// Seed of the first episode; short for --set budget.seed=N
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Set a start value or a setting, such as x=0.3, sqp.horizon=40 or budget.episodes=10
     #[arg(long, value_name = "PATH=VALUE", value_parser = parse_assignment)]
     pub set: Vec<Assignment>,
     /// Below which folder the run is kept

@@ -6,6 +6,7 @@ use super::failure::{Exit, Failure, exit_of};
 use super::target::Target;
 use super::{files, fit_report, fix, idle, render, simulation, watch};
 use crate::calibrate::bind;
+use crate::control::{filters, planners};
 use crate::diag::Diagnostics;
 use crate::flat::{self, Variation, flatten};
 use crate::hir::{self, Study};
@@ -127,6 +128,9 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
     for study in &module.studies {
         bind::check_fit(study, &mut diagnostics);
         fit_report::check(&study.report, &mut diagnostics);
+        if let Some(control) = &study.control {
+            control.check(&planners::tables(), filters::FILTERS, planners::BUDGET, &mut diagnostics);
+        }
         if let Some(simulate) = &study.simulate {
             simulation::check(simulate, &study.model, &mut diagnostics);
         }

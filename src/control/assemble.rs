@@ -12,7 +12,7 @@ use super::shooting::{
 };
 use crate::expr::{Dag, Leaf, Node, NodeId};
 use crate::flat::FlatTask;
-use crate::flat::task::{CostTerm, When};
+use crate::flat::task::{CostTerm, Keep, When};
 use crate::hir::task::StepMethod;
 use crate::jit::{CompileError, Kernels, Options, Square, StageKernels, StageNodes, StageTerms, row_functions};
 use crate::system::stages::{Softness, Tree};
@@ -41,6 +41,10 @@ struct Kept {
     x_upper_last: Vec<f64>,
     rows: Vec<(NodeId, RowBound)>,
     rows_last: Vec<(NodeId, RowBound)>,
+    /// Indices into the task's constraints, one for each of `rows`.
+    of_rows: Vec<usize>,
+    /// The same of `rows_last`.
+    of_rows_last: Vec<usize>,
 }
 
 /// A compiled task.
@@ -96,8 +100,22 @@ impl Assembly {
     /// # Errors
     /// [`AssembleError`].
     pub fn stages(&self, horizon: usize, curvature: Curvature) -> Result<Shooting, AssembleError> {
+        self.shooting(self.problem(Tree::chain(horizon), self.parameters()), curvature)
+    }
+
+    /// The stages of a problem that [`Assembly::problem`] made, perhaps changed since.
+    ///
+    /// # Errors
+    /// [`AssembleError`].
+    pub fn shooting(&self, problem: ControlProblem, curvature: Curvature) -> Result<Shooting, AssembleError> {
         self.functions.prepare(curvature)?;
-        Ok(Shooting::new(self.problem(Tree::chain(horizon), self.parameters()))?)
+        Ok(Shooting::new(problem)?)
+    }
+
+    /// The constraint of the task that a row of a node is, at the end of the horizon where `is_last`.
+    pub fn keep_of_row(&self, row: usize, is_last: bool) -> Option<&Keep> {
+        let list = if is_last { &self.kept.of_rows_last } else { &self.kept.of_rows };
+        self.task.keeps.get(*list.get(row)?)
     }
 
     /// The problem over a tree, with the parameters `n_scenarios × n_params`. The caller sets scenarios and weights.
@@ -163,16 +181,27 @@ impl Assembly {
     /// # Errors
     /// [`AssembleError`].
     pub fn rollouts(&self, horizon: usize, price: f64, n_threads: usize) -> Result<Box<dyn Rollouts>, AssembleError> {
-        let params = self.parameters();
-        let problem = self.problem(Tree::chain(horizon), params.clone());
+        self.rollouts_of(self.problem(Tree::chain(horizon), self.parameters()), price, n_threads)
+    }
+
+    /// Rollouts of a problem that [`Assembly::problem`] made over a chain, perhaps changed since.
+    ///
+    /// # Errors
+    /// [`AssembleError`].
+    pub fn rollouts_of(
+        &self,
+        problem: ControlProblem,
+        price: f64,
+        n_threads: usize,
+    ) -> Result<Box<dyn Rollouts>, AssembleError> {
         match problem.discretization {
             Discretization::Map | Discretization::Euler { .. } | Discretization::Rk4 { .. } => {
-                let functions = row_functions(&self.kernels, &self.nodes, &params)?;
+                let functions = row_functions(&self.kernels, &self.nodes, &problem.parameters)?;
                 let problem = RowProblem::of(&problem, functions, price)?;
                 Ok(Box::new(RowRollouts::new(problem, n_threads)?))
             }
             Discretization::RadauIia { .. } | Discretization::Adaptive { .. } => {
-                let stages = self.stages(horizon, Curvature::GaussNewton)?;
+                let stages = self.shooting(problem, Curvature::GaussNewton)?;
                 Ok(Box::new(StageRollouts::new(Box::new(stages), price)))
             }
         }
@@ -235,7 +264,7 @@ fn kept(task: &FlatTask) -> Kept {
         x_upper_last: vec![f64::INFINITY; n],
         ..Kept::default()
     };
-    for keep in &task.keeps {
+    for (k, keep) in task.keeps.iter().enumerate() {
         let bound = RowBound { lower: keep.low, upper: keep.high, softness: keep.softness };
         let state = match task.model.dag.node(keep.node) {
             Node::Leaf(Leaf::State(state)) if keep.softness == Softness::Hard => Some(state as usize),
@@ -255,11 +284,16 @@ fn kept(task: &FlatTask) -> Kept {
         match keep.when {
             When::Path => {
                 kept.rows.push((keep.node, bound));
+                kept.of_rows.push(k);
                 if keep.softness == Softness::Hard && !keep.reads_inputs {
                     kept.rows_last.push((keep.node, bound));
+                    kept.of_rows_last.push(k);
                 }
             }
-            When::Final => kept.rows_last.push((keep.node, bound)),
+            When::Final => {
+                kept.rows_last.push((keep.node, bound));
+                kept.of_rows_last.push(k);
+            }
         }
     }
     kept

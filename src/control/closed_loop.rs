@@ -85,6 +85,17 @@ pub enum Ending {
     Interrupted,
 }
 
+/// The largest violation of a hard constraint in an episode; nothing where none was broken.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Broken {
+    /// In the constraint's unit.
+    pub amount: f64,
+    /// At the end of which step.
+    pub step: usize,
+    /// Of which constraint.
+    pub name: String,
+}
+
 /// What happened in an episode. Trajectories are row major, one row per instant; inputs have one row less.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
@@ -104,6 +115,8 @@ pub struct Trace {
     pub ending: Ending,
     /// Why, where it failed; the first message of the planner, where it had one.
     pub message: String,
+    /// The largest violation of a hard constraint.
+    pub broken: Broken,
     /// The predictions of the plans that were kept: `(step, states, inputs)`.
     pub plans: Vec<(usize, Vec<f64>, Vec<f64>)>,
 }
@@ -121,7 +134,7 @@ impl Trace {
 
     /// Largest violation of a hard constraint.
     pub fn violation(&self) -> f64 {
-        self.moments.iter().map(|moment| moment.violation).fold(0.0, f64::max)
+        self.broken.amount
     }
 
     /// Steps on which the plan was not used.
@@ -210,6 +223,7 @@ impl<'s> ClosedLoop<'s> {
             parameters: self.plant.parameters().to_vec(),
             ending: Ending::Completed,
             message: String::new(),
+            broken: Broken::default(),
             plans: Vec::new(),
         };
         trace.states.extend_from_slice(self.plant.state());
@@ -289,7 +303,12 @@ impl<'s> ClosedLoop<'s> {
             trace.plans.push((k, plan.states.to_vec(), plan.inputs.to_vec()));
         }
         let step = self.plant.act(&self.input);
-        let (violation, _) = self.plant.violation();
+        let (violation, name) = self.plant.violation();
+        if violation > trace.broken.amount {
+            (trace.broken.amount, trace.broken.step) = (violation, k);
+            trace.broken.name.clear();
+            trace.broken.name.push_str(name);
+        }
         let status = if is_late { PlanStatus::Deadline } else { status };
         let cost = self.plant.cost();
         let moment = Moment {

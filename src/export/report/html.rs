@@ -131,7 +131,7 @@ fn parameters(out: &mut String, report: &FitReport) {
 }
 
 /// Escaped text in which what stands between backticks is code.
-fn prose(text: &str) -> String {
+pub(super) fn prose(text: &str) -> String {
     let mut out = String::new();
     let parts: Vec<&str> = text.split('`').collect();
     for (i, part) in parts.iter().enumerate() {
@@ -271,7 +271,7 @@ fn reproduce(out: &mut String, report: &FitReport) {
 }
 
 /// Six significant digits: enough for a reader; the exact numbers stand in `result.json`.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return match value {
             v if v == f64::INFINITY => "∞".into(),
@@ -296,7 +296,7 @@ fn trimmed(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
-const STYLE: &str = "
+pub(super) const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5c6470; --line: #dfe2e6; --page: #ffffff; --tint: #f5f7f9; --warn: #fff4e5 }
 @media screen and (prefers-color-scheme: dark) { :root { --ink: #e4e6e8; --soft: #9aa3ad; --line: #31363b; --page: #14171a; --tint: #1c2125; --warn: #33260f } }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif }

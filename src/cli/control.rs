@@ -1,0 +1,360 @@
+//! `twinc control`: a task in closed loop, planner by planner; leaves a run folder with the report.
+
+use super::additions::{self, ControlWords};
+use super::args::ControlArgs;
+use super::console::Console;
+use super::control_report;
+use super::control_run::{Entry, Episode, Loops};
+use super::control_table;
+use super::failure::{Exit, Failure};
+use super::interrupt;
+use super::prepare;
+use super::progress::Progress;
+use super::render::counted;
+use super::run_folder::{Recipe, RunFolder, State};
+use super::target::Target;
+use crate::calibrate::bind;
+use crate::control::assemble::Assembly;
+use crate::control::filters;
+use crate::control::planners::{self, PlannerKind};
+use crate::control::plant::Drawn;
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::flat::{FlatTask, flatten_task};
+use crate::hir::task::{Control, Task};
+use crate::hir::{Module, Study};
+use crate::jit::{CompileError, Needs, Options};
+use crate::source::SourceMap;
+use serde_json::{Map, Value, json};
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+/// Runs the closed loops of the chosen study or task.
+///
+/// # Errors
+/// What is wrong with the file or the settings; a planner or filter that does not fit the task; E0802.
+pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -> Result<Exit, Failure> {
+    interrupt::catch();
+    let begun = Instant::now();
+    let mut warnings = Diagnostics::default();
+    let target = Target::parse(&args.file);
+    let study = chosen(args, &target, sources, &mut warnings)?;
+    let Some(control) = &study.control else {
+        return Err(Failure::new("E0803", format!("`{}` is no study of a task", study.name)));
+    };
+    let mut found = Diagnostics::default();
+    control.check(&planners::tables(), filters::FILTERS, planners::BUDGET, &mut found);
+    if found.has_errors() {
+        return Err(Failure::from_diagnostics(found));
+    }
+    warnings.extend(found);
+    let options = Options { strict_math: args.strict_math };
+    let loops = prepared(args, &study, control, &options, &mut warnings)?;
+    console.report(std::mem::take(&mut warnings), sources);
+    let compiled = begun.elapsed();
+
+    let mut recipe = Recipe::new("control", &loops.name, sources, &args.set);
+    recipe.seeds = vec![loops.seed];
+    recipe.settings = settings(&loops, args.strict_math);
+    let command = command(args, &target);
+    let page_sources: Vec<(String, String)> =
+        recipe.sources.iter().map(|(name, hash, _)| (name.clone(), hash.clone())).collect();
+    let listed = recipe.settings.clone();
+    let n_threads = rayon::current_num_threads();
+    let folder = RunFolder::create(&args.runs, recipe, n_threads)?;
+    let mut work = || -> Result<Exit, Failure> {
+        folder.time("compile", compiled)?;
+        console.say(format!(
+            "{}: {} of {}, {} on {}",
+            loops.name,
+            counted(loops.n_episodes, "episode"),
+            counted(loops.plant.task().n_steps, "step"),
+            loops.planners.iter().map(|entry| entry.kind.name()).collect::<Vec<_>>().join(", "),
+            counted(n_threads, "thread")
+        ));
+        let progress = Progress::new(console, "episodes", loops.n_episodes * loops.planners.len());
+        let n_done = AtomicUsize::new(0);
+        let mut results: Vec<(&Entry, Vec<Episode>)> = Vec::new();
+        for entry in &loops.planners {
+            let episodes = loops.run(entry, &progress, &n_done);
+            results.push((entry, episodes.inspect_err(|_| progress.end())?));
+        }
+        progress.end();
+        conclude(&loops, &results, &folder, console, &(page_sources.clone(), listed.clone(), command.clone()))
+    };
+    folder.conclude(work(), |exit| match exit {
+        Exit::Interrupted => State::Interrupted,
+        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics => State::Finished,
+    })
+}
+
+/// Tells and keeps what came out.
+fn conclude(
+    loops: &Loops,
+    results: &[(&Entry, Vec<Episode>)],
+    folder: &RunFolder,
+    console: &mut Console,
+    (sources, settings, command): &(Vec<(String, String)>, Value, String),
+) -> Result<Exit, Failure> {
+    let rows: Vec<control_table::Row> =
+        results.iter().map(|(entry, episodes)| control_table::Row::of(entry.kind.name(), episodes)).collect();
+    let remarks = control_table::remarks(loops, results);
+    let result = control_table::result(loops, results, &remarks);
+    if console.is_text() {
+        console.data_in_passing(control_table::summary(loops, &rows).as_bytes());
+    } else {
+        let mut value = result.clone();
+        value["folder"] = json!(folder.path().display().to_string());
+        console.result(value);
+    }
+    remarks.iter().for_each(|remark| console.say(remark));
+    folder.write("result.json", format!("{result:#}\n").as_bytes())?;
+    for (entry, episodes) in results {
+        let name = match results {
+            [_] => "trajectory.csv".to_string(),
+            _ => format!("trajectory-{}.csv", entry.kind.name()),
+        };
+        folder.write(&name, control_table::trajectory(loops, episodes).as_bytes())?;
+        for episode in episodes {
+            let seconds: Vec<f64> = episode.trace.moments.iter().map(|moment| moment.seconds).collect();
+            let line =
+                json!({ "what": "plans", "planner": entry.kind.name(), "episode": episode.number, "seconds": seconds });
+            folder.append("timing.jsonl", &line)?;
+        }
+    }
+    let page = control_report::page(loops, results, &rows, remarks, sources, settings, command);
+    for (name, figure, _) in &page.figures {
+        folder.write(&format!("plots/{name}.svg"), crate::export::plot::svg(figure).as_bytes())?;
+    }
+    folder.write("report.html", crate::export::report::loops::html(&page).as_bytes())?;
+    console.say(format!("results: {}", folder.path().join("report.html").display()));
+    if interrupt::is_asked() {
+        let n_done: usize = results.iter().map(|(_, episodes)| episodes.len()).sum();
+        console.say(format!("interrupted: what was run of {} is kept", counted(n_done, "episode")));
+        return Ok(Exit::Interrupted);
+    }
+    Ok(if rows.iter().any(|row| row.is_without_result) { Exit::Numerics } else { Exit::Fine })
+}
+
+/// The study asked for, or one made for the task asked for.
+fn chosen(
+    args: &ControlArgs,
+    target: &Target,
+    sources: &mut SourceMap,
+    warnings: &mut Diagnostics,
+) -> Result<Study, Failure> {
+    let root = target.read(sources)?;
+    let bare: Module =
+        prepare::load(&mut sources.clone(), root, None, &mut Diagnostics::default()).or_else(|failure| {
+            // The places of its mistakes are in texts that are read again below.
+            prepare::load(sources, root, None, &mut Diagnostics::default()).and(Err(failure))
+        })?;
+    let studies: Vec<&Study> = bare.studies.iter().filter(|study| study.control.is_some()).collect();
+    let study_names: Vec<&str> = studies.iter().map(|study| study.name.as_str()).collect();
+    let task_names: Vec<&str> = bare.tasks.iter().map(|task| task.name.as_str()).collect();
+    let (what, candidates) = match (&target.name, study_names.as_slice()) {
+        (Some(_), _) => ("study of a task, or task,", [study_names.as_slice(), &task_names].concat()),
+        (None, []) => ("task", task_names),
+        (None, some) => ("study of a task", some.to_vec()),
+    };
+    let name = target.choose(what, &candidates).map_err(|failure| match candidates.is_empty() {
+        true => failure.help("a task says what good control is: see `docs/control.md`"),
+        false => failure,
+    })?;
+    let control = studies.iter().find(|study| study.name == name).and_then(|study| study.control.as_ref());
+    let budget = [("episodes", args.episodes), ("seed", args.seed)];
+    let mut planners = args.planner.clone();
+    if planners.is_empty() && control.is_none_or(|control| control.algorithms.is_empty()) {
+        planners.push(PlannerKind::Sqp.name().into());
+    }
+    let words = ControlWords {
+        planners,
+        budget: budget.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}", value?))).collect(),
+        assignments: args.set.clone(),
+    };
+    let known: Vec<&str> = PlannerKind::ALL.iter().map(|kind| kind.name()).collect();
+    let filters: Vec<&str> = filters::FILTERS.iter().map(|(name, _)| *name).collect();
+    let (root, added, name) = match control {
+        Some(_) => {
+            let added = additions::to_control(name, &words, &known, &filters).map(|file| sources.add(file));
+            (root, added, name.to_string())
+        }
+        None => {
+            let path = target.path.display().to_string();
+            let (file, study) = additions::of_task(&path, name, &words, &known, &filters);
+            (sources.add(file), None, study)
+        }
+    };
+    let module = prepare::load(sources, root, added, warnings)?;
+    match module.studies.into_iter().find(|study| study.name == name) {
+        Some(study) => Ok(study),
+        None => Err(Failure::new("E0803", format!("`{name}` is not in `{}`", target.path.display()))),
+    }
+}
+
+/// Everything compiled.
+fn prepared(
+    args: &ControlArgs,
+    study: &Study,
+    control: &Control,
+    options: &Options,
+    warnings: &mut Diagnostics,
+) -> Result<Loops, Failure> {
+    let plant = assembled(flat(&control.plant, None, warnings)?, options, control)?;
+    let task = plant.task();
+    if task.free_step.is_some() {
+        let mut list = Diagnostics::default();
+        list.push(
+            Diagnostic::new(
+                Code("E0901"),
+                task.span,
+                "a step whose length is decided is not carried out in closed loop",
+            )
+            .at("`step free`")
+            .help("write a step of fixed length, `step 0.05 [s]`; plans of free steps are made by the library"),
+        );
+        return Err(Failure::from_diagnostics(list));
+    }
+    if task.acts.is_empty() {
+        let mut list = Diagnostics::default();
+        let title = format!("`{}` has nothing to decide: `{}` has no input", task.name, task.model.name);
+        list.push(
+            Diagnostic::new(Code("E0409"), task.span, title)
+                .at("no input")
+                .help("declare one: `input u = 0 in 0 .. 1`"),
+        );
+        return Err(Failure::from_diagnostics(list));
+    }
+    let mut entries: Vec<Entry> = Vec::new();
+    let asked: Vec<&str> = match args.planner.as_slice() {
+        [] => control.algorithms.first().map(|algorithm| algorithm.name()).into_iter().collect(),
+        names => names.iter().map(String::as_str).collect(),
+    };
+    for name in asked {
+        let algorithm = control.algorithms.iter().find(|algorithm| algorithm.name() == name);
+        let (Some(algorithm), Some(kind)) = (algorithm, PlannerKind::find(name)) else { continue };
+        if entries.iter().any(|entry| entry.kind == kind) {
+            continue;
+        }
+        let flat = flat(&control.task_for(algorithm), Some(kind), warnings)?;
+        same_layout(plant.task(), &flat)?;
+        let assembly = assembled(flat, options, control)?;
+        let functions = assembly.plant_functions().map_err(no_code)?;
+        let settings = algorithm.settings.clone();
+        let horizon = planners::horizon(&settings, assembly.task().n_steps);
+        let span = settings.method.as_ref().map_or(algorithm.span, |(_, span)| *span);
+        entries.push(Entry { kind, settings, span, assembly, functions, horizon });
+    }
+    let drawn = control.randomize.iter().filter_map(|one| {
+        let params = &task.model.params;
+        let param_idx = params.iter().position(|param| param.quantity.name == one.name)?;
+        let param = &params[param_idx];
+        let distribution = bind::distribution(one.prior, param.value);
+        Some(Drawn { param_idx, distribution, low: param.quantity.low, high: param.quantity.high })
+    });
+    let hidden = control.hidden.iter().filter_map(|(name, _)| {
+        task.model.disturbances.iter().position(|disturbance| disturbance.quantity.name == *name)
+    });
+    Ok(Loops {
+        name: study.name.clone(),
+        doc: if study.doc.is_empty() { task.doc.clone() } else { study.doc.clone() },
+        drawn: drawn.collect(),
+        planners: entries,
+        filter: control.filter.clone(),
+        hidden: hidden.collect(),
+        n_episodes: control.budget.number("episodes").map_or(1, |n| n as usize),
+        seed: control.budget.number("seed").map_or(1, |seed| seed as u64),
+        functions: plant.plant_functions().map_err(no_code)?,
+        plant,
+    })
+}
+
+/// The flat task, fit for `planner` where one is given.
+fn flat(task: &Task, planner: Option<PlannerKind>, warnings: &mut Diagnostics) -> Result<FlatTask, Failure> {
+    let mut found = Diagnostics::default();
+    let flat = flatten_task(task, &mut found);
+    if let (Some(flat), Some(kind)) = (&flat, planner) {
+        flat.check_planner(kind.name(), kind.needs_bounds(), &mut found);
+    }
+    match flat {
+        Some(flat) if !found.has_errors() => {
+            // Of several planners each finds the same.
+            found.into_iter().for_each(|d| {
+                if !warnings.iter().any(|known| *known == d) {
+                    warnings.push(d);
+                }
+            });
+            Ok(flat)
+        }
+        Some(_) | None => Err(Failure::from_diagnostics(found)),
+    }
+}
+
+fn assembled(task: FlatTask, options: &Options, control: &Control) -> Result<Assembly, Failure> {
+    let assembly = Assembly::new(task, options).map_err(no_code)?;
+    let estimates = if control.filter.is_some() { Needs::SENSITIVITIES } else { Needs::SIMULATION };
+    assembly.kernels().prepare(Needs::SIMULATION | Needs::STIFF | estimates).map_err(no_code)?;
+    Ok(assembly)
+}
+
+fn no_code(error: CompileError) -> Failure {
+    Failure::new("E0707", error.to_string())
+}
+
+/// E0614 where the believed model has its quantities in another order than the plant's.
+fn same_layout(plant: &FlatTask, belief: &FlatTask) -> Result<(), Failure> {
+    let names = |task: &FlatTask| -> Vec<String> {
+        let states = task.model.states.iter().map(|state| &state.quantity.name);
+        let inputs = task.model.inputs.iter().chain(&task.model.disturbances).map(|input| &input.quantity.name);
+        let observed = task.model.observables.iter().map(|observable| &observable.quantity.name);
+        states.chain(inputs).chain(observed).cloned().collect()
+    };
+    if names(plant) == names(belief) {
+        return Ok(());
+    }
+    let title =
+        format!("`{}` and `{}` declare their quantities in different orders", plant.model.name, belief.model.name);
+    Err(Failure::new("E0614", title).help("make one a variant of the other, as in `model Actual = Believed(..)`"))
+}
+
+/// Every setting in force.
+fn settings(loops: &Loops, strict_math: bool) -> Value {
+    let mut map = Map::new();
+    map.insert("episodes".into(), json!(loops.n_episodes));
+    map.insert("seed".into(), json!(loops.seed));
+    map.insert("strict_math".into(), json!(strict_math));
+    let filter = loops.filter.as_ref().and_then(|filter| filter.method.as_ref()).map(|(name, _)| name.clone());
+    map.insert("filter".into(), json!(filter.as_deref().unwrap_or("none")));
+    if let (Some(filter), Some(name)) = (&loops.filter, &filter) {
+        let table = filters::FILTERS.iter().find(|(known, _)| known == name).map_or(&[][..], |(_, table)| *table);
+        for spec in table {
+            let value = control_table::setting(filter, spec);
+            map.insert(format!("{name}.{}", spec.name), json!(value));
+        }
+    }
+    for entry in &loops.planners {
+        for spec in entry.kind.settings() {
+            let value = match spec.name {
+                "horizon" => entry.horizon.to_string(),
+                _ => control_table::setting(&entry.settings, spec),
+            };
+            map.insert(format!("{}.{}", entry.kind.name(), spec.name), json!(value));
+        }
+    }
+    Value::Object(map)
+}
+
+/// The command that repeats the run, flags in a fixed order.
+fn command(args: &ControlArgs, target: &Target) -> String {
+    let name = target.name.as_ref().map_or(String::new(), |name| format!(":{name}"));
+    let mut words = vec![format!("twinc control {}{name}", target.path.display())];
+    if !args.planner.is_empty() {
+        words.push(format!("--planner {}", args.planner.join(",")));
+    }
+    words.extend(args.episodes.map(|n| format!("--episodes {n}")));
+    words.extend(args.seed.map(|n| format!("--seed {n}")));
+    words.extend(args.set.iter().map(|a| format!("--set '{}={}'", a.path, a.value)));
+    if args.strict_math {
+        words.push("--strict-math".into());
+    }
+    words.join(" ")
+}

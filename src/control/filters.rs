@@ -1,0 +1,272 @@
+//! The filters that a study can name, each with its table of settings and the way it is made from a compiled task.
+//!
+//! `filter ukf { process = 0.01 }` becomes an [`Estimator`] by [`make`]. What is measured are the observables that the task
+//! senses, all of them where it says nothing; their noise is the model's `~`. The first belief is where the task starts.
+
+use super::assemble::Assembly;
+use super::estimate::{
+    Ensemble, EnsembleOptions, EstimateError, Kalman, Particle, ParticleOptions, Prior, Sensor, SystemSpace, Unscented,
+    UnscentedOptions,
+};
+use super::plant::step_options;
+use crate::decide::{Belief, Estimator};
+use crate::flat::{Distribution, FlatTask};
+use crate::hir::settings::{SettingKind, SettingSpec, Settings};
+use crate::limits::MAX_FILTER_POINTS;
+use crate::system::{At, System};
+
+/// Standard deviation that a state gains in a step, over its size.
+const PROCESS: f64 = 0.01;
+/// Standard deviation of a state's first belief, over its size, where the start is not drawn.
+const START: f64 = 0.1;
+
+const fn number(name: &'static str, low: f64, high: f64, default: &'static str, doc: &'static str) -> SettingSpec {
+    SettingSpec { name, kind: SettingKind::Number(low, high), unit: "", default, doc }
+}
+
+const fn count(name: &'static str, default: &'static str, doc: &'static str) -> SettingSpec {
+    SettingSpec { name, kind: SettingKind::Integer(2, MAX_FILTER_POINTS as i64), unit: "", default, doc }
+}
+
+const PROCESS_SPEC: SettingSpec = number(
+    "process",
+    0.0,
+    1e6,
+    "0.01",
+    "standard deviation that each state gains in a step, over its size at the start",
+);
+const START_SPEC: SettingSpec = number(
+    "start",
+    0.0,
+    1e6,
+    "0.1",
+    "standard deviation of the first belief over the size; that of a drawn start is used",
+);
+const GATE_SPEC: SettingSpec = number(
+    "gate",
+    0.0,
+    1e12,
+    "0",
+    "a measurement is refused where its squared distance over its variance exceeds this, such as 10.83; 0 refuses none",
+);
+
+const EKF: &[SettingSpec] = &[PROCESS_SPEC, START_SPEC, GATE_SPEC];
+const UKF: &[SettingSpec] = &[
+    PROCESS_SPEC,
+    START_SPEC,
+    GATE_SPEC,
+    number("spread", 1e-6, 1e3, "1", "how far the points lie from the mean (alpha)"),
+    number("kurtosis", 0.0, 1e3, "2", "what is known of the fourth moment (beta); 2 is the normal distribution's"),
+    number("offset", -1e3, 1e3, "0", "kappa"),
+];
+const ENKF: &[SettingSpec] = &[
+    PROCESS_SPEC,
+    START_SPEC,
+    GATE_SPEC,
+    count("members", "100", "members of the ensemble"),
+    number("inflation", 1.0, 1e3, "1", "what the members' distances from their mean are multiplied by"),
+];
+const PARTICLE: &[SettingSpec] = &[
+    PROCESS_SPEC,
+    START_SPEC,
+    GATE_SPEC,
+    count("particles", "1000", "particles"),
+    number("resample_below", 0.0, 1.0, "0.5", "share of effective particles below which they are drawn anew"),
+    number("roughening", 0.0, 1e3, "0", "how much equal particles are shaken apart"),
+];
+
+/// Names and tables of all filters.
+pub const FILTERS: &[(&str, &[SettingSpec])] =
+    &[("ekf", EKF), ("ukf", UKF), ("enkf", ENKF), ("particle", PARTICLE), ("replace", &[])];
+
+/// Why there is no filter.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FilterError {
+    /// Not among [`FILTERS`], or not made by this version.
+    #[error("the filter `{0}` is not supported by this version")]
+    Unknown(String),
+    /// Nothing to learn from.
+    #[error("there is no observable with noise that the task senses")]
+    NothingMeasured,
+    /// An observable whose noise is not stated.
+    #[error("the observable `{0}` has no noise")]
+    NoNoise(String),
+    /// What the filter itself says.
+    #[error(transparent)]
+    Estimate(#[from] EstimateError),
+}
+
+/// A filter for the believed model of `assembly`, whose kernels are prepared for simulation; `ekf` needs those of
+/// sensitivities too. `settings` were checked against [`FILTERS`].
+///
+/// # Errors
+/// [`FilterError`].
+pub fn make<'s>(settings: &Settings, assembly: &'s Assembly) -> Result<Box<dyn Estimator + 's>, FilterError> {
+    let name = settings.method.as_ref().map_or("", |(name, _)| name.as_str());
+    // Measured values without noise are for `replace` alone, which is not made here.
+    if !FILTERS.iter().any(|(known, table)| *known == name && !table.is_empty()) {
+        return Err(FilterError::Unknown(name.to_owned()));
+    }
+    let task = assembly.task();
+    let (columns, sensors) = sensors(task)?;
+    let set = |key: &str, default: f64| settings.number(key).unwrap_or(default);
+    let (mean, sd, sizes) = first_belief(assembly, set("start", START));
+    let process = set("process", PROCESS);
+    let density = sizes.iter().map(|size| (process * size).powi(2) / task.step).collect();
+    let options = step_options(task);
+    let space = SystemSpace::new(assembly.kernels(), options, &assembly.parameters(), sensors, Vec::new(), density)?;
+    let gate = set("gate", 0.0);
+    let prior = Prior { gate: if gate > 0.0 { gate } else { f64::INFINITY }, ..Prior::independent(0.0, &mean, &sd) };
+    let whole = |key: &str, default: usize| settings.number(key).map_or(default, |value| value as usize);
+    let filter: Box<dyn Estimator + 's> = match name {
+        "ekf" => Box::new(Kalman::new(Box::new(space), prior)?),
+        "ukf" => {
+            let d = UnscentedOptions::default();
+            let options = UnscentedOptions {
+                spread: set("spread", d.spread),
+                kurtosis: set("kurtosis", d.kurtosis),
+                offset: set("offset", d.offset),
+            };
+            Box::new(Unscented::new(Box::new(space), prior, options)?)
+        }
+        "enkf" => {
+            let d = EnsembleOptions::default();
+            let options =
+                EnsembleOptions { n_members: whole("members", d.n_members), inflation: set("inflation", d.inflation) };
+            Box::new(Ensemble::new(Box::new(space), prior, options)?)
+        }
+        "particle" => {
+            let d = ParticleOptions::default();
+            let options = ParticleOptions {
+                n_particles: whole("particles", d.n_particles),
+                resample_below: set("resample_below", d.resample_below),
+                roughening: set("roughening", d.roughening),
+            };
+            Box::new(Particle::new(Box::new(space), prior, options)?)
+        }
+        other => return Err(FilterError::Unknown(other.to_owned())),
+    };
+    Ok(Box::new(Seen { reading: vec![0.0; columns.len()], columns, filter }))
+}
+
+/// Which observables are sensed, and how.
+fn sensors(task: &FlatTask) -> Result<(Vec<usize>, Vec<Sensor>), FilterError> {
+    let all = 0..task.model.observables.len();
+    let columns: Vec<usize> = match task.senses.is_empty() {
+        true => all.collect(),
+        false => all.filter(|&k| task.measured.iter().any(|m| m.observable as usize == k)).collect(),
+    };
+    if columns.is_empty() {
+        return Err(FilterError::NothingMeasured);
+    }
+    let sensor = |&k: &usize| {
+        let observable = &task.model.observables[k];
+        match (observable.noise, observable.spread_output) {
+            (Some(noise), Some(spread_output)) => {
+                Ok(Sensor { value_output: observable.value_output, spread_output, noise })
+            }
+            (None, _) | (_, None) => Err(FilterError::NoNoise(observable.quantity.name.clone())),
+        }
+    };
+    let sensors = columns.iter().map(sensor).collect::<Result<Vec<Sensor>, FilterError>>()?;
+    Ok((columns, sensors))
+}
+
+/// Mean and standard deviations of the start, and the sizes of the states.
+fn first_belief(assembly: &Assembly, start: f64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let task = assembly.task();
+    let kernels = assembly.kernels();
+    let n = task.model.states.len();
+    let u: Vec<f64> = task.model.inputs.iter().map(|input| input.value).collect();
+    let d: Vec<f64> = task.model.disturbances.iter().map(|disturbance| disturbance.value).collect();
+    let (mut mean, zeros) = (vec![0.0; n], vec![0.0; n]);
+    let at = At { t: 0.0, x: &zeros, u: &u, d: &d, p: &assembly.parameters() };
+    kernels.initial_state(at, &mut kernels.work(), &mut mean);
+    let mut drawn = vec![None; n];
+    for one in &task.starts {
+        let (center, sd) = moments(one.distribution);
+        mean[one.state as usize] = center;
+        drawn[one.state as usize] = (sd > 0.0).then_some(sd);
+    }
+    let sizes: Vec<f64> = mean.iter().map(|x| if *x == 0.0 { 1.0 } else { x.abs() }).collect();
+    let sd = sizes.iter().zip(&drawn).map(|(size, drawn)| drawn.unwrap_or(start * size)).collect();
+    (mean, sd, sizes)
+}
+
+/// Center and standard deviation; of distributions in the logarithm, the median and the first order.
+fn moments(distribution: Distribution) -> (f64, f64) {
+    match distribution {
+        Distribution::Normal { mean, sd } => (mean, sd),
+        Distribution::LogNormal { median, gsd } => (median, median * gsd.ln()),
+        Distribution::Uniform { low, high } => (0.5 * (low + high), (high - low) / 12.0_f64.sqrt()),
+        Distribution::LogUniform { low, high } => {
+            let median = (low * high).sqrt();
+            (median, median * (high / low).ln() / 12.0_f64.sqrt())
+        }
+        Distribution::Laplace { location, scale } => (location, std::f64::consts::SQRT_2 * scale),
+    }
+}
+
+/// A filter that is shown some of the observables.
+struct Seen<'s> {
+    columns: Vec<usize>,
+    reading: Vec<f64>,
+    filter: Box<dyn Estimator + 's>,
+}
+
+impl Estimator for Seen<'_> {
+    fn reset(&mut self, seed: u64) {
+        self.filter.reset(seed);
+    }
+
+    fn predict(&mut self, dt: f64, u: &[f64], d: &[f64]) {
+        self.filter.predict(dt, u, d);
+    }
+
+    fn update(&mut self, y: &[f64]) {
+        for (to, &column) in self.reading.iter_mut().zip(&self.columns) {
+            *to = y[column];
+        }
+        self.filter.update(&self.reading);
+    }
+
+    fn belief(&self) -> Belief<'_> {
+        self.filter.belief()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_starts_have_their_moments() {
+        let (center, sd) = moments(Distribution::Uniform { low: 1.0, high: 3.0 });
+        assert!((center - 2.0).abs() < 1e-15 && (sd - 1.0 / 3.0_f64.sqrt()).abs() < 1e-15);
+        assert_eq!(moments(Distribution::LogUniform { low: 1.0, high: 100.0 }).0, 10.0);
+    }
+
+    /// The numbers that the tables print are those in force.
+    #[test]
+    fn tables_state_the_defaults_in_force() {
+        let of = |name: &str, key: &str| {
+            let (_, table) = FILTERS.iter().find(|(known, _)| *known == name)?;
+            table.iter().find(|spec| spec.name == key)?.default.parse::<f64>().ok()
+        };
+        let (u, e, p) = (UnscentedOptions::default(), EnsembleOptions::default(), ParticleOptions::default());
+        for (name, key, value) in [
+            ("ekf", "process", PROCESS),
+            ("ekf", "start", START),
+            ("ukf", "spread", u.spread),
+            ("ukf", "kurtosis", u.kurtosis),
+            ("ukf", "offset", u.offset),
+            ("enkf", "members", e.n_members as f64),
+            ("enkf", "inflation", e.inflation),
+            ("particle", "particles", p.n_particles as f64),
+            ("particle", "resample_below", p.resample_below),
+            ("particle", "roughening", p.roughening),
+        ] {
+            assert_eq!(of(name, key), Some(value), "{name} {key}");
+        }
+    }
+}
