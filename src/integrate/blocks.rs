@@ -28,7 +28,7 @@ const FEWEST: usize = 2 * GROUP;
 
 /// Numbers, states times directions, that a block should have: a step on them takes some ten times as long as a meeting
 /// (chosen by benches/gradients.rs).
-const SHARE: usize = 1500;
+const SHARE: usize = 2500;
 
 /// Integrators of one system that carry blocks of directions, with all buffers; reusable over many solves.
 pub struct Blocks<'s> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Looks at the number of the meeting before a thread goes to sleep: some microseconds, less than waking up takes.
-const LOOKS: u32 = 4000;
+const LOOKS: u32 = 300;
 
 /// What has been said in a meeting so far.
 #[derive(Debug, Default)]

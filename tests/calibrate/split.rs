@@ -65,8 +65,8 @@ fn chain(n_species: usize, noise: &str, first_time: f64) -> Problem {
 
 #[test]
 fn an_evaluation_has_the_same_bits_on_any_number_of_threads() {
-    // 60 states and 119 directions: enough for four blocks.
-    let problem = chain(60, "Normal(sd = 0.1)", 0.5);
+    // 90 states and 179 directions: enough for six blocks.
+    let problem = chain(90, "Normal(sd = 0.1)", 0.5);
     let theta = problem.nominal();
     let n = theta.len();
     let at = |n_threads: usize| {
@@ -88,7 +88,7 @@ fn an_evaluation_has_the_same_bits_on_any_number_of_threads() {
 
 #[test]
 fn a_point_without_likelihood_is_told_alike_on_any_number_of_threads() {
-    let problem = chain(60, "LogNormal(gsd = 1.2)", 0.0);
+    let problem = chain(90, "LogNormal(gsd = 1.2)", 0.0);
     let theta = problem.nominal();
     let said = |n_threads: usize| {
         let mut evaluator = problem.evaluator(None).unwrap().on_threads(n_threads).unwrap();
