@@ -1,10 +1,10 @@
 //! What gradients cost: the likelihood of the shipped STAT5 example, and synthetic networks with 10 to 1000 free rates,
 //! by forward sensitivities and by the adjoint.
 //!
-//! `cargo bench --bench gradients` prints the tables; with `-- --check` it fails where value, gradient and Fisher
-//! information of the STAT5 objective take more than 0.9 ms of processor time (a fifth of the 4.5 ms published for
-//! AMICI), where the two gradients differ, or where the automatic choice is more than 1.5 times slower than the better
-//! way.
+//! `cargo bench --bench gradients` prints the tables, with `-- --threads` the last one alone; with `-- --check` it fails
+//! where value, gradient and Fisher information of the STAT5 objective take more than 0.9 ms of processor time (a fifth of
+//! the 4.5 ms published for AMICI), where the two gradients differ, where the automatic choice is more than 1.5 times slower
+//! than the better way, or where a thread of two that share the sensitivities has more than 0.7 of the work of one.
 
 #[path = "clock.rs"]
 mod clock;
@@ -123,11 +123,55 @@ fn crossover(bars: &mut Bars) {
     }
 }
 
+/// Gradient and Fisher information of the larger fits by forward sensitivities, on one thread and on two. The time of two is
+/// that of the clock, which other work on the machine lengthens, and the processor's for the calling thread, which is what
+/// the clock would show on an idle machine.
+fn threads(bars: &mut Bars) {
+    println!("gradient and Fisher information by forward sensitivities on two threads; times in ms");
+    println!("{:>22} {:>9} {:>9} {:>9} {:>9}", "", "one", "two", "clock", "processor");
+    let cases = [
+        ("chain, 100 rates", synthetic::chain(51), 7),
+        ("chain, 200 rates", synthetic::chain(101), 5),
+        ("chain, 1000 rates", synthetic::chain(501), 1),
+        ("random, 100 rates", synthetic::random(50, 100), 7),
+        ("random, 200 rates", synthetic::random(100, 200), 3),
+    ];
+    for (name, text, n_rounds) in cases {
+        let (_, problem) = synthetic::problem(&text, 10.0);
+        let theta = problem.nominal();
+        let on = |n| problem.evaluator(None).and_then(|one| one.on_threads(n)).expect("an evaluator");
+        let mut evaluators = [on(1), on(2)];
+        let mut found = [Local::zeros(theta.len()), Local::zeros(theta.len())];
+        let mut times: [Vec<[f64; 2]>; 2] = [Vec::new(), Vec::new()];
+        for round in 0..=n_rounds {
+            for k in 0..2 {
+                let (watch, clock) = (Stopwatch::start(), std::time::Instant::now());
+                evaluators[k].information(&theta, &mut found[k]).expect("integrates");
+                if round > 0 {
+                    times[k].push([1e3 * clock.elapsed().as_secs_f64(), 1e3 * watch.seconds()]);
+                }
+            }
+        }
+        let median = |k: usize, which: usize| {
+            let mut list: Vec<f64> = times[k].iter().map(|pair| pair[which]).collect();
+            list.sort_by(f64::total_cmp);
+            list[list.len() / 2]
+        };
+        let (clock, processor) = (median(1, 0) / median(0, 0), median(1, 1) / median(0, 1));
+        println!("{name:>22} {:>9.2} {:>9.2} {clock:>9.2} {processor:>9.2}", median(0, 0), median(1, 0));
+        bars.require(found[0].hessian == found[1].hessian, format!("{name}: the same bits on two threads"));
+        bars.require(processor <= 0.7, format!("{name}: a thread of two has {processor:.2} of the work of one"));
+    }
+}
+
 fn main() -> ExitCode {
     let is_checked = std::env::args().any(|a| a == "--check");
     let mut bars = Bars::default();
-    stat5(&mut bars);
-    crossover(&mut bars);
+    if !std::env::args().any(|a| a == "--threads") {
+        stat5(&mut bars);
+        crossover(&mut bars);
+    }
+    threads(&mut bars);
     for what in &bars.missed {
         eprintln!("missed: {what}");
     }

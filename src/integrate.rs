@@ -8,7 +8,8 @@
 //! How the parts fit together, each in its own file: `field` is the system with forcing and sensitivities; `explicit`
 //! (with the tables `tsit5`, `dop853` and `fixed`), `rodas5p` and `bdf` make one step of it, `formula` chooses between them;
 //! `controller` chooses the next; `lanes` adds vectors up; `schedule` and `forcing` know the breakpoints; `roots` finds
-//! the others; `sensitivity` carries derivatives over them; `instant` carries events out; `solve` is the loop around all
+//! the others; `sensitivity` carries derivatives over them, [`Blocks`] divides their
+//! directions among threads (`meeting`); `instant` carries events out; `solve` is the loop around all
 //! of it. [`ensemble`] solves one problem after the other for many parameter sets, several in lockstep and on all threads.
 //!
 //! **Invariant.** Nothing here knows how a system was made, and the step loop does not allocate.
@@ -28,6 +29,7 @@
 
 pub mod adjoint;
 mod bdf;
+mod blocks;
 mod collocation;
 mod controller;
 mod dop853;
@@ -39,6 +41,7 @@ mod forcing;
 mod formula;
 mod instant;
 mod lanes;
+mod meeting;
 mod options;
 mod problem;
 mod rodas5p;
@@ -49,6 +52,7 @@ mod solve;
 pub mod stochastic;
 mod tsit5;
 
+pub use blocks::Blocks;
 pub use forcing::{Forcing, Signal};
 pub use options::{Method, Options, Tolerance};
 pub use problem::{Direction, Observer, Outcome, Problem, ProblemError, Sample, Start, Statistics, Status};

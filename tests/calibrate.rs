@@ -4,6 +4,7 @@ mod given;
 mod gradient;
 mod linear;
 mod multi;
+mod split;
 mod stat5;
 
 use twinc::calibrate::{FitSettings, Problem};

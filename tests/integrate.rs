@@ -3,6 +3,7 @@
 mod adjoint;
 mod allocations;
 mod bdf;
+mod blocks;
 mod collocation;
 mod dual_system;
 mod edges;

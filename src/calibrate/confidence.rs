@@ -75,7 +75,8 @@ pub struct Confidence {
 /// # Errors
 /// Where the objective has no value there, as at a failed start.
 pub fn of_start(problem: &Problem, record: &StartRecord, level: f64) -> Result<Confidence, EvalError> {
-    let mut evaluator = problem.evaluator(None).map_err(|error| EvalError::new(error.to_string()))?;
+    let evaluator = problem.evaluator(None).and_then(|one| one.on_threads(rayon::current_num_threads()));
+    let mut evaluator = evaluator.map_err(|error| EvalError::new(error.to_string()))?;
     let mut local = Local::zeros(record.theta.len());
     evaluator.information(&record.theta, &mut local)?;
     Ok(assess(problem.parameters(), &record.theta, &record.at_bounds, &local.hessian, level))

@@ -12,6 +12,7 @@ mod bench;
 mod gradient;
 mod hessian;
 mod prepared;
+mod split;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -186,6 +187,16 @@ pub struct Evaluator<'a> {
 }
 
 impl Evaluator<'_> {
+    /// Lets at most `n_threads` carry the sensitivities of an experiment, in blocks of directions, where there are enough of
+    /// them to gain by it. Results are the same bits for any number. Default 1.
+    ///
+    /// # Errors
+    /// What the integrator finds wrong with an experiment; not after [`Problem::new`] has succeeded.
+    pub fn on_threads(mut self, n_threads: usize) -> Result<Self, CalibrateError> {
+        self.benches.iter_mut().try_for_each(|bench| bench.share(n_threads))?;
+        Ok(self)
+    }
+
     /// The negative log-likelihood (with priors: log-posterior) alone.
     ///
     /// # Errors

@@ -132,22 +132,22 @@ pub fn run(
         .filter(|&i| starts[i].is_none())
         .map(|i| Ok((i, start_point(problem, settings, i)?)))
         .collect::<Result<Vec<_>, CalibrateError>>()?;
+    // Threads that would have no start of their own carry sensitivities for the others.
+    let n_threads = rayon::current_num_threads() / points.len().max(1);
+    let evaluator = || problem.evaluator(Some(interrupt.clone()))?.on_threads(n_threads);
     let records: Vec<Option<StartRecord>> = points
         .into_par_iter()
         .with_max_len(1)
-        .map_init(
-            || problem.evaluator(Some(interrupt.clone())),
-            |evaluator, (index, start)| {
-                if interrupt.load(Ordering::Relaxed) {
-                    return None;
-                }
-                watch.started(index);
-                // The problem was checked by building one evaluator; a failure here would be the same again.
-                let record = run_start(problem, settings, evaluator.as_mut().ok()?, index, start, interrupt)?;
-                watch.finished(&record);
-                Some(record)
-            },
-        )
+        .map_init(evaluator, |evaluator, (index, start)| {
+            if interrupt.load(Ordering::Relaxed) {
+                return None;
+            }
+            watch.started(index);
+            // The problem was checked by building one evaluator; a failure here would be the same again.
+            let record = run_start(problem, settings, evaluator.as_mut().ok()?, index, start, interrupt)?;
+            watch.finished(&record);
+            Some(record)
+        })
         .collect();
     for record in records.into_iter().flatten() {
         let index = record.index;

@@ -216,7 +216,8 @@ fn no_start(fit: &Fit<'_>, starts: &MultiStart) -> Failure {
 /// Confidence and curves at the best point.
 fn conclude(fit: &Fit<'_>, best: &StartRecord) -> Result<(Confidence, Vec<Curve>), Failure> {
     let failed = |why: String| Failure::new("E0702", format!("the best point cannot be evaluated again: {why}"));
-    let mut evaluator = fit.problem.evaluator(None).map_err(|error| failed(error.to_string()))?;
+    let evaluator = fit.problem.evaluator(None).and_then(|one| one.on_threads(rayon::current_num_threads()));
+    let mut evaluator = evaluator.map_err(|error| failed(error.to_string()))?;
     let n = fit.problem.parameters().len();
     let mut local = Local::zeros(n);
     evaluator.information(&best.theta, &mut local).map_err(|error| failed(error.to_string()))?;

@@ -14,7 +14,9 @@
 //! multistep formula is not transposed (its variable steps make a poor adjoint): stiff runs are made by Rodas5P here.
 //!
 //! **Memory.** A step is recorded by its length and its start; its stages are computed again on the way back, a fifth of
-//! the work there. States beyond [`Adjoint::memory`] are thinned out and replayed.
+//! the work there. Half of [`Adjoint::memory`] holds the states of every so many-th step, the other half what is replayed
+//! between two of them, in a binomial schedule where that does not hold them all (`replay`). A replayed state is the same
+//! bits as the one that was dropped, so the gradient does not depend on the memory.
 //!
 //! ```
 //! use twinc::integrate::adjoint::{Adjoint, Gradient};
@@ -35,6 +37,7 @@
 
 mod explicit;
 mod jump;
+mod replay;
 mod rosenbrock;
 pub(super) mod tape;
 
@@ -47,6 +50,7 @@ use crate::linalg::Singular;
 use crate::system::{At, System};
 use explicit::Explicit;
 use jump::Jumps;
+use replay::Shelf;
 use rosenbrock::Rosenbrock;
 use tape::{Entry, StepKind, Tape};
 
@@ -77,8 +81,17 @@ pub enum AdjointError {
 
 /// What takes the steps of one formula back.
 trait Reversed {
-    /// Computes the stages of the step of length `h` from `(t, x)` and where it ends.
-    fn stages(&mut self, field: &mut Field<'_>, at: (f64, f64), x: &[f64], x_new: &mut [f64]) -> Result<(), Singular>;
+    /// Computes the stages of the step of length `h` from `(t, x)` and where it ends, by the operations of the forward run.
+    /// `first` is the time at which the field was evaluated for the first stage: `t`, but for the rounding of the step
+    /// before where that has left its last stage.
+    fn stages(
+        &mut self,
+        field: &mut Field<'_>,
+        at: (f64, f64),
+        first: f64,
+        x: &[f64],
+        x_new: &mut [f64],
+    ) -> Result<(), Singular>;
 
     /// `out` = the dense output of the step at `theta`.
     fn interpolate(&self, theta: f64, h: f64, x: &[f64], x_new: &[f64], out: &mut [f64]);
@@ -116,8 +129,8 @@ pub struct Adjoint<'s> {
     start: StartKind,
     is_complete: bool,
     t0: f64,
-    /// States that were not kept, replayed: those of the steps from `window.0` on.
-    window: (usize, Vec<f64>),
+    /// States that were not kept, replayed.
+    shelf: Shelf,
     x: Vec<f64>,
     x_new: Vec<f64>,
     between: Vec<f64>,
@@ -198,7 +211,7 @@ impl<'s> Adjoint<'s> {
             start: StartKind::Given,
             is_complete: false,
             t0: 0.0,
-            window: (0, Vec::new()),
+            shelf: Shelf::default(),
             x: state(),
             x_new: state(),
             between: state(),
@@ -211,8 +224,8 @@ impl<'s> Adjoint<'s> {
         })
     }
 
-    /// Keeps at most about `bytes` of the states of a run's steps; default 256 MiB. At least a few states are kept, and all
-    /// those before and after jumps.
+    /// Keeps at most `bytes` of the states of a run's steps; default 256 MiB. At least four states are kept, and in addition
+    /// the first state of all and after each jump, those before and after jumps, and some 200 bytes a step.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
@@ -231,7 +244,7 @@ impl<'s> Adjoint<'s> {
     ) -> Result<Outcome, ProblemError> {
         self.is_complete = false;
         if let Some(tape) = &mut self.integrator.tape {
-            tape.start(self.x.len(), self.memory);
+            tape.start(self.x.len(), self.memory / 2);
         }
         let outcome = self.integrator.solve(&Problem { directions: &[], ..*problem }, samples, observer)?;
         self.is_complete = outcome.status.is_success();
@@ -259,9 +272,9 @@ impl<'s> Adjoint<'s> {
         result.map(|()| self.integrator.field.statistics)
     }
 
-    /// Number of states that the last run's record keeps of its steps, and of the steps themselves.
+    /// Most states that were kept at once of the last run's steps, recorded or replayed, and the number of the steps.
     pub fn n_kept(&self) -> (usize, usize) {
-        self.integrator.tape.as_ref().map_or((0, 0), |tape| (tape.n_kept(), tape.steps.len()))
+        self.integrator.tape.as_ref().map_or((0, 0), |tape| (tape.most_kept() + self.shelf.most(), tape.steps.len()))
     }
 
     fn take_back(&mut self, tape: &Tape, slopes: &mut Slopes<'_>, gradient: &mut Gradient) -> Result<(), AdjointError> {
@@ -270,7 +283,7 @@ impl<'s> Adjoint<'s> {
         self.jumps.start(&self.integrator.field);
         self.lambda.fill(0.0);
         self.x.copy_from_slice(&self.integrator.z[..n]);
-        self.window.1.clear();
+        self.shelf.start(n, self.memory / 2);
         gradient.params.clear();
         gradient.params.resize(self.by_sample_params.len(), 0.0);
         for entry in tape.entries.iter().rev() {
@@ -318,7 +331,8 @@ impl<'s> Adjoint<'s> {
         let singular = |cause| AdjointError::Singular { t, cause };
         tape.enter(step.span, &mut self.integrator.field);
         let formula = self.formulas.of(step.kind);
-        formula.stages(&mut self.integrator.field, (t, h), &self.x, &mut self.x_new).map_err(singular)?;
+        let first = tape.first_time(step_idx);
+        formula.stages(&mut self.integrator.field, (t, h), first, &self.x, &mut self.x_new).map_err(singular)?;
         formula.begin();
         self.by_start.fill(0.0);
         if let Some(theta) = step.end {
@@ -338,44 +352,6 @@ impl<'s> Adjoint<'s> {
         let field = &mut self.integrator.field;
         formula.back(field, (t, h), &self.x, &self.lambda, &mut self.by_start, by_params).map_err(singular)?;
         std::mem::swap(&mut self.lambda, &mut self.by_start);
-        Ok(())
-    }
-
-    /// Puts the state that a step started from into `self.x`.
-    fn find_state(&mut self, tape: &Tape, step_idx: usize) -> Result<(), AdjointError> {
-        if let Some(state) = tape.state(step_idx) {
-            self.x.copy_from_slice(state);
-            return Ok(());
-        }
-        let n = self.x.len();
-        let n_window = self.window.1.len() / n.max(1);
-        if !(self.window.0..self.window.0 + n_window).contains(&step_idx) {
-            self.replay(tape, step_idx)?;
-        }
-        let start = (step_idx - self.window.0) * n;
-        self.x.copy_from_slice(&self.window.1[start..start + n]);
-        Ok(())
-    }
-
-    /// Fills the window with the states from the last one kept up to that of step `last`.
-    fn replay(&mut self, tape: &Tape, last: usize) -> Result<(), AdjointError> {
-        // The first state after a jump is kept, and so is the first of all.
-        let first = (0..last).rev().find(|&idx| tape.state(idx).is_some()).unwrap_or(0);
-        let Some(state) = tape.state(first) else { return Err(AdjointError::NoRun) };
-        let states = &mut self.window.1;
-        states.clear();
-        states.extend_from_slice(state);
-        self.window.0 = first;
-        self.x.copy_from_slice(state);
-        for step in &tape.steps[first..last] {
-            tape.enter(step.span, &mut self.integrator.field);
-            let formula = self.formulas.of(step.kind);
-            formula
-                .stages(&mut self.integrator.field, (step.t, step.h), &self.x, &mut self.x_new)
-                .map_err(|cause| AdjointError::Singular { t: step.t, cause })?;
-            std::mem::swap(&mut self.x, &mut self.x_new);
-            self.window.1.extend_from_slice(&self.x);
-        }
         Ok(())
     }
 

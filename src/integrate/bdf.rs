@@ -103,7 +103,7 @@ impl Bdf {
         let atol = self.atol.as_flattened_mut();
         atol.fill(1.0);
         atol[..self.n].copy_from_slice(&norm.atol);
-        self.staggered.resize(self.n, m);
+        self.staggered.resize(self.n, m, norm.meeting.clone());
         self.restart();
     }
 

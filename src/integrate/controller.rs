@@ -4,6 +4,8 @@
 //! and Wanner 1996, volume II, section IV.2 (the proportional–integral controller and its exponents).
 
 use super::field::Field;
+use super::meeting::Meeting;
+use std::sync::Arc;
 
 /// Factor that keeps the next step from being rejected.
 const SAFETY: f64 = 0.9;
@@ -22,12 +24,28 @@ pub(super) struct Norm {
     pub rtol: f64,
     pub atol: Vec<f64>,
     pub with_sensitivities: bool,
+    /// Where other threads carry the same state with further directions.
+    pub meeting: Option<Arc<Meeting>>,
 }
 
 impl Norm {
+    /// The largest of the numbers that all threads with this state have.
+    pub fn agree(&self, value: f64) -> f64 {
+        self.meeting.as_ref().map_or(value, |meeting| meeting.agree(value))
+    }
+
+    /// True where another thread with this state has ended without success.
+    pub fn is_left(&self) -> bool {
+        self.meeting.as_ref().is_some_and(|meeting| meeting.is_broken())
+    }
+
     /// The error of a step in units of the tolerance: the largest root mean square over the state and each
-    /// sensitivity. Infinite where something is not finite.
+    /// sensitivity, of all threads. Infinite where something is not finite.
     pub fn of(&self, error: &[f64], z: &[f64], z_new: &[f64], scales: &[f64]) -> f64 {
+        self.agree(self.of_own(error, z, z_new, scales))
+    }
+
+    fn of_own(&self, error: &[f64], z: &[f64], z_new: &[f64], scales: &[f64]) -> f64 {
         let n = self.atol.len();
         let mut largest: f64 = 0.0;
         let m = scales.len();

@@ -84,7 +84,7 @@ impl<'s> Integrator<'s> {
         if options.method.is_grid() && options.fixed_step.is_none() {
             return Err(ProblemError::NoStep { method: options.method.name() });
         }
-        let norm = Norm { rtol: options.rtol, atol, with_sensitivities: options.control_sensitivities };
+        let norm = Norm { rtol: options.rtol, atol, with_sensitivities: options.control_sensitivities, meeting: None };
         Ok(Integrator {
             norm,
             formula: Formula::new(&options, &field),
@@ -264,7 +264,8 @@ impl<'s> Integrator<'s> {
     fn advance(&mut self, stop: f64, request: &mut Request<'_, '_>) -> Result<(), Status> {
         let is_controlled = self.options.fixed_step.is_none();
         while self.t < stop {
-            if self.options.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            let is_interrupted = self.options.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+            if is_interrupted || self.norm.is_left() {
                 return Err(Status::Interrupted { t: self.t });
             }
             if self.field.statistics.steps + self.field.statistics.rejected >= self.options.max_steps {
@@ -282,10 +283,14 @@ impl<'s> Integrator<'s> {
             }
             // Controlled steps are finite, or their error is not.
             let unfinished = if is_controlled { None } else { self.z_new.iter().position(|v| !v.is_finite()) };
-            if let Some(k) = unfinished {
+            if !is_controlled && self.norm.agree(if unfinished.is_some() { 1.0 } else { 0.0 }) > 0.0 {
                 let (n, m) = (self.field.n, self.field.m);
-                let state = self.culprit(h)?.unwrap_or(if k < n { k } else { (k - n) / m });
-                return Err(Status::NonFinite { t: self.t, state });
+                let own = unfinished.map(|k| if k < n { k } else { (k - n) / m });
+                return Err(match self.culprit(h)?.or(own) {
+                    Some(state) => Status::NonFinite { t: self.t, state },
+                    // Another thread knows.
+                    None => Status::Interrupted { t: self.t },
+                });
             }
             self.field.statistics.steps += 1;
             let scales = &self.field.directions.scales;

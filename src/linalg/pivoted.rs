@@ -100,6 +100,9 @@ impl DenseShifted {
     }
 }
 
+/// Right-hand sides that are solved for at once.
+const SIDES: usize = 4;
+
 /// Partial pivoting by faer.
 pub(super) struct Pivoting {
     /// The Jacobian's pattern with a full diagonal.
@@ -121,6 +124,8 @@ pub(super) struct Pivoting {
     column_scales: Vec<f64>,
     /// The solution of the probe.
     probe: Vec<f64>,
+    /// Some right-hand sides.
+    group: Vec<f64>,
 }
 
 impl Pivoting {
@@ -148,6 +153,7 @@ impl Pivoting {
             row_scales: vec![1.0; n],
             column_scales: vec![1.0; n],
             probe: vec![0.0; n],
+            group: Vec::new(),
         })
     }
 
@@ -226,7 +232,22 @@ impl Pivoting {
 
     fn solve_rows(&mut self, b: &mut [f64], m: usize) {
         scale_rows(b, &self.row_scales, m);
-        self.solve_scaled(b, m);
+        if m <= SIDES {
+            self.solve_scaled(b, m);
+        } else {
+            // In groups, so that the bits of a solution do not depend on how many others there are.
+            let mut group = std::mem::take(&mut self.group);
+            for first in (0..m).step_by(SIDES) {
+                let width = SIDES.min(m - first);
+                group.clear();
+                b.chunks_exact(m).for_each(|row| group.extend_from_slice(&row[first..first + width]));
+                self.solve_scaled(&mut group, width);
+                for (row, part) in b.chunks_exact_mut(m).zip(group.chunks_exact(width)) {
+                    row[first..first + width].copy_from_slice(part);
+                }
+            }
+            self.group = group;
+        }
         scale_rows(b, &self.column_scales, m);
     }
 

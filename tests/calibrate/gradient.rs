@@ -103,7 +103,7 @@ impl Loader for NoFiles {
     }
 }
 
-fn model(text: &str) -> Arc<FlatModel> {
+pub(super) fn model(text: &str) -> Arc<FlatModel> {
     let (mut sources, mut found) = (SourceMap::default(), Diagnostics::default());
     let root = sources.add(SourceFile::new("model.twin", text));
     let module = twinc::hir::load(&mut sources, root, None, &NoFiles, false, &mut found);

@@ -286,7 +286,7 @@ fn gradients_bounce_with_the_ball() {
 }
 
 /// Logistic growth, halved whenever it passes p1, dosed by p3 at the time p2 and every p4 after it.
-fn dosed() -> ClosureSystem {
+pub(super) fn dosed() -> ClosureSystem {
     #[derive(Clone)]
     struct Logistic;
     impl Rhs for Logistic {
@@ -326,7 +326,7 @@ fn gradients_cross_scheduled_and_root_found_events() {
 }
 
 /// A thermostat: x' = heat - p0 x, where heat is p1 until x passes p2 and after the time p3 half of it.
-fn thermostat() -> ClosureSystem {
+pub(super) fn thermostat() -> ClosureSystem {
     ClosureSystem::new(1, 4, |at, dx| {
         let heat = if at.x[0] < at.p[2] { at.p[1] } else { 0.6 * at.p[1] };
         dx[0] = heat * if at.t < at.p[3] { 1.0 } else { 0.5 } - at.p[0] * at.x[0];
@@ -396,11 +396,36 @@ fn memory_stays_within_its_limit() {
     let p = [0.8, 1.1, 0.6];
     let problem = problem(50.0, Start::Given(&[1.0, 0.5]), &p, &forcing);
     let samples: Vec<f64> = (1..40).map(f64::from).collect();
-    let at = |memory| by_adjoint(&clocked, options(Method::Tsit5, 1e-9), memory, &problem, &samples);
-    let (_, truth, (_, n_steps)) = at(None);
-    let (_, found, (n_kept, _)) = at(Some(20 * 2 * 8));
-    assert!(n_steps > 100 && n_kept <= 20, "{n_kept} of {n_steps}");
-    assert_same(&found, &truth, 1e-12);
+    for (method, rtol) in [(Method::Tsit5, 1e-9), (Method::Rodas5p, 1e-9), (Method::Auto, 1e-9), (Method::Rk4, 1e-6)] {
+        let fixed_step = (method == Method::Rk4).then_some(0.1);
+        let options = Options { fixed_step, ..options(method, rtol) };
+        let at = |memory| by_adjoint(&clocked, options.clone(), memory, &problem, &samples);
+        let (value, truth, (all, n_steps)) = at(None);
+        assert!(all == n_steps && n_steps > 100, "{method:?}: {all} of {n_steps}");
+        // Enough for all between two on record, then for some of them, then for next to nothing.
+        for n_states in [40, 12, 4] {
+            let (again, found, (n_kept, _)) = at(Some(n_states * 2 * 8));
+            assert!(n_kept <= n_states, "{method:?}: {n_kept} of {n_states}");
+            assert_eq!((again, &found), (value, &truth), "{method:?} with {n_states} states");
+        }
+    }
+}
+
+#[test]
+fn memory_does_not_matter_across_events() {
+    let forcing = Forcing::default();
+    for p in [[1.3, 0.7, 0.8, 0.05, 0.9], [1.3, 0.7, 0.8, 0.4, 8.1]] {
+        let problem = problem(30.0, Start::Given(&[0.1]), &p, &forcing);
+        let samples: Vec<f64> = (1..30).map(|k| f64::from(k) + 0.3).collect();
+        for method in [Method::Tsit5, Method::Rodas5p] {
+            let options = Options { max_step: 0.03, ..options(method, 1e-8) };
+            let at = |memory| by_adjoint(&dosed(), options.clone(), memory, &problem, &samples);
+            let (value, truth, (_, n_steps)) = at(None);
+            let (again, found, (n_kept, _)) = at(Some(200 * 8));
+            assert!(n_steps > 900 && n_kept <= 200, "{n_kept} of {n_steps}");
+            assert_eq!((again, found), (value, truth), "{method:?}");
+        }
+    }
 }
 
 #[test]

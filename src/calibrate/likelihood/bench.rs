@@ -1,5 +1,6 @@
 //! One experiment on one thread: integrates, reads the outputs at the measurements, and adds up the likelihood.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -7,13 +8,16 @@ use crate::analyze::{NotSteady, SteadyStates};
 use crate::calibrate::experiment::{CalibrateError, Experiment, place};
 use crate::calibrate::noise::{Curvature, NoiseError, PointTerm, point_term};
 use crate::flat::Noise;
-use crate::integrate::{Direction, Integrator, Options, Problem as Integration, Sample, Start, Status};
+use crate::integrate::{
+    Direction, Integrator, Options, Outcome, Problem as Integration, ProblemError, Sample, Start, Status,
+};
 use crate::optimize::{EvalError, Local};
 use crate::system::{At, System, Work};
 
 use super::gradient::Backward;
 use super::hessian::Curved;
 use super::prepared::{Point, Prepared};
+use super::split::Split;
 
 /// One experiment with its integrator and buffers.
 pub(super) struct Bench<'a> {
@@ -27,6 +31,8 @@ pub(super) struct Bench<'a> {
     /// m′ and s′ by local parameter.
     pub(super) by_median: Vec<f64>,
     pub(super) by_spread: Vec<f64>,
+    /// For sensitivities on several threads, where that pays.
+    pub(super) split: Option<Box<Split<'a>>>,
     /// Made where the adjoint is first asked for.
     pub(super) backward: Option<Box<Backward<'a>>>,
     /// Made where a Hessian is first multiplied.
@@ -69,11 +75,23 @@ impl Outputs {
         params.mul_transposed_add(&self.dy_dp, weights, by_params);
     }
 
+    /// Evaluates the outputs at a point, and their derivatives where these are wanted.
+    pub(super) fn evaluate(&mut self, system: &dyn System, at: At<'_>, with_derivatives: bool) {
+        system.outputs(at, &mut self.work, &mut self.y);
+        if with_derivatives {
+            system.output_jacobians(at, &mut self.work, &mut self.dy_dx, &mut self.dy_dp);
+        }
+    }
+
     /// The outputs, `n_outputs`.
     pub(super) fn values(&self) -> &[f64] {
         &self.y
     }
 }
+
+/// What solves the problem that an experiment poses.
+pub(super) type Solve<'f, 'a> =
+    dyn FnMut(&Integration<'_>, &mut Integrator<'a>, &mut Outputs) -> Result<Outcome, ProblemError> + 'f;
 
 /// A measurement beside the model's median and spread.
 pub(super) struct Visit<'v> {
@@ -113,9 +131,22 @@ impl<'a> Bench<'a> {
             outputs: Outputs::new(system),
             by_median: vec![0.0; n_locals],
             by_spread: vec![0.0; n_locals],
+            split: None,
             backward: None,
             curved: None,
         })
+    }
+
+    /// Lets at most `n_threads` carry sensitivities.
+    ///
+    /// # Errors
+    /// What the integrator finds wrong with the tolerances.
+    pub(super) fn share(&mut self, n_threads: usize) -> Result<(), CalibrateError> {
+        let split = Split::new(self.prepared, self.integrator.options(), n_threads);
+        let experiment = &self.prepared.experiment;
+        let failed = |error| CalibrateError::Integration { experiment: experiment.name.clone(), error };
+        self.split = split.map_err(failed)?.map(Box::new);
+        Ok(())
     }
 
     /// Integrates and calls `at_sample` at each time; with sensitivities and output derivatives where `slopes` are
@@ -127,9 +158,26 @@ impl<'a> Bench<'a> {
         times: &[f64],
         at_sample: &mut dyn FnMut(Sample<'_>, &mut Outputs),
     ) -> Result<(), EvalError> {
+        let system = &*self.prepared.experiment.system;
+        self.integrate(values, slopes, times, &mut |problem, integrator, outputs| {
+            let mut observer = |sample: Sample<'_>| {
+                outputs.evaluate(system, sample.at, slopes.is_some());
+                at_sample(sample, outputs);
+            };
+            integrator.solve(problem, times, &mut observer)
+        })
+    }
+
+    /// Poses the problem up to the last of `times`, with directions where `slopes` are given, and solves it.
+    pub(super) fn integrate(
+        &mut self,
+        values: &[f64],
+        slopes: Option<&[f64]>,
+        times: &[f64],
+        solve: &mut Solve<'_, 'a>,
+    ) -> Result<(), EvalError> {
         let Bench { prepared, integrator, steady, conditions, directions, outputs, .. } = self;
         let experiment = &prepared.experiment;
-        let system = &*experiment.system;
         prepared.write_conditions(values, &mut conditions.0, &mut conditions.1);
         if let Some(slopes) = slopes {
             prepared.write_directions(slopes, directions);
@@ -153,14 +201,7 @@ impl<'a> Bench<'a> {
             }
             None => problem,
         };
-        let mut observer = |sample: Sample<'_>| {
-            system.outputs(sample.at, &mut outputs.work, &mut outputs.y);
-            if slopes.is_some() {
-                system.output_jacobians(sample.at, &mut outputs.work, &mut outputs.dy_dx, &mut outputs.dy_dp);
-            }
-            at_sample(sample, outputs);
-        };
-        match integrator.solve(&problem, times, &mut observer) {
+        match solve(&problem, integrator, outputs) {
             Ok(outcome) if outcome.status.is_success() => Ok(()),
             Ok(outcome) => Err(experiment.failure(&outcome.status)),
             Err(error) => Err(experiment.error(&error.to_string())),
@@ -212,12 +253,7 @@ impl<'a> Bench<'a> {
     ) -> Result<(), EvalError> {
         let prepared = self.prepared;
         let n = values.len();
-        let mut by_median = std::mem::take(&mut self.by_median);
-        let mut by_spread = std::mem::take(&mut self.by_spread);
-        let result = self.visit(values, Some(slopes), curvature, &mut |visit, outputs| {
-            let Visit { point, term, sensitivities, .. } = visit;
-            prepared.derivative(point.value_output, outputs, sensitivities, slopes, &mut by_median);
-            prepared.derivative(point.spread_output, outputs, sensitivities, slopes, &mut by_spread);
+        self.differentiate(values, slopes, curvature, &mut |term, by_median, by_spread| {
             local.value += term.value;
             for (a, row) in prepared.locals.iter().enumerate() {
                 local.gradient[row.parameter] += term.by_median * by_median[a] + term.by_spread * by_spread[a];
@@ -227,33 +263,31 @@ impl<'a> Bench<'a> {
                             + term.spread_curvature * by_spread[a] * by_spread[b];
                 }
             }
-        });
-        self.by_median = by_median;
-        self.by_spread = by_spread;
-        result
+        })
     }
 }
 
 impl Prepared {
-    /// `out` = d output/dθ by local parameter.
+    /// `out` = d output/dθ by the local parameters `locals`, from the sensitivities from direction `first` on.
     pub(super) fn derivative(
         &self,
         output: usize,
         outputs: &Outputs,
         sensitivities: &[f64],
         slopes: &[f64],
+        (locals, first): (Range<usize>, usize),
         out: &mut [f64],
     ) {
         let row = &self.rows[output];
         let n_states = self.experiment.system.dims().n_states;
-        for (local, slot) in self.locals.iter().zip(out.iter_mut()) {
+        for (local, slot) in self.locals[locals.clone()].iter().zip(out.iter_mut()) {
             *slot = local.direction.map_or(0.0, |d| {
-                let column = &sensitivities[d * n_states..(d + 1) * n_states];
+                let column = &sensitivities[(d - first) * n_states..(d - first + 1) * n_states];
                 row.by_states.iter().map(|&(state, k)| outputs.dy_dx[k] * column[state]).sum()
             });
         }
-        for &(local, k) in &row.by_params {
-            out[local] += outputs.dy_dp[k] * slopes[self.locals[local].parameter];
+        for &(local, k) in row.by_params.iter().filter(|(local, _)| locals.contains(local)) {
+            out[local - locals.start] += outputs.dy_dp[k] * slopes[self.locals[local].parameter];
         }
     }
 

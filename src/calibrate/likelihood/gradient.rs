@@ -10,7 +10,7 @@ use crate::integrate::{Direction, Problem as Integration, Sample, Start};
 use crate::optimize::EvalError;
 
 use super::Evaluator;
-use super::bench::{Bench, Visit};
+use super::bench::Bench;
 
 /// How a gradient is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,19 +86,14 @@ impl<'a> Bench<'a> {
     /// Adds this experiment's gradient by forward sensitivities; returns its value.
     fn forward_gradient(&mut self, values: &[f64], slopes: &[f64], gradient: &mut [f64]) -> Result<f64, EvalError> {
         let prepared = self.prepared;
-        let (mut by_median, mut by_spread) = (std::mem::take(&mut self.by_median), std::mem::take(&mut self.by_spread));
         let mut value = 0.0;
-        let result = self.visit(values, Some(slopes), Curvature::Search, &mut |visit, outputs| {
-            let Visit { point, term, sensitivities, .. } = visit;
-            prepared.derivative(point.value_output, outputs, sensitivities, slopes, &mut by_median);
-            prepared.derivative(point.spread_output, outputs, sensitivities, slopes, &mut by_spread);
+        self.differentiate(values, slopes, Curvature::Search, &mut |term, by_median, by_spread| {
             value += term.value;
             for (a, local) in prepared.locals.iter().enumerate() {
                 gradient[local.parameter] += term.by_median * by_median[a] + term.by_spread * by_spread[a];
             }
-        });
-        (self.by_median, self.by_spread) = (by_median, by_spread);
-        result.map(|()| value)
+        })?;
+        Ok(value)
     }
 
     /// Adds this experiment's gradient by the adjoint; returns its value.

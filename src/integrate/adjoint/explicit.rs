@@ -42,15 +42,18 @@ impl Reversed for Explicit {
         &mut self,
         field: &mut Field<'_>,
         (t, h): (f64, f64),
+        first: f64,
         x: &[f64],
         x_new: &mut [f64],
     ) -> Result<(), Singular> {
         let n = self.n;
+        let first = if self.table.is_first_same_as_last { first } else { t };
         for i in 0..self.table.a.len() {
             let (done, rest) = self.stages.split_at_mut(i * n);
             let point = &mut self.points[i * n..(i + 1) * n];
             combine(point, x, h, self.table.a[i], done);
-            field.rhs(t + self.table.c[i] * h, point, &mut rest[..n]);
+            let time = if i == 0 { first } else { t + self.table.c[i] * h };
+            field.rhs(time, point, &mut rest[..n]);
         }
         combine(x_new, x, h, self.table.b, &self.stages);
         Ok(())

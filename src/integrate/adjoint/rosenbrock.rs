@@ -73,6 +73,7 @@ impl Reversed for Rosenbrock {
         &mut self,
         field: &mut Field<'_>,
         (t, h): (f64, f64),
+        _first: f64,
         x: &[f64],
         x_new: &mut [f64],
     ) -> Result<(), Singular> {
@@ -86,9 +87,14 @@ impl Reversed for Rosenbrock {
             let stage = &mut rest[..n];
             let point = &mut self.points[i * n..(i + 1) * n];
             point.copy_from_slice(x);
-            add_stages(point, 1.0, A[i], done);
+            add_stages(point, A[i], done);
             field.rhs(t + TIMES[i] * h, point, stage);
-            add_stages(stage, 1.0 / h, C[i], done);
+            // Added up for itself, as forward, so that a step that is made again ends in the same bits.
+            self.v.fill(0.0);
+            for (weight, stage) in C[i].iter().zip(done.chunks_exact(n.max(1))) {
+                add(&mut self.v, weight / h, stage);
+            }
+            add(stage, 1.0, &self.v);
             if has_f_t && D[i] != 0.0 {
                 stage.iter_mut().zip(&self.f_t).for_each(|(value, slope)| *value += h * D[i] * slope);
             }
@@ -195,8 +201,8 @@ fn add(out: &mut [f64], weight: f64, other: &[f64]) {
     out.iter_mut().zip(other).for_each(|(value, o)| *value += weight * o);
 }
 
-fn add_stages(out: &mut [f64], scale: f64, weights: &[f64], stages: &[f64]) {
+fn add_stages(out: &mut [f64], weights: &[f64], stages: &[f64]) {
     for (weight, stage) in weights.iter().zip(stages.chunks_exact(out.len().max(1))) {
-        add(out, weight * scale, stage);
+        add(out, *weight, stage);
     }
 }

@@ -103,6 +103,7 @@ pub(in crate::integrate) struct Tape {
     ordinal: usize,
     n_inside: usize,
     pending: Option<(f64, Cause)>,
+    most: usize,
 }
 
 impl Tape {
@@ -122,6 +123,7 @@ impl Tape {
         self.ordinal = 0;
         self.n_inside = 0;
         self.pending = None;
+        self.most = 0;
     }
 
     /// A sample within the step that will be recorded next.
@@ -147,7 +149,8 @@ impl Tape {
         self.entries.push(Entry::Step(self.steps.len()));
         self.steps.push(Step { t, h, kind, end, span, samples, state, ordinal: self.ordinal });
         self.ordinal += 1;
-        if state.is_some_and(|state| state >= self.limit) {
+        if state.is_some_and(|state| state + 1 >= self.limit) {
+            self.most = self.most.max(self.n_kept());
             self.thin();
         }
     }
@@ -226,7 +229,24 @@ impl Tape {
     }
 
     /// Number of states of steps that are kept.
-    pub(super) fn n_kept(&self) -> usize {
+    fn n_kept(&self) -> usize {
         self.states.len() / self.n.max(1)
+    }
+
+    /// Most of them at once.
+    pub(super) fn most_kept(&self) -> usize {
+        self.most.max(self.n_kept())
+    }
+
+    /// The time at which the field was evaluated for the first stage of step `idx`: an explicit step that follows on another
+    /// takes over the stage at that one's end.
+    pub(super) fn first_time(&self, idx: usize) -> f64 {
+        let step = &self.steps[idx];
+        let before = idx.checked_sub(1).map(|before| &self.steps[before]);
+        let follows = |before: &&Step| {
+            let is_explicit = (before.kind, step.kind) == (StepKind::Explicit, StepKind::Explicit);
+            is_explicit && before.end.is_none() && before.span == step.span && step.ordinal > 0
+        };
+        before.filter(follows).map_or(step.t, |before| before.t + before.h)
     }
 }

@@ -12,7 +12,9 @@ use super::vectors::residual;
 use crate::integrate::controller::Norm;
 use crate::integrate::field::Field;
 use crate::integrate::lanes::{Lanes, WIDTH, n_groups};
+use crate::integrate::meeting::Meeting;
 use crate::linalg::ShiftedLu;
+use std::sync::Arc;
 
 /// Histories and vectors of `n × m` sensitivities, row major.
 #[derive(Default)]
@@ -27,11 +29,13 @@ pub(super) struct Staggered {
     len: usize,
     m: usize,
     sums: Vec<f64>,
+    meeting: Option<Arc<Meeting>>,
 }
 
 impl Staggered {
-    /// Sizes the buffers.
-    pub fn resize(&mut self, n: usize, m: usize) {
+    /// Sizes the buffers, and takes note of where the threads with further directions meet.
+    pub fn resize(&mut self, n: usize, m: usize, meeting: Option<Arc<Meeting>>) {
+        self.meeting = meeting;
         (self.len, self.m) = (n * m, m);
         let count = n_groups(n * m);
         self.history.resize(n * m);
@@ -96,12 +100,10 @@ impl Staggered {
                     delta[i] = if iteration == 0 { r[i] } else { delta[i] + r[i] };
                 }
             }
-            let size = norm_of(self.residual.as_flattened(), self.weights.as_flattened(), self.len, &mut self.sums);
+            let size = self.norm_of_residual();
             match corrector.judge(iteration, size, before, error) {
                 Some(true) => {
-                    let total =
-                        norm_of(self.delta.as_flattened(), self.weights.as_flattened(), self.len, &mut self.sums);
-                    return Convergence::Reached(total);
+                    return Convergence::Reached(self.norm_of_correction());
                 }
                 Some(false) => return corrector.failure(shift),
                 None => before = size,
@@ -130,12 +132,27 @@ impl Staggered {
         }
     }
 
+    fn norm_of_residual(&mut self) -> f64 {
+        let own = norm_of(self.residual.as_flattened(), self.weights.as_flattened(), self.len, &mut self.sums);
+        self.agree(own)
+    }
+
+    fn norm_of_correction(&mut self) -> f64 {
+        let own = norm_of(self.delta.as_flattened(), self.weights.as_flattened(), self.len, &mut self.sums);
+        self.agree(own)
+    }
+
+    /// The largest of the norms that the threads with the same state have.
+    fn agree(&self, own: f64) -> f64 {
+        self.meeting.as_ref().map_or(own, |meeting| meeting.agree(own))
+    }
+
     /// The norm of the last coefficients.
     pub fn norm_of_last(&mut self, order: usize) -> f64 {
         for (k, out) in self.residual.iter_mut().enumerate() {
             *out = self.history.last(order, k);
         }
-        norm_of(self.residual.as_flattened(), self.weights.as_flattened(), self.len, &mut self.sums)
+        self.norm_of_residual()
     }
 
     /// The norm of the correction less `share` of the one before.
@@ -145,7 +162,7 @@ impl Staggered {
                 out[i] = delta[i] - share * before[i];
             }
         }
-        norm_of(self.residual.as_flattened(), self.weights.as_flattened(), self.len, &mut self.sums)
+        self.norm_of_residual()
     }
 }
 

@@ -11,7 +11,7 @@ fn error(order: usize, count: usize, ratios: [f64; 2]) -> f64 {
     let mut field = Field::new(&system);
     field.start(0.0, &[], &Forcing::default(), &[]);
     let mut lu = ShiftedLu::new(field.system.jacobian_pattern());
-    let norm = Norm { rtol: 1e-14, atol: vec![1e-14], with_sensitivities: true };
+    let norm = Norm { rtol: 1e-14, atol: vec![1e-14], with_sensitivities: true, meeting: None };
     let mut bdf = Bdf::new(&field);
     bdf.start(&norm, 0);
     let unit = 1.0 / (count as f64 * (ratios[0] + ratios[1]));
@@ -46,7 +46,7 @@ fn a_polynomial_is_exact_through_changes_of_order() {
     let mut field = Field::new(&system);
     field.start(0.0, &[], &Forcing::default(), &[]);
     let mut lu = ShiftedLu::new(field.system.jacobian_pattern());
-    let norm = Norm { rtol: 1e-12, atol: vec![1e-12], with_sensitivities: true };
+    let norm = Norm { rtol: 1e-12, atol: vec![1e-12], with_sensitivities: true, meeting: None };
     let mut bdf = Bdf::new(&field);
     bdf.start(&norm, 0);
     let h: f64 = 0.1;
