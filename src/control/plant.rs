@@ -83,17 +83,7 @@ impl<'s> Plant<'s> {
         drawn: Vec<Drawn>,
     ) -> Result<Plant<'s>, ProblemError> {
         let dims = system.dims();
-        let (method, substeps) = task.via;
-        let method = match method {
-            StepMethod::Auto => Method::Auto,
-            StepMethod::Euler => Method::Euler,
-            StepMethod::Rk4 => Method::Rk4,
-            StepMethod::Radau1 | StepMethod::Radau3 | StepMethod::Radau5 | StepMethod::Rodas5p => Method::Rodas5p,
-            StepMethod::Tsit5 => Method::Tsit5,
-            StepMethod::Bdf => Method::Bdf,
-        };
-        let fixed_step = method.is_grid().then(|| task.step / f64::from(substeps.max(1)));
-        let options = Options { method, rtol: 1e-9, fixed_step, ..Options::default() };
+        let options = step_options(task);
         let nominal: Vec<f64> = task.model.params.iter().map(|param| param.value).collect();
         let value = |input: &crate::flat::Input| input.value;
         let most = [functions.holds.as_ref(), functions.previous.as_ref(), functions.senses.as_ref()]
@@ -387,6 +377,21 @@ impl Environment for Plant<'_> {
         self.observe(observation);
         step
     }
+}
+
+/// How a plant of the task integrates a step.
+pub fn step_options(task: &FlatTask) -> Options {
+    let (method, substeps) = task.via;
+    let method = match method {
+        StepMethod::Auto => Method::Auto,
+        StepMethod::Euler => Method::Euler,
+        StepMethod::Rk4 => Method::Rk4,
+        StepMethod::Radau1 | StepMethod::Radau3 | StepMethod::Radau5 | StepMethod::Rodas5p => Method::Rodas5p,
+        StepMethod::Tsit5 => Method::Tsit5,
+        StepMethod::Bdf => Method::Bdf,
+    };
+    let fixed_step = method.is_grid().then(|| task.step / f64::from(substeps.max(1)));
+    Options { method, rtol: 1e-9, fixed_step, ..Options::default() }
 }
 
 /// One measurement.
