@@ -64,7 +64,8 @@ impl Study {
         let algorithm = &control.algorithms[0];
         let horizon = algorithm.settings.number("horizon").expect("a horizon");
         let mut flat = |task| flatten_task(task, &mut diagnostics).expect("a task without errors");
-        let believed = flat(&control.task_for(algorithm));
+        let planned = control.task_for(algorithm);
+        let believed = flat(&planned);
         let met = flat(&control.plant);
         assert!(!diagnostics.has_errors(), "{diagnostics:?}");
         Study {

@@ -28,7 +28,7 @@ pub struct MovingHorizonOptions {
     pub window: usize,
     /// Most Gauss–Newton steps at an instant. Default 10.
     pub max_iterations: usize,
-    /// Decrease of the cost, relative to itself and one, below which an estimate is done. Default 1e-9.
+    /// Expected decrease of the cost, relative to one and itself, below which a step is the last. Default 1e-9.
     pub tolerance: f64,
 }
 
@@ -281,27 +281,51 @@ impl<'s> MovingHorizon<'s> {
                     return;
                 }
             }
-            let before = cost;
+            let slope = self.slope();
+            let is_last = -slope <= self.options.tolerance * (1.0 + cost);
             let mut length = 1.0;
-            while length >= SHORTEST {
-                for k in 0..self.n_slots {
-                    let (now, step) = (&self.noise[k * n..(k + 1) * n], self.solver.input(k));
-                    let trial = &mut self.trial[k * n..(k + 1) * n];
-                    trial.iter_mut().zip(now).zip(step).for_each(|((t, now), step)| *t = now + length * step);
-                }
+            let reached = loop {
+                self.follow(length);
                 let reached = self.simulate();
-                if reached <= cost {
-                    cost = reached;
+                // What a last step changes is within rounding of nothing.
+                if reached <= cost || (is_last && reached.is_finite()) {
                     self.noise.copy_from_slice(&self.trial);
                     self.course.copy_from_slice(&self.other);
-                    break;
+                    break Some(reached);
                 }
                 length *= 0.5;
-            }
-            if before - cost <= self.options.tolerance * (1.0 + cost) {
-                return;
+                if length < SHORTEST {
+                    break None;
+                }
+            };
+            match reached {
+                Some(reached) if !is_last => cost = reached,
+                Some(_) | None => return,
             }
         }
+    }
+
+    /// Writes `trial` = the noise so far along the step.
+    fn follow(&mut self, length: f64) {
+        let n = self.mean.len();
+        for k in 0..self.n_slots {
+            let (now, step) = (&self.noise[k * n..(k + 1) * n], self.solver.input(k));
+            let trial = &mut self.trial[k * n..(k + 1) * n];
+            trial.iter_mut().zip(now).zip(step).for_each(|((t, now), step)| *t = now + length * step);
+        }
+    }
+
+    /// What the whole step changes the cost by to first order.
+    fn slope(&self) -> f64 {
+        let mut slope = 0.0;
+        for node in 0..=self.slots.len() {
+            let (by_state, by_noise) = self.qp.gradient(node).split_at(self.mean.len());
+            slope += by_state.iter().zip(self.solver.state(node)).map(|(g, dx)| g * dx).sum::<f64>();
+            if !by_noise.is_empty() {
+                slope += by_noise.iter().zip(self.solver.input(node)).map(|(g, d)| g * d).sum::<f64>();
+            }
+        }
+        slope
     }
 
     /// The covariance of the last instant: the Kalman recursion along the course.
