@@ -263,7 +263,6 @@ impl<'s> MovingHorizon<'s> {
 
     /// Finds the most likely course. Leaves derivatives of where its last step began.
     fn solve(&mut self) {
-        let n = self.mean.len();
         self.trial.copy_from_slice(&self.noise);
         let mut cost = self.simulate();
         if !cost.is_finite() {
