@@ -1,6 +1,7 @@
 //! Optimal control and estimation against closed forms and published optima.
 
 mod allocations;
+mod closed_loop;
 mod derivatives;
 mod dual_stages;
 mod estimate;
@@ -11,3 +12,4 @@ pub mod problems;
 mod replay;
 mod sampling;
 mod shooting;
+mod study;

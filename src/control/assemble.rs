@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use super::plant::PlantFunctions;
+use super::estimate::{EstimateError, Readings, SystemSpace};
+use super::plant::{PlantFunctions, step_options};
 use super::rollouts::{Rollouts, RowProblem, RowRollouts, RowsError, StageRollouts};
 use super::shooting::{
     Bounds, ControlProblem, ControlProblemError, Discretization, FreeStep, Move, RowBound, Shooting,
 };
-use crate::expr::{Dag, Leaf, Node, NodeId};
+use crate::expr::{Dag, Leaf, Node, NodeId, Wrt, gradients};
 use crate::flat::FlatTask;
 use crate::flat::task::{CostTerm, Keep, When};
 use crate::hir::task::StepMethod;
@@ -30,7 +31,21 @@ pub enum AssembleError {
     /// The functions over rows.
     #[error(transparent)]
     Rows(#[from] RowsError),
+    /// Scenarios of a parameter that is not there, or of none of its values.
+    #[error("scenarios need values of a parameter of the model, and number {0} of theirs is none or has none")]
+    Scenario(usize),
+    /// A tree too large to be planned over.
+    #[error("a tree of {n_scenarios} scenarios at each of {n_robust} steps has more than 100000 nodes")]
+    Tree {
+        /// Scenarios of a step.
+        n_scenarios: usize,
+        /// Steps at which scenarios part.
+        n_robust: usize,
+    },
 }
+
+/// Most nodes of a scenario tree.
+const MOST_NODES: usize = 100_000;
 
 /// What of a constraint belongs where.
 #[derive(Debug, Default)]
@@ -56,6 +71,24 @@ pub struct Assembly {
     kept: Kept,
     /// The whole cost of a step.
     cost: NodeId,
+    /// What the controller sees that tells of one state: `(reading, state, value, derivative)`.
+    readings: Vec<(usize, usize, NodeId, NodeId)>,
+    collocation: Collocation,
+}
+
+/// How plans collocate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Collocation {
+    /// Points of Radau IIA, 1 to 3, for steps that the task leaves to error control. Default 3.
+    pub n_points: usize,
+    /// State bounds hold at the points inside the steps too, as do-mpc has them. Default false.
+    pub bounds_inside: bool,
+}
+
+impl Default for Collocation {
+    fn default() -> Self {
+        Collocation { n_points: 3, bounds_inside: false }
+    }
 }
 
 impl Assembly {
@@ -64,10 +97,12 @@ impl Assembly {
     /// # Errors
     /// [`CompileError`].
     pub fn new(mut task: FlatTask, options: &Options) -> Result<Assembly, CompileError> {
+        let seen = seen(&mut task);
         let dag = &mut task.model.dag;
         let running = terms(dag, &task.costs);
         let last = terms(dag, &task.terminal);
         let cost = total(dag, &running);
+        let readings = readings(dag, &seen);
         let kept = kept(&task);
         let with_rows = |mut terms: StageTerms, rows: &[(NodeId, RowBound)]| {
             terms.rows = rows.iter().map(|(node, _)| *node).collect();
@@ -76,7 +111,23 @@ impl Assembly {
         let nodes = StageNodes { running: with_rows(running, &kept.rows), last: with_rows(last, &kept.rows_last) };
         let kernels = Arc::new(Kernels::compile(Arc::new(task.model.clone()), options)?);
         let functions = Arc::new(StageKernels::new(Arc::clone(&kernels), nodes.clone()));
-        Ok(Assembly { task: Arc::new(task), kernels, functions, nodes, kept, cost })
+        Ok(Assembly {
+            task: Arc::new(task),
+            kernels,
+            functions,
+            nodes,
+            kept,
+            cost,
+            readings,
+            collocation: Collocation::default(),
+        })
+    }
+
+    /// The same with another collocation in its plans.
+    #[must_use]
+    pub fn collocated(mut self, collocation: Collocation) -> Assembly {
+        self.collocation = collocation;
+        self
     }
 
     /// The task.
@@ -95,7 +146,7 @@ impl Assembly {
     }
 
     /// The problem of planning `horizon` steps ahead. A step that the task leaves to error control is planned by
-    /// collocation at three points.
+    /// collocation ([`Assembly::collocated`]).
     ///
     /// # Errors
     /// [`AssembleError`].
@@ -118,19 +169,75 @@ impl Assembly {
         self.task.keeps.get(*list.get(row)?)
     }
 
+    /// The problem of planning for several scenarios at once: every combination of the stated values of parameters,
+    /// `(param_idx, values)`, the last parameter varying fastest. At each of the first `n_robust` steps every scenario may
+    /// come true, and the last one goes on up to `horizon`; a plan may react to what came true, but not before (multi-stage
+    /// planning; S. Lucia, T. Finkler and S. Engell 2013, J. Process Control 23:1306). Costs of nodes at one time are
+    /// averaged; prices of soft constraints are paid in full at every node, as in do-mpc.
+    ///
+    /// # Errors
+    /// [`AssembleError`].
+    pub fn robust(
+        &self,
+        horizon: usize,
+        n_robust: usize,
+        uncertain: &[(usize, &[f64])],
+        curvature: Curvature,
+    ) -> Result<Shooting, AssembleError> {
+        let nominal = self.parameters();
+        let wrong = |(param, values): &(usize, &[f64])| *param >= nominal.len() || values.is_empty();
+        if let Some(at) = uncertain.iter().position(wrong) {
+            return Err(AssembleError::Scenario(at));
+        }
+        let n_robust = n_robust.min(horizon);
+        let n_scenarios: usize = uncertain.iter().map(|(_, values)| values.len()).product();
+        let too_large = AssembleError::Tree { n_scenarios, n_robust };
+        let widest = u32::try_from(n_robust).ok().and_then(|power| n_scenarios.checked_pow(power));
+        let Some(widest) = widest.filter(|widest| widest.saturating_mul(horizon) <= MOST_NODES) else {
+            return Err(too_large);
+        };
+        let mut parameters = Vec::with_capacity(n_scenarios * nominal.len());
+        for scenario in 0..n_scenarios {
+            let mut own = nominal.clone();
+            let mut rest = scenario;
+            for (param, values) in uncertain.iter().rev() {
+                own[*param] = values[rest % values.len()];
+                rest /= values.len();
+            }
+            parameters.extend(own);
+        }
+        let tree = Tree::branching(horizon, n_robust, n_scenarios);
+        let (mut scenarios, mut weights) = (vec![0; tree.n_nodes()], vec![1.0; tree.n_nodes()]);
+        let (mut depth, mut first) = (0, 0);
+        for node in 1..tree.n_nodes() {
+            if tree.depth(node) > depth {
+                (depth, first) = (tree.depth(node), node);
+            }
+            // Siblings stand side by side, one for each scenario.
+            let is_parting = depth <= n_robust;
+            scenarios[node] = if is_parting { (node - first) % n_scenarios } else { scenarios[tree.parent(node)] };
+            weights[node] =
+                if is_parting { weights[tree.parent(node)] / n_scenarios as f64 } else { 1.0 / widest as f64 };
+        }
+        self.functions.prepare(curvature)?;
+        Ok(Shooting::new(ControlProblem { scenarios, weights, ..self.problem(tree, parameters) })?)
+    }
+
     /// The problem over a tree, with the parameters `n_scenarios × n_params`. The caller sets scenarios and weights.
     pub fn problem(&self, tree: Tree, parameters: Vec<f64>) -> ControlProblem {
         let task = &*self.task;
         let (method, substeps) = task.via;
         let n_substeps = substeps.max(1) as usize;
-        let radau = |n_points| Discretization::RadauIia { n_points, n_substeps, bounds_inside: false };
+        let bounds_inside = self.collocation.bounds_inside;
+        let radau = |n_points| Discretization::RadauIia { n_points, n_substeps, bounds_inside };
         let discretization = match method {
             StepMethod::Euler => Discretization::Euler { n_substeps },
             StepMethod::Rk4 => Discretization::Rk4 { n_substeps },
             StepMethod::Radau1 => radau(1),
             StepMethod::Radau3 => radau(2),
-            StepMethod::Radau5 | StepMethod::Auto | StepMethod::Tsit5 | StepMethod::Rodas5p | StepMethod::Bdf => {
-                radau(3)
+            StepMethod::Radau5 => radau(3),
+            StepMethod::Auto | StepMethod::Tsit5 | StepMethod::Rodas5p | StepMethod::Bdf => {
+                radau(self.collocation.n_points)
             }
         };
         let (u_lower, u_upper) = self.input_bounds();
@@ -228,10 +335,70 @@ impl Assembly {
         })
     }
 
+    /// The model as its plant carries it over a step, without sensors and noise.
+    ///
+    /// # Errors
+    /// Where the integrator refuses the task's step.
+    pub fn simulation(&self) -> Result<SystemSpace<'_>, EstimateError> {
+        let options = step_options(&self.task);
+        let density = vec![0.0; self.task.model.states.len()];
+        SystemSpace::new(&*self.kernels, options, &self.parameters(), Vec::new(), Vec::new(), density)
+    }
+
+    /// What the controller sees of single states, for [`super::estimate::Replace`]: indices are those of the plant's
+    /// observations ([`super::plant::Plant::observe`]).
+    ///
+    /// # Errors
+    /// [`CompileError`].
+    pub fn readings(&self) -> Result<Readings, CompileError> {
+        let values = self.readings.iter().map(|reading| reading.2);
+        let nodes: Vec<NodeId> = values.chain(self.readings.iter().map(|reading| reading.3)).collect();
+        Ok(Readings {
+            pairs: self.readings.iter().map(|reading| (reading.0, reading.1)).collect(),
+            functions: Box::new(self.kernels.compile_nodes(&nodes)?),
+            parameters: self.parameters(),
+        })
+    }
+
     /// The nodes that costs and rows are made of.
     pub fn nodes(&self) -> &StageNodes {
         &self.nodes
     }
+}
+
+/// What the controller sees: the task's senses, else the observables, else the states.
+fn seen(task: &mut FlatTask) -> Vec<NodeId> {
+    let model = &mut task.model;
+    if !task.senses.is_empty() {
+        task.senses.iter().map(|sense| sense.node).collect()
+    } else if !model.observables.is_empty() {
+        model.observables.iter().map(|observable| model.outputs[observable.value_output]).collect()
+    } else {
+        (0..model.states.len() as u32).map(|state| model.dag.leaf(Leaf::State(state))).collect()
+    }
+}
+
+/// Those of `seen` that are functions of one state, of parameters and of time, with their derivatives by that state.
+fn readings(dag: &mut Dag, seen: &[NodeId]) -> Vec<(usize, usize, NodeId, NodeId)> {
+    let mut found = Vec::new();
+    for (reading, &node) in seen.iter().enumerate() {
+        let mut states = Vec::new();
+        let mut others = 0;
+        for id in dag.reachable(&[node]) {
+            if let Node::Leaf(leaf) = dag.node(id) {
+                match leaf {
+                    Leaf::State(state) => states.push(state as usize),
+                    Leaf::Time | Leaf::Param(_) => {}
+                    Leaf::Input(_) | Leaf::Disturbance(_) | Leaf::Direction(_) | Leaf::DirectionTime => others += 1,
+                }
+            }
+        }
+        let derivative = gradients(dag, &[node], Wrt::States).pop().and_then(|list| list.first().copied());
+        if let (&[state], 0, Some((_, derivative))) = (&states[..], others, derivative) {
+            found.push((reading, state, node, derivative));
+        }
+    }
+    found
 }
 
 /// Squares apart from the rest, weights multiplied in.

@@ -27,11 +27,30 @@ pub struct LoopOptions {
     pub missing: f64,
     /// Seconds that a plan may take; later ones are not used. Default no limit.
     pub deadline: f64,
+    /// What an estimator is given. Default the measured values.
+    pub reads: Reads,
+}
+
+/// What an estimator is given at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Reads {
+    /// The measured values of the observables, with their noise.
+    #[default]
+    Measured,
+    /// What the task's controller sees: its senses, else the measured values, else the states.
+    Seen,
 }
 
 impl Default for LoopOptions {
     fn default() -> Self {
-        LoopOptions { preview: 1, hidden: Vec::new(), delay: 0, missing: 0.0, deadline: f64::INFINITY }
+        LoopOptions {
+            preview: 1,
+            hidden: Vec::new(),
+            delay: 0,
+            missing: 0.0,
+            deadline: f64::INFINITY,
+            reads: Reads::Measured,
+        }
     }
 }
 
@@ -155,7 +174,9 @@ pub struct ClosedLoop<'s> {
     state: Vec<f64>,
     carried: Vec<f64>,
     shown: Vec<f64>,
+    /// The inputs and disturbances of the steps before those instants, the latter as the controller knew them.
     acted: Vec<f64>,
+    disturbed: Vec<f64>,
     reading: Vec<f64>,
     known: Vec<f64>,
     forecast: Vec<f64>,
@@ -183,7 +204,11 @@ impl<'s> ClosedLoop<'s> {
             carried: vec![0.0; n],
             shown: vec![0.0; n * (options.delay + 1)],
             acted: vec![0.0; m * (options.delay + 1)],
-            reading: vec![0.0; plant.measured().len()],
+            disturbed: vec![0.0; n_d * (options.delay + 1)],
+            reading: match options.reads {
+                Reads::Measured => vec![0.0; plant.measured().len()],
+                Reads::Seen => vec![0.0; plant.n_observed()],
+            },
             known: vec![0.0; n_d],
             forecast: vec![0.0; n_d * options.preview.max(1)],
             held: vec![0.0; belief.holds.n_outputs()],
@@ -328,7 +353,7 @@ impl<'s> ClosedLoop<'s> {
 
     /// What the controller takes the state for. Returns the normalised innovation squared.
     fn learn(&mut self) -> f64 {
-        let (n, m) = (self.state.len(), self.input.len());
+        let (n, m, n_d) = (self.state.len(), self.input.len(), self.known.len());
         let k = self.plant.index();
         let dt = self.plant.task().step;
         let is_lost = self.options.missing > 0.0 && self.rng.random::<f64>() < self.options.missing;
@@ -337,13 +362,20 @@ impl<'s> ClosedLoop<'s> {
         self.acted.rotate_left(m);
         let last = self.options.delay;
         self.acted[last * m..].copy_from_slice(self.plant.input());
+        // The forecast is still that of the instant before: its first row is what was held over the step that ended.
+        self.disturbed.rotate_left(n_d);
+        self.disturbed[last * n_d..].copy_from_slice(&self.forecast[..n_d]);
+        let disturbed = &self.disturbed[last * n_d..];
         let mut nis = f64::NAN;
         if let Some(estimator) = &mut self.belief.estimator {
             // The filter keeps to the present; a delayed reading is not modelled by it, so it is carried like a state.
             if k > 0 {
-                estimator.predict(dt, self.plant.input(), self.plant.disturbances());
+                estimator.predict(dt, self.plant.input(), disturbed);
             }
-            self.reading.copy_from_slice(self.plant.measured());
+            match self.options.reads {
+                Reads::Measured => self.reading.copy_from_slice(self.plant.measured()),
+                Reads::Seen => self.plant.observe(&mut self.reading),
+            }
             if is_lost {
                 self.reading.fill(f64::NAN);
             }
@@ -353,7 +385,7 @@ impl<'s> ClosedLoop<'s> {
             self.shown[last * n..].copy_from_slice(&belief.mean[..n]);
         } else if is_lost && k > 0 {
             // What was believed goes on by the model.
-            let over = Interval { t: self.plant.time() - dt, dt, u: self.plant.input(), d: self.plant.disturbances() };
+            let over = Interval { t: self.plant.time() - dt, dt, u: self.plant.input(), d: disturbed };
             let before = &self.shown[(last.max(1) - 1) * n..][..n];
             let from = if last == 0 { &self.state } else { before };
             if self.belief.space.carry(over, from, &mut self.carried).is_ok() {
@@ -370,7 +402,7 @@ impl<'s> ClosedLoop<'s> {
                 t: (k - age) as f64 * dt,
                 dt,
                 u: &self.acted[(last + 1 - age) * m..][..m],
-                d: self.plant.disturbances(),
+                d: &self.disturbed[(last + 1 - age) * n_d..][..n_d],
             };
             if self.belief.space.carry(over, &self.state, &mut self.carried).is_ok() {
                 self.state.copy_from_slice(&self.carried);

@@ -3,7 +3,8 @@
 //! A filter sees a [`StateSpace`]: how the state is carried over an interval, what is measured of it, and how uncertain
 //! both are. [`SystemSpace`] makes one of a [`crate::system::System`], [`LinearSpace`] one of matrices. Every filter is a
 //! [`crate::decide::Estimator`]: [`Kalman`] (the linear and the extended filter), [`Unscented`], [`Ensemble`] and
-//! [`Particle`]. Measurements may be missing (NaN), and one that lies too far from what is believed is gated out.
+//! [`Particle`]; [`MovingHorizon`] looks at a window
+//! of measurements at once, and [`Replace`] is a simulation that readings correct. Measurements may be missing (NaN), and one that lies too far from what is believed is gated out.
 //! [`tune`] finds the size of the process noise from the innovations.
 //!
 //! **Invariant.** On a linear model with normal noise the first two equal the Kalman filter to rounding, the others
@@ -13,7 +14,9 @@ mod cloud;
 mod ensemble;
 mod gauss;
 mod kalman;
+mod mhe;
 mod particle;
+mod replace;
 mod space;
 mod system_space;
 mod tune;
@@ -21,7 +24,9 @@ mod unscented;
 
 pub use ensemble::{Ensemble, EnsembleOptions};
 pub use kalman::Kalman;
+pub use mhe::{MovingHorizon, MovingHorizonOptions};
 pub use particle::{Particle, ParticleOptions};
+pub use replace::{Readings, Replace};
 pub use space::{EstimateError, Interval, LinearSpace, StateSpace};
 pub use system_space::{Sensor, SystemSpace, Walk};
 pub use tune::{Record, Tuned, tune};

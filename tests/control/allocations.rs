@@ -4,7 +4,10 @@ use twinc::system::Curvature;
 use twinc::system::stages::{Instant, Stages};
 
 use super::problems::{Problem, problem};
+use super::study::Study;
 use crate::integrate::allocations;
+use twinc::control::closed_loop::{Ending, Trace};
+use twinc::control::sqp::SqpSettings;
 
 /// Calls everything once at every node.
 fn call_all(problem: &mut Problem) {
@@ -47,5 +50,35 @@ fn evaluating_a_problem_again_does_not_allocate() {
         let before = allocations();
         call_all(&mut problem);
         assert_eq!(allocations() - before, 0, "{name}");
+    }
+}
+
+/// The whole loop: the estimator, the plan, the plant with its integrator. Glucose is estimated by simulation, the reactor
+/// is seen; plans are real-time iterations, and converged ones.
+#[test]
+fn a_step_of_closed_loop_control_does_not_allocate_once_it_is_warm() {
+    for (name, warm) in [("glucose", 5), ("cstr", 5)] {
+        let study = Study::new(&format!("examples/rl_acr/{name}.twin"), "Mpc");
+        for settings in [SqpSettings::real_time(), SqpSettings::default()] {
+            let mut closed_loop = study.closed_loop(settings.clone());
+            let mut trace = Trace {
+                states: Vec::new(),
+                believed: Vec::new(),
+                inputs: Vec::new(),
+                measured: Vec::new(),
+                moments: Vec::new(),
+                parameters: Vec::new(),
+                ending: Ending::Completed,
+                message: String::with_capacity(4096),
+                plans: Vec::new(),
+            };
+            closed_loop.begin(0);
+            for step in 0..30 {
+                let before = allocations();
+                closed_loop.step(&mut || 0.0, &mut trace, false);
+                let made = allocations() - before;
+                assert!(step < warm || made == 0, "{name} allocates {made} times in step {step}: {settings:?}");
+            }
+        }
     }
 }

@@ -3,8 +3,8 @@
 use nalgebra::{DMatrix, DVector};
 use rand::Rng as _;
 use twinc::control::estimate::{
-    Ensemble, EnsembleOptions, EstimateError, Interval, Kalman, LinearSpace, Particle, ParticleOptions, Prior, Record,
-    Sensor, StateSpace, SystemSpace, Unscented, UnscentedOptions, Walk, tune,
+    Ensemble, EnsembleOptions, EstimateError, Interval, Kalman, LinearSpace, MovingHorizon, MovingHorizonOptions,
+    Particle, ParticleOptions, Prior, Record, Sensor, StateSpace, SystemSpace, Unscented, UnscentedOptions, Walk, tune,
 };
 use twinc::decide::Estimator;
 use twinc::flat::Noise;
@@ -110,8 +110,13 @@ fn distance(filter: &dyn Estimator, expected: &Textbook) -> (f64, f64) {
     (mean, spread)
 }
 
+fn horizon(prior: Prior, window: usize) -> MovingHorizon<'static> {
+    let options = MovingHorizonOptions { window, ..MovingHorizonOptions::default() };
+    MovingHorizon::new(Box::new(oscillator()), Box::new(oscillator()), prior, options).expect("fits")
+}
+
 #[test]
-fn kalman_and_unscented_filters_equal_the_textbook_to_rounding() {
+fn kalman_unscented_and_moving_horizon_filters_equal_the_textbook_to_rounding() {
     let path = path(&oscillator(), 200, 1);
     let expected = textbook(&oscillator(), &path);
     let scaled = UnscentedOptions { spread: 0.5, kurtosis: 2.0, offset: 1.0 };
@@ -120,7 +125,8 @@ fn kalman_and_unscented_filters_equal_the_textbook_to_rounding() {
         Box::new(Unscented::new(Box::new(oscillator()), prior(), UnscentedOptions::default()).expect("fits")),
         Box::new(Unscented::new(Box::new(oscillator()), prior(), scaled).expect("fits")),
     ];
-    for mut filter in filters {
+    let windows = [1, 4, 25, 250].map(|window| Box::new(horizon(prior(), window)) as Box<dyn Estimator>);
+    for mut filter in filters.into_iter().chain(windows) {
         run(filter.as_mut(), &path);
         let (mean, spread) = distance(filter.as_ref(), &expected);
         assert!(mean < 1e-11 && spread < 1e-11, "{mean:e} {spread:e}");
@@ -188,8 +194,9 @@ fn the_same_seed_gives_the_same_bytes() {
 #[test]
 fn what_is_missing_or_far_off_is_left_out() {
     let gated = Prior { gate: 10.83, ..prior() };
-    let filters: [Box<dyn Estimator>; 4] = [
+    let filters: [Box<dyn Estimator>; 5] = [
         Box::new(Kalman::new(Box::new(oscillator()), gated.clone()).expect("fits")),
+        Box::new(horizon(gated.clone(), 3)),
         Box::new(Unscented::new(Box::new(oscillator()), gated.clone(), UnscentedOptions::default()).expect("fits")),
         Box::new(Ensemble::new(Box::new(oscillator()), gated.clone(), EnsembleOptions::default()).expect("fits")),
         Box::new(Particle::new(Box::new(oscillator()), gated, ParticleOptions::default()).expect("fits")),
@@ -357,9 +364,11 @@ fn a_drifting_parameter_is_followed_beside_the_state() {
     let path = reactor_path(make().as_mut(), 600, &mut rng, |k, x| x[4] = truth(k));
     let mean = reactor_prior().mean.iter().copied().chain([1.0]).collect::<Vec<_>>();
     let prior = Prior::independent(0.0, &mean, &[0.05, 0.05, 1.0, 1.0, 0.05]);
-    let filters: [Box<dyn Estimator>; 2] = [
+    let window = MovingHorizonOptions { window: 6, tolerance: 1e-6, ..MovingHorizonOptions::default() };
+    let filters: [Box<dyn Estimator>; 3] = [
         Box::new(Kalman::new(make(), prior.clone()).expect("fits")),
-        Box::new(Unscented::new(make(), prior, UnscentedOptions::default()).expect("fits")),
+        Box::new(Unscented::new(make(), prior.clone(), UnscentedOptions::default()).expect("fits")),
+        Box::new(MovingHorizon::new(make(), make(), prior, window).expect("fits")),
     ];
     for mut filter in filters {
         filter.reset(0);
@@ -368,6 +377,7 @@ fn a_drifting_parameter_is_followed_beside_the_state() {
             filter.predict(STEP, u, &[]);
             filter.update(y);
             let belief = filter.belief();
+            assert_eq!(belief.message, "");
             let sd = belief.covariance[24].sqrt();
             outside += usize::from((belief.mean[4] - truth(k)).abs() > 3.0 * sd);
         }

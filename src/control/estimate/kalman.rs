@@ -74,7 +74,6 @@ impl Estimator for Kalman<'_> {
     }
 
     fn predict(&mut self, dt: f64, u: &[f64], d: &[f64]) {
-        let n = self.mean.len();
         keep(&mut self.u, u);
         keep(&mut self.d, d);
         let over = Interval { t: self.time, dt, u, d };
@@ -84,19 +83,8 @@ impl Estimator for Kalman<'_> {
             return;
         }
         self.mean.copy_from_slice(&self.next);
-        // P = F P Fᵀ + Q
-        multiply(&self.jacobian, &self.covariance, &mut self.product);
         self.space.process_noise(dt, &mut self.noise);
-        self.covariance.copy_from_slice(&self.noise);
-        for (k, left) in self.product.chunks_exact(n).enumerate() {
-            for (j, column) in self.covariance.chunks_exact_mut(n).enumerate() {
-                let factor = self.jacobian[k * n + j];
-                if factor != 0.0 {
-                    column.iter_mut().zip(left).for_each(|(p, l)| *p += factor * l);
-                }
-            }
-        }
-        symmetrize(&mut self.covariance, n);
+        carry_covariance(&self.jacobian, &self.noise, &mut self.covariance, &mut self.product);
     }
 
     fn update(&mut self, y: &[f64]) {
@@ -135,6 +123,22 @@ impl Estimator for Kalman<'_> {
 pub(super) fn keep(into: &mut Vec<f64>, values: &[f64]) {
     into.clear();
     into.extend_from_slice(values);
+}
+
+/// `P ← F P Fᵀ + Q`, all `n × n`; `product` is scratch.
+pub(super) fn carry_covariance(jacobian: &[f64], noise: &[f64], covariance: &mut [f64], product: &mut [f64]) {
+    let n = jacobian.len().isqrt();
+    multiply(jacobian, covariance, product);
+    covariance.copy_from_slice(noise);
+    for (k, left) in product.chunks_exact(n).enumerate() {
+        for (j, column) in covariance.chunks_exact_mut(n).enumerate() {
+            let factor = jacobian[k * n + j];
+            if factor != 0.0 {
+                column.iter_mut().zip(left).for_each(|(p, l)| *p += factor * l);
+            }
+        }
+    }
+    symmetrize(covariance, n);
 }
 
 /// `out = a b`, all `n × n`.
