@@ -153,6 +153,7 @@ fn explains(status: &Status) -> u8 {
         Status::Interrupted { .. } => 1,
         Status::StepSizeUnderflow { .. } | Status::StepLimit { .. } => 2,
         Status::NonFinite { .. }
+        | Status::NoConvergence { .. }
         | Status::EventStorm { .. }
         | Status::EventConflict { .. }
         | Status::NegativeCount { .. }
