@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::interrupt;
 use super::progress::Progress;
 use crate::control::assemble::Assembly;
-use crate::control::closed_loop::{Belief, ClosedLoop, LoopOptions, Trace};
+use crate::control::closed_loop::{Belief, ClosedLoop, LoopOptions, Reads, Trace};
 use crate::control::estimate::SystemSpace;
 use crate::control::filters::{self, FilterError};
 use crate::control::planners::{self, PlannerError, PlannerKind};
@@ -119,7 +119,9 @@ impl Loops {
             None => None,
         };
         let belief = Belief { space: Box::new(space), estimator, holds: entry.functions.holds.as_ref(), parameters };
-        let options = LoopOptions { preview: entry.horizon + 1, hidden: self.hidden.clone(), ..LoopOptions::default() };
+        let reads = self.filter.as_ref().map_or(Reads::Measured, filters::reads);
+        let options =
+            LoopOptions { preview: entry.horizon + 1, hidden: self.hidden.clone(), reads, ..LoopOptions::default() };
         let mut closed = ClosedLoop::new(plant, planner, belief, options);
         let begun = Instant::now();
         let keep_every = if number == 0 { (task.n_steps / DRAWN_PLANS).max(1) } else { 0 };
@@ -159,10 +161,14 @@ fn refused(entry: &Entry, why: &str) -> Failure {
 fn no_filter(settings: &Settings, span: Span, error: &FilterError) -> Failure {
     let span = settings.method.as_ref().map_or(span, |(_, span)| *span);
     let (code, help) = match error {
-        FilterError::Unknown(_) => ("E0901", "use `ekf`, `ukf`, `enkf` or `particle`, or none where the state is seen"),
+        FilterError::Unknown(_) => {
+            ("E0901", "use `ekf`, `ukf`, `enkf`, `particle` or `replace`, or none where the state is seen")
+        }
         FilterError::NothingMeasured | FilterError::NoNoise(_) => {
             ("E0409", "write for example `observe y = x ~ Normal(sd = 0.1)` in the model")
         }
+        FilterError::NoReading => ("E0409", "name in `sense` what is measured of single states"),
+        FilterError::Compile(_) => ("E0707", "no machine code could be made for what the task senses"),
         FilterError::Estimate(_) => ("E0602", "see `docs/control.md` for the settings of filters"),
     };
     let mut list = Diagnostics::default();

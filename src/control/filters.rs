@@ -4,14 +4,16 @@
 //! senses, all of them where it says nothing; their noise is the model's `~`. The first belief is where the task starts.
 
 use super::assemble::Assembly;
+use super::closed_loop::Reads;
 use super::estimate::{
-    Ensemble, EnsembleOptions, EstimateError, Kalman, Particle, ParticleOptions, Prior, Sensor, SystemSpace, Unscented,
-    UnscentedOptions,
+    Ensemble, EnsembleOptions, EstimateError, Kalman, Particle, ParticleOptions, Prior, Replace, Sensor, SystemSpace,
+    Unscented, UnscentedOptions,
 };
 use super::plant::step_options;
 use crate::decide::{Belief, Estimator};
 use crate::flat::{Distribution, FlatTask};
 use crate::hir::settings::{SettingKind, SettingSpec, Settings};
+use crate::jit::CompileError;
 use crate::limits::MAX_FILTER_POINTS;
 use crate::system::{At, System};
 
@@ -77,7 +79,18 @@ const PARTICLE: &[SettingSpec] = &[
 
 /// Names and tables of all filters.
 pub const FILTERS: &[(&str, &[SettingSpec])] =
-    &[("ekf", EKF), ("ukf", UKF), ("enkf", ENKF), ("particle", PARTICLE), ("replace", &[])];
+    &[("ekf", EKF), ("ukf", UKF), ("enkf", ENKF), ("particle", PARTICLE), (REPLACE, &[])];
+
+/// Simulation, with what is sensed in place of the states it tells of.
+const REPLACE: &str = "replace";
+
+/// What a filter of these settings reads: noisy measurements, or what the task senses as it is.
+pub fn reads(settings: &Settings) -> Reads {
+    match settings.method.as_ref() {
+        Some((name, _)) if name == REPLACE => Reads::Seen,
+        Some(_) | None => Reads::Measured,
+    }
+}
 
 /// Why there is no filter.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -91,6 +104,12 @@ pub enum FilterError {
     /// An observable whose noise is not stated.
     #[error("the observable `{0}` has no noise")]
     NoNoise(String),
+    /// No sense is a function of one state.
+    #[error("the task senses nothing that is a function of one state")]
+    NoReading,
+    /// No machine code.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// What the filter itself says.
     #[error(transparent)]
     Estimate(#[from] EstimateError),
@@ -103,11 +122,18 @@ pub enum FilterError {
 /// [`FilterError`].
 pub fn make<'s>(settings: &Settings, assembly: &'s Assembly) -> Result<Box<dyn Estimator + 's>, FilterError> {
     let name = settings.method.as_ref().map_or("", |(name, _)| name.as_str());
-    // Measured values without noise are for `replace` alone, which is not made here.
-    if !FILTERS.iter().any(|(known, table)| *known == name && !table.is_empty()) {
+    if !FILTERS.iter().any(|(known, _)| *known == name) {
         return Err(FilterError::Unknown(name.to_owned()));
     }
     let task = assembly.task();
+    if name == REPLACE {
+        let readings = assembly.readings()?;
+        if readings.pairs.is_empty() {
+            return Err(FilterError::NoReading);
+        }
+        let (start, _, _) = first_belief(assembly, START);
+        return Ok(Box::new(Replace::new(Box::new(assembly.simulation()?), readings, 0.0, &start)?));
+    }
     let (columns, sensors) = sensors(task)?;
     let set = |key: &str, default: f64| settings.number(key).unwrap_or(default);
     let (mean, sd, sizes) = first_belief(assembly, set("start", START));

@@ -113,7 +113,7 @@ impl<'s> Engine<'s> {
 /// and disturbances, and Tsit5, Rodas5P or the choice between them, with steps of their own.
 pub fn is_lockstep(system: &dyn System, run: &Run<'_>) -> bool {
     let is_method = match run.options.method {
-        Method::Auto => run.options.fixed_step.is_none() && !begins_tight(&run.options),
+        Method::Auto => run.options.fixed_step.is_none() && !begins_tight(run.options),
         Method::Tsit5 | Method::Rodas5p => run.options.fixed_step.is_none(),
         Method::Dop853
         | Method::Bdf

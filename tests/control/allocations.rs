@@ -6,7 +6,7 @@ use twinc::system::stages::{Instant, Stages};
 use super::problems::{Problem, problem};
 use super::study::Study;
 use crate::integrate::allocations;
-use twinc::control::closed_loop::{Ending, Trace};
+use twinc::control::closed_loop::{Broken, Ending, Trace};
 use twinc::control::sqp::SqpSettings;
 
 /// Calls everything once at every node.
@@ -70,6 +70,7 @@ fn a_step_of_closed_loop_control_does_not_allocate_once_it_is_warm() {
                 parameters: Vec::new(),
                 ending: Ending::Completed,
                 message: String::with_capacity(4096),
+                broken: Broken { name: String::with_capacity(100), ..Broken::default() },
                 plans: Vec::new(),
             };
             closed_loop.begin(0);
