@@ -1,7 +1,7 @@
 //! From a flat task to what planners and the closed loop see: kernels, the problem in discrete time, rollouts, a plant.
 //!
-//! The one place of `control` that knows how functions are made; everything else sees [`System`], [`Stages`] and
-//! [`Function`].
+//! The one place of `control` that knows how functions are made; everything else sees [`System`],
+//! [`crate::system::Stages`] and [`crate::system::Function`].
 
 use std::sync::Arc;
 

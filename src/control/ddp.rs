@@ -5,7 +5,7 @@
 //! linear quadratic regulator design for nonlinear biological movement systems*, ICINCO) takes the steps as linear and
 //! the costs as Gauss–Newton; DDP (Jacobson and Mayne 1970, *Differential Dynamic Programming*) takes the second
 //! derivatives of both. Input bounds are kept by a program in a box ([`box_qp`]), rows and state bounds by an augmented
-//! Lagrangian ([`penalty`]) around both passes (as in Howell, Jackson and Manchester 2019, *ALTRO*, IROS, section III).
+//! Lagrangian (`penalty`) around both passes (as in Howell, Jackson and Manchester 2019, *ALTRO*, IROS, section III).
 //!
 //! Every iterate is a simulation, so the steps of the plan hold exactly at any time; a plant that is hard to simulate
 //! over the horizon is better planned by SQP, whose states are unknowns. A tree of scenarios is refused: its nodes share

@@ -1,6 +1,6 @@
 //! Sequential quadratic programming over the nodes of a horizon, its states among the unknowns (multiple shooting).
 //!
-//! Each iteration takes derivatives at all nodes ([`linearize`]), solves the quadratic problem that they make
+//! Each iteration takes derivatives at all nodes (`linearize`), solves the quadratic problem that they make
 //! ([`crate::optimize::stage_qp`]), and goes as far along its step as a filter of cost and violation allows ([`filter`]),
 //! with a second-order correction where a full step is refused (Wächter and Biegler 2006, *On the implementation of an
 //! interior-point filter line-search algorithm*, Math. Program. 106:25). Second derivatives are those of Gauss and Newton

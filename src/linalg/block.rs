@@ -2,7 +2,7 @@
 //!
 //! The left operand and the result of a product have a multiple of [`ROW`] rows, those that are too many zero: no loop
 //! has a remainder, and the compiler keeps tiles of the result in vector registers. Everything is `#[inline(always)]`, to
-//! be compiled for the widest vectors inside [`super::wide`]. Sums run over the inner index in ascending order, whatever
+//! be compiled for the widest vectors inside [`super::wide()`]. Sums run over the inner index in ascending order, whatever
 //! the tile.
 
 // Tiles go by index: their sizes are constants, and the compiler makes vector code of them.
