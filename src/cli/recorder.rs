@@ -1,6 +1,5 @@
 //! What is written of a run, column by column: time, states, inputs, disturbances, `let`s, observables with their errors.
 
-use super::runs::draw;
 use super::simulation::Plan;
 use super::verdict::when;
 use crate::diag::{Code, Diagnostic};
@@ -160,5 +159,5 @@ fn measured(noise: Noise, median: f64, spread: f64, rng: &mut crate::random::Rng
         Noise::LogNormal => Distribution::LogNormal { median, gsd: spread },
         Noise::Laplace => Distribution::Laplace { location: median, scale: spread },
     };
-    draw(distribution, rng)
+    distribution.draw(rng)
 }

@@ -10,11 +10,8 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::table::number;
 use crate::flat::{Distribution, FlatModel};
 use crate::hir::Study;
-use crate::random::{Rng, stream};
-use rand::Rng as _;
+use crate::random::stream;
 
-/// Draws that fall outside the `in` of a parameter are repeated this often.
-const MOST_REDRAWS: usize = 1000;
 /// Runs of one simulation. Streams of random numbers and the whole numbers of a table go much further.
 pub const MOST_RUNS: usize = 1_000_000_000;
 
@@ -159,7 +156,7 @@ impl Runs {
         if let Some((_, drawn)) = &self.draws {
             let mut rng = stream(self.seed, draw as u64);
             for param in drawn {
-                let value = draw_within(param, &mut rng);
+                let value = param.from.draw_within(param.low, param.high, &mut rng);
                 if !param.is_swept {
                     run.params[param.param] = value;
                 }
@@ -203,62 +200,4 @@ fn drawn(flat: &FlatModel, axes: &[Axis]) -> Vec<Drawn> {
         is_swept: axes.iter().any(|axis| axis.swept == Swept::Param(param)),
     })
     .collect()
-}
-
-fn draw_within(param: &Drawn, rng: &mut Rng) -> f64 {
-    for _ in 0..MOST_REDRAWS {
-        let value = draw(param.from, rng);
-        if value >= param.low && value <= param.high {
-            return value;
-        }
-    }
-    draw(param.from, rng).clamp(param.low, param.high)
-}
-
-/// One draw. Normal deviates by Box and Muller (1958).
-pub fn draw(distribution: Distribution, rng: &mut Rng) -> f64 {
-    let normal = |rng: &mut Rng| {
-        let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
-        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-    };
-    match distribution {
-        Distribution::Normal { mean, sd } => mean + sd * normal(rng),
-        Distribution::LogNormal { median, gsd } => median * (gsd.ln() * normal(rng)).exp(),
-        Distribution::Uniform { low, high } => low + (high - low) * rng.random::<f64>(),
-        Distribution::LogUniform { low, high } => low * (high / low).powf(rng.random::<f64>()),
-        Distribution::Laplace { location, scale } => {
-            let u = rng.random::<f64>() - 0.5;
-            location - scale * u.signum() * (1.0 - 2.0 * u.abs()).max(f64::MIN_POSITIVE).ln()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Means over 40,000 draws, against the distributions' own, within five standard errors.
-    #[test]
-    fn draws_have_the_right_centers() {
-        let n = 40_000;
-        for (distribution, map, mean, sd) in [
-            (Distribution::Normal { mean: 3.0, sd: 2.0 }, (|x| x) as fn(f64) -> f64, 3.0, 2.0),
-            (Distribution::LogNormal { median: 2.0, gsd: 1.5 }, f64::ln, 2.0_f64.ln(), 1.5_f64.ln()),
-            (Distribution::Uniform { low: 1.0, high: 3.0 }, |x| x, 2.0, 2.0 / 12.0_f64.sqrt()),
-            (
-                Distribution::LogUniform { low: 1.0, high: 100.0 },
-                f64::ln,
-                10.0_f64.ln(),
-                100.0_f64.ln() / 12.0_f64.sqrt(),
-            ),
-            (Distribution::Laplace { location: -1.0, scale: 2.0 }, |x| x, -1.0, 2.0 * 2.0_f64.sqrt()),
-        ] {
-            let mut rng = stream(7, 0);
-            let values: Vec<f64> = (0..n).map(|_| map(draw(distribution, &mut rng))).collect();
-            let found = values.iter().sum::<f64>() / f64::from(n);
-            let spread = (values.iter().map(|v| (v - found).powi(2)).sum::<f64>() / f64::from(n)).sqrt();
-            assert!((found - mean).abs() < 5.0 * sd / f64::from(n).sqrt(), "{distribution:?}: {found}");
-            assert!((spread / sd - 1.0).abs() < 0.03, "{distribution:?}: {spread}");
-        }
-    }
 }
