@@ -130,3 +130,68 @@ pub trait Environment: Send {
     /// Acts for one step; writes `observation: n_observations`.
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Step;
 }
+
+/// An axis-aligned box; infinite where a side is open.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Space {
+    /// What each axis is called.
+    pub names: Vec<String>,
+    /// Lower ends, each in its quantity's unit.
+    pub low: Vec<f64>,
+    /// Upper ends.
+    pub high: Vec<f64>,
+}
+
+impl Space {
+    /// Number of axes.
+    pub fn len(&self) -> usize {
+        self.low.len()
+    }
+
+    /// True without axes.
+    pub fn is_empty(&self) -> bool {
+        self.low.is_empty()
+    }
+
+    /// True where every side is closed.
+    pub fn is_bounded(&self) -> bool {
+        self.low.iter().chain(&self.high).all(|end| end.is_finite())
+    }
+}
+
+/// Copies of an environment that are acted on together. A copy whose episode ended waits for its reset.
+pub trait Environments: Send {
+    /// How many copies.
+    fn n_copies(&self) -> usize;
+
+    /// What is observed of a copy.
+    fn observation_space(&self) -> &Space;
+
+    /// What a copy is acted on by; bounded.
+    fn action_space(&self) -> &Space;
+
+    /// Begins an episode of one copy, drawing from `rng`; writes `observation: n_observations`.
+    ///
+    /// # Errors
+    /// Where the episode has no start, in one sentence without a full stop.
+    fn reset(&mut self, copy: usize, rng: &mut Rng, observation: &mut [f64]) -> Result<(), String>;
+
+    /// Acts on all copies for one step, `actions: n_copies × n_actions`, row major; writes
+    /// `observations: n_copies × n_observations` and `steps: n_copies`. Copies that wait for a reset are left alone.
+    fn step(&mut self, actions: &[f64], observations: &mut [f64], steps: &mut [Step]);
+
+    /// Everything that a later step depends on.
+    fn save(&self) -> Vec<u8>;
+
+    /// Goes back to what [`Environments::save`] gave.
+    ///
+    /// # Errors
+    /// Where the bytes are not of such an environment.
+    fn restore(&mut self, saved: &[u8]) -> Result<(), String>;
+}
+
+/// An environment whose controller says what it would do.
+pub trait Advised: Environments {
+    /// `n_copies × n_actions`, within the action space: what the controller would do now. Asked once before each step.
+    fn advise(&mut self, advice: &mut [f64]);
+}

@@ -17,6 +17,7 @@ pub mod flat;
 pub mod hir;
 pub mod integrate;
 pub mod jit;
+pub mod learn;
 pub mod limits;
 pub mod linalg;
 pub mod optimize;

@@ -22,6 +22,7 @@ const ORDER: &[&[&str]] = &[
     &["optimize"],
     &["decide"],
     &["calibrate", "control"],
+    &["learn"],
     &["export"],
     &["cli"],
 ];

@@ -1,0 +1,8 @@
+//! Learning to control: from environments to policies.
+//!
+//! A [`learner::Learner`] acts on [`crate::decide::Environments`], improves its networks and says how it goes; whoever
+//! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
+//! clocks. Networks are in `f32`, environments in `f64`.
+
+pub mod learner;
+pub mod tensors;
