@@ -5,4 +5,6 @@
 //! clocks. Networks are in `f32`, environments in `f64`.
 
 pub mod learner;
+pub mod network;
+pub mod safetensors;
 pub mod tensors;
