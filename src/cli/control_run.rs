@@ -146,6 +146,7 @@ impl Loops {
             PlannerError::Sampling(other) => other.to_string(),
             PlannerError::Assemble(other) => other.to_string(),
             PlannerError::Ddp(other) => other.to_string(),
+            PlannerError::Task(text) => text.clone(),
         }
     }
 }
