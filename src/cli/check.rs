@@ -6,6 +6,7 @@ use super::failure::{Exit, Failure, exit_of};
 use super::target::Target;
 use super::{files, fit_report, fix, idle, render, simulation, watch};
 use crate::calibrate::bind;
+use crate::control::controller::LOOP;
 use crate::control::{filters, planners};
 use crate::diag::Diagnostics;
 use crate::flat::{self, Variation, flatten};
@@ -130,6 +131,7 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
         fit_report::check(&study.report, &mut diagnostics);
         if let Some(control) = &study.control {
             control.check(&planners::tables(), filters::FILTERS, planners::BUDGET, &mut diagnostics);
+            control.check_blocks(LOOP, planners::EVALUATE, &mut diagnostics);
         }
         if let Some(simulate) = &study.simulate {
             simulation::check(simulate, &study.model, &mut diagnostics);

@@ -12,7 +12,7 @@
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
-/// How the command ends. "Stopped for safety" (4) belongs to verbs that this version does not have.
+/// How the command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
@@ -23,6 +23,8 @@ pub enum Exit {
     Usage,
     /// The numbers did not come out.
     Numerics,
+    /// A `stop` of the study held.
+    Safety,
     /// Ctrl-C.
     Interrupted,
 }
@@ -35,6 +37,7 @@ impl Exit {
             Exit::Findings => 1,
             Exit::Usage => 2,
             Exit::Numerics => 3,
+            Exit::Safety => 4,
             Exit::Interrupted => 130,
         }
     }

@@ -110,6 +110,31 @@ pub const BUDGET: &[SettingSpec] = &[
     },
 ];
 
+/// The settings of `evaluate { .. }`; training uses them.
+pub const EVALUATE: &[SettingSpec] = &[
+    SettingSpec {
+        name: "episodes",
+        kind: SettingKind::Integer(1, 1_000_000),
+        unit: "",
+        default: "20",
+        doc: "how many episodes judge what was trained, apart from those that train it",
+    },
+    SettingSpec {
+        name: "seed",
+        kind: SettingKind::Integer(0, 1 << 53),
+        unit: "",
+        default: "1000000",
+        doc: "seed of the first of them; each further one has the next",
+    },
+    SettingSpec {
+        name: "against",
+        kind: SettingKind::Words,
+        unit: "",
+        default: "[]",
+        doc: "algorithms that are judged on the same episodes",
+    },
+];
+
 /// A planner that a study can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PlannerKind {
