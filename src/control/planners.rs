@@ -130,7 +130,7 @@ pub const EVALUATE: &[SettingSpec] = &[
         name: "against",
         kind: SettingKind::Words,
         unit: "",
-        default: "[]",
+        default: "none",
         doc: "algorithms that are judged on the same episodes",
     },
 ];
