@@ -4,7 +4,11 @@
 //! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
 //! clocks. Networks are in `f32`, environments in `f64`.
 
+pub mod acting;
+pub mod critics;
+pub mod gaussian;
 pub mod learner;
 pub mod network;
+pub mod replay;
 pub mod safetensors;
 pub mod tensors;

@@ -13,8 +13,9 @@ mod product;
 #[cfg(test)]
 mod tests;
 
-pub use adam::{Adam, clip_norm};
+pub use adam::{Adam, clip_norm, follow, is_steppable};
 pub use init::Init;
+pub use product::tanh;
 
 use super::tensors::{TensorError, Tensors};
 use crate::random::Rng;
@@ -136,6 +137,33 @@ impl Mlp {
     /// [`Mlp::backward`] to the input alone.
     pub fn backward_input(&self, d_output: &[f32], tape: &mut Tape, d_input: &mut [f32]) {
         self.back(d_output, tape, None, Some(d_input));
+    }
+
+    /// [`Mlp::backward_input`] of the stated rows of the last forward pass alone: `d_output: rows × n_out` to
+    /// `d_input: rows × n_in`.
+    pub fn backward_rows(&self, rows: &[usize], d_output: &[f32], tape: &mut Tape, d_input: &mut [f32]) {
+        let n = rows.len();
+        if n == 0 {
+            return;
+        }
+        let [delta, other] = &mut tape.deltas;
+        delta[..d_output.len()].copy_from_slice(d_output);
+        for l in (0..self.n_layers()).rev() {
+            let (n_in, n_out) = (self.sizes[l], self.sizes[l + 1]);
+            let (weights, _) = self.layer(l);
+            let by_output = &delta[..n * n_out];
+            if l == 0 {
+                multiply_right_transposed(by_output, weights, n_in, n_out, d_input);
+                return;
+            }
+            let by_input = &mut other[..n * n_in];
+            multiply_right_transposed(by_output, weights, n_in, n_out, by_input);
+            for (row, by_input) in rows.iter().zip(by_input.chunks_exact_mut(n_in)) {
+                let input = &tape.rows[l][row * n_in..(row + 1) * n_in];
+                product::times_slope(by_input, input, self.activation);
+            }
+            std::mem::swap(delta, other);
+        }
     }
 
     fn back(
