@@ -51,6 +51,11 @@ impl Scales {
         self.action_middle.len()
     }
 
+    /// Sum over actions of the logarithms of their half widths.
+    pub fn log_reach(&self) -> f64 {
+        self.action_reach.iter().map(|reach| reach.ln()).sum()
+    }
+
     /// `scaled` = observations as the networks see them; both of any number of rows.
     pub fn observe(&self, observations: &[f64], scaled: &mut [f32]) {
         let n = self.n_observations();
@@ -107,7 +112,6 @@ impl Scales {
 }
 
 /// Copies of an environment with the episodes they are in.
-#[derive(Debug)]
 pub struct Acting<E: Environments + ?Sized> {
     seed: u64,
     n_steps: u64,

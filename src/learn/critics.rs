@@ -93,13 +93,7 @@ impl Critics {
 
     /// One step of both critics towards `goals: batch` for what was done in `observations`. With `rate`, their targets
     /// follow by that fraction. Nothing changes where something is not finite.
-    pub fn update(
-        &mut self,
-        observations: &[f32],
-        actions: &[f32],
-        goals: &[f32],
-        rate: Option<f32>,
-    ) -> CriticLoss {
+    pub fn update(&mut self, observations: &[f32], actions: &[f32], goals: &[f32], rate: Option<f32>) -> CriticLoss {
         self.join(observations, actions);
         let scale = 2.0 / goals.len() as f32;
         let mut told = CriticLoss { loss: 0.0, value: 0.0, is_finite: true };
@@ -149,11 +143,11 @@ impl Critics {
             // Only rows in which this critic is the lesser one have slopes.
             self.lesser.clear();
             for row in 0..n {
-                let (own, other) = (self.values[k][row], self.values[1 - k][row]);
+                let (first, second) = (self.values[0][row], self.values[1][row]);
                 // The first is the lesser one of equals; what is not a number goes into the sum.
-                if if k == 0 { !(other < own) } else { own < other } {
+                if usize::from(second < first) == k {
                     self.lesser.push(row);
-                    sum += f64::from(lesser(own, other));
+                    sum += f64::from(lesser(first, second));
                 }
             }
             let critic = &mut self.each[k];

@@ -5,8 +5,8 @@
 //! the networks, log π = Σ −ε²/2 − log σ − log √2π − log(1 − tanh² u), its last term without cancellation as
 //! 2 (log 2 − u − log(1 + e^(−2u))).
 
-use super::network::{Activation, Init, Mlp, Tape, is_steppable};
 use super::network::Adam;
+use super::network::{Activation, Init, Mlp, Tape, is_steppable};
 use super::tensors::{TensorError, Tensors};
 use crate::random::Rng;
 use crate::random::ziggurat::Ziggurat;

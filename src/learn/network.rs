@@ -207,6 +207,32 @@ impl Mlp {
         }
     }
 
+    /// The network of whatever sizes that [`Mlp::save`] wrote.
+    ///
+    /// # Errors
+    /// Where there is none of this name, or its layers do not fit each other.
+    pub fn read(name: &str, activation: Activation, from: &Tensors) -> Result<Mlp, TensorError> {
+        let mut sizes = Vec::new();
+        let weight = |l: usize| format!("{name}/{l}/weight");
+        while sizes.is_empty() || from.arrays.contains_key(&weight(sizes.len() - 1)) {
+            let weight = weight(sizes.len().saturating_sub(1));
+            let &[n_in, n_out] = from.shaped::<f32>(&weight)?.1 else {
+                return Err(TensorError::Format(format!("`{weight}` is not a matrix")));
+            };
+            if n_in == 0 || n_out == 0 {
+                return Err(TensorError::Format(format!("`{weight}` is empty")));
+            }
+            if sizes.is_empty() {
+                sizes.push(n_in);
+            }
+            sizes.push(n_out);
+        }
+        let params = vec![0.0; offset(&sizes, sizes.len())];
+        let mut net = Mlp { sizes, activation, params };
+        net.load(name, from)?;
+        Ok(net)
+    }
+
     /// Reads what [`Mlp::save`] wrote; nothing changes where something is missing or of another shape.
     ///
     /// # Errors
