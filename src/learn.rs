@@ -4,8 +4,16 @@
 //! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
 //! clocks. Networks are in `f32`, environments in `f64`.
 
+pub mod acting;
+pub mod critics;
 pub mod environments;
+pub mod gaussian;
 pub mod learner;
+pub mod meter;
 pub mod network;
+pub mod policy;
+pub mod replay;
+pub mod sac;
 pub mod safetensors;
+pub mod settings;
 pub mod tensors;
