@@ -4,5 +4,8 @@
 //! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
 //! clocks. Networks are in `f32`, environments in `f64`.
 
+pub mod album;
 pub mod learner;
+pub mod play;
 pub mod tensors;
+pub mod train;
