@@ -2,6 +2,7 @@
 
 mod allocations;
 mod closed_loop;
+mod controller;
 mod derivatives;
 mod dual_stages;
 mod estimate;

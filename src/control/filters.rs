@@ -4,7 +4,7 @@
 //! senses, all of them where it says nothing; their noise is the model's `~`. The first belief is where the task starts.
 
 use super::assemble::Assembly;
-use super::closed_loop::Reads;
+use super::controller::Reads;
 use super::estimate::{
     Ensemble, EnsembleOptions, EstimateError, Kalman, Particle, ParticleOptions, Prior, Replace, Sensor, SystemSpace,
     Unscented, UnscentedOptions,
