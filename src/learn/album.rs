@@ -68,7 +68,7 @@ impl Album {
             (true, true) | (false, true) => false,
         });
         let is_better = !failed && self.best.as_ref().is_none_or(|best| reward_per_step > best.reward_per_step);
-        if !is_worse && !is_better {
+        if !reward_per_step.is_finite() || !is_worse && !is_better {
             return;
         }
         let picture = Picture { index, failed, reward_per_step, length: course.rewards.len() as u64, course };

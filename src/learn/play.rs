@@ -20,13 +20,31 @@ pub enum Ground<'a> {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Course {
     /// `(n_steps + 1) × n_observations`, row major.
+    #[serde(with = "gaps")]
     pub observations: Vec<f64>,
     /// `n_steps × n_actions`
+    #[serde(with = "gaps")]
     pub actions: Vec<f64>,
     /// `n_steps × n_actions`: what the controller advised; empty without one.
+    #[serde(with = "gaps")]
     pub advice: Vec<f64>,
     /// `n_steps`
+    #[serde(with = "gaps")]
     pub rewards: Vec<f64>,
+}
+
+/// Numbers of which some may not be finite, as JSON: those are `null`, and NaN when they are read.
+mod gaps {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(list: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        list.iter().map(|v| v.is_finite().then_some(*v)).collect::<Vec<Option<f64>>>().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let list = Vec::<Option<f64>>::deserialize(deserializer)?;
+        Ok(list.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+    }
 }
 
 /// An episode that was played.

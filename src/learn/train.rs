@@ -5,18 +5,112 @@
 //! stopped.
 
 use super::learner::{Episode, LearnError, Learner, Log};
+use crate::hir::settings::{SettingKind, SettingSpec};
+use crate::hir::stop::{Counts, Stop};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Environment steps of a training that says nothing of its length.
+pub const STEPS: u64 = 50_000;
+
+/// The settings of `budget { .. }` of a training.
+pub const BUDGET: &[SettingSpec] = &[
+    SettingSpec {
+        name: "episodes",
+        kind: SettingKind::Integer(1, 1_000_000_000),
+        unit: "",
+        default: "no limit",
+        doc: "episodes of each training",
+    },
+    SettingSpec {
+        name: "steps",
+        kind: SettingKind::Integer(1, 1_000_000_000_000),
+        unit: "",
+        default: "50000 where no episodes are given, else no limit",
+        doc: "environment steps of each training, those of all copies together",
+    },
+    SettingSpec {
+        name: "envs",
+        kind: SettingKind::Integer(1, 65_536),
+        unit: "",
+        default: "8 for ppo and ppo_lagrangian, else 1",
+        doc: "copies of the plant that are acted on together",
+    },
+    SettingSpec {
+        name: "seeds",
+        kind: SettingKind::Integers,
+        unit: "",
+        default: "[1]",
+        doc: "seeds: one training each",
+    },
+    SettingSpec {
+        name: "seed",
+        kind: SettingKind::Integer(0, 1 << 53),
+        unit: "",
+        default: "1",
+        doc: "the only seed, where there are no `seeds`",
+    },
+];
+
+/// The settings of `evaluate { .. }` of a training.
+pub const EVALUATE: &[SettingSpec] = &[
+    SettingSpec {
+        name: "episodes",
+        kind: SettingKind::Integer(1, 1_000_000),
+        unit: "",
+        default: "20",
+        doc: "how many episodes judge what was trained, apart from those that train it",
+    },
+    SettingSpec {
+        name: "every",
+        kind: SettingKind::Integer(0, 1_000_000_000),
+        unit: "episodes",
+        default: "0",
+        doc: "episodes of training between two judgements on the way; 0 judges the end alone",
+    },
+    SettingSpec {
+        name: "seed",
+        kind: SettingKind::Integer(0, 1 << 53),
+        unit: "",
+        default: "1000000",
+        doc: "seed of the episodes that judge",
+    },
+    SettingSpec {
+        name: "against",
+        kind: SettingKind::Words,
+        unit: "",
+        default: "[]",
+        doc: "what is compared: `mpc` is the study's controller, any other name an algorithm that is trained beside",
+    },
+];
+
+/// The settings of `pretrain { .. }`, a part of an algorithm: training on the believed model first.
+pub const PRETRAIN: &[SettingSpec] = &[
+    SettingSpec {
+        name: "steps",
+        kind: SettingKind::Integer(1, 1_000_000_000_000),
+        unit: "",
+        default: "50000",
+        doc: "environment steps on the believed model",
+    },
+    SettingSpec {
+        name: "seed",
+        kind: SettingKind::Integer(0, 1 << 53),
+        unit: "",
+        default: "0",
+        doc: "seed of the one pretraining that all trainings of the method begin from",
+    },
+];
+
 /// How long is trained, and what ends it before.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Limits {
     /// Episodes of training; `None` for no limit.
     pub episodes: Option<u64>,
     /// Environment steps of all copies; `None` for no limit.
     pub steps: Option<u64>,
-    /// More failures than so many end the training: `stop when failures > 0`.
-    pub most_failures: Option<u64>,
+    /// Rules of the study that end the training for safety; any of them.
+    pub stops: Vec<Stop>,
     /// Episodes between evaluations; 0 for none.
     pub evaluate_every: u64,
 }
@@ -26,7 +120,7 @@ pub struct Limits {
 pub enum Ending {
     /// The budget is spent.
     Done,
-    /// There were more failures than the study allows.
+    /// A rule of the study holds.
     Unsafe,
     /// It was asked to stop.
     Interrupted,
@@ -49,6 +143,13 @@ pub struct Tally {
     pub evaluated_at: u64,
     /// Sums and counts of what was measured since the last episode ended.
     pending: BTreeMap<String, (f64, u64)>,
+}
+
+impl Tally {
+    /// As a study's rules see it; training knows of no constraints beside failures.
+    pub fn counts(&self) -> Counts {
+        Counts { episodes: self.n_episodes, failures: self.n_failed, steps: self.n_steps, violations: 0 }
+    }
 }
 
 /// The first episodes, whose failures are counted apart.
@@ -121,7 +222,7 @@ pub fn train(
     let (mut is_stopping, mut is_keeping) = (false, false);
     loop {
         let is_between = learner.is_between();
-        if limits.most_failures.is_some_and(|most| tally.n_failed > most) {
+        if limits.stops.iter().any(|stop| stop.holds(&tally.counts())) {
             return keep(learner, tally, watch, Ending::Unsafe);
         }
         if limits.evaluate_every > 0
@@ -186,7 +287,7 @@ impl Log for Scribe<'_> {
     }
 
     fn measured(&mut self, _: u64, values: &[(&'static str, f64)]) {
-        for (name, value) in values {
+        for (name, value) in values.iter().filter(|(_, value)| value.is_finite()) {
             let slot = match self.tally.pending.get_mut(*name) {
                 Some(slot) => slot,
                 None => self.tally.pending.entry((*name).to_string()).or_default(),
