@@ -6,6 +6,8 @@
 
 pub mod album;
 pub mod learner;
+pub mod network;
 pub mod play;
+pub mod safetensors;
 pub mod tensors;
 pub mod train;
