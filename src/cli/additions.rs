@@ -155,6 +155,8 @@ pub fn to_study(name: &str, assignments: &[Assignment], simulate: &[String], mor
 /// What the command line says of a study of a task: the planners asked for, flags of the budget, and assignments.
 #[derive(Debug, Clone, Default)]
 pub struct ControlWords {
+    /// The model that is acted on, in place of the study's.
+    pub plant: Option<String>,
     /// In the order asked for.
     pub planners: Vec<String>,
     /// `episodes = 3`
@@ -198,7 +200,8 @@ impl ControlWords {
             parts = others;
         }
         let block = |(head, lines): &(String, Vec<String>)| format!("  {head} {{ {} }}\n", lines.join("; "));
-        blocks.iter().map(block).collect::<String>() + &starts
+        let plant = self.plant.as_ref().map_or(String::new(), |name| format!("  plant {}\n", quoted(name)));
+        plant + &blocks.iter().map(block).collect::<String>() + &starts
     }
 }
 
@@ -307,6 +310,7 @@ mod tests {
     #[test]
     fn settings_of_one_algorithm_become_one_block() {
         let words = ControlWords {
+            plant: None,
             planners: vec!["rti".into(), "sqp".into()],
             budget: vec!["episodes = 2".into()],
             assignments: vec![

@@ -83,7 +83,7 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
     };
     folder.conclude(work(), |exit| match exit {
         Exit::Interrupted => State::Interrupted,
-        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics => State::Finished,
+        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics | Exit::Unsafe => State::Finished,
     })
 }
 
@@ -167,6 +167,7 @@ fn chosen(
         planners.push(PlannerKind::Sqp.name().into());
     }
     let words = ControlWords {
+        plant: None,
         planners,
         budget: budget.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}", value?))).collect(),
         assignments: args.set.clone(),

@@ -133,7 +133,7 @@ fn carried_out(
         console.say(format!("interrupted: checkpoints are kept; go on with `{on}`"));
         return Ok(Exit::Interrupted);
     }
-    Ok(results.exit(training))
+    Ok(results.exit())
 }
 
 /// The study asked for, or one made for the task asked for.

@@ -78,7 +78,8 @@ impl Models<'_> {
                 diagnostics.push(d.at("this statement").help(format!("write `{word} Name`")));
                 continue;
             };
-            if let Some((_, first)) = &chosen {
+            // What a command line names goes before what the file does.
+            if let Some((_, first)) = chosen.as_ref().filter(|(_, first)| first.source == span.source) {
                 let d = Diagnostic::new(Code("E0202"), *span, format!("`{word}` is given twice")).at("again here");
                 diagnostics.push(d.label(*first, "first here").help("keep one of the two"));
                 continue;
