@@ -48,7 +48,7 @@ pub use kernels::{Kernels, Options};
 pub use lanes::LaneKernels;
 pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
-pub use rows::{RowKernel, row_functions};
+pub use rows::{RowKernel, row_function, row_functions, row_slopes};
 pub use stage::{Square, StageKernels, StageNodes, StageTerms};
 pub use stochastic::{DiffusionKernels, JumpKernels};
 

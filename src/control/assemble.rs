@@ -3,6 +3,10 @@
 //! The one place of `control` that knows how functions are made; everything else sees [`System`],
 //! [`crate::system::Stages`] and [`crate::system::Function`].
 
+mod plant_rows;
+
+pub use plant_rows::PlantRows;
+
 use std::sync::Arc;
 
 use super::estimate::{EstimateError, Readings, SystemSpace};
@@ -73,6 +77,8 @@ pub struct Assembly {
     cost: NodeId,
     /// What the controller sees that tells of one state: `(reading, state, value, derivative)`.
     readings: Vec<(usize, usize, NodeId, NodeId)>,
+    /// What the controller sees.
+    seen: Vec<NodeId>,
     collocation: Collocation,
 }
 
@@ -119,6 +125,7 @@ impl Assembly {
             kept,
             cost,
             readings,
+            seen,
             collocation: Collocation::default(),
         })
     }

@@ -5,6 +5,8 @@
 //! the plant of [`super::closed_loop`]. What a task sees beside the model's own quantities (the index of the step, values
 //! of the step before, measured values, held definitions) are disturbances that the plant writes.
 
+mod kept;
+
 use crate::decide::{Environment, Step};
 use crate::flat::{Distribution, FlatTask, Noise};
 use crate::hir::task::StepMethod;

@@ -145,6 +145,10 @@ pub struct Sense {
     pub unit: String,
     /// The value; measured quantities in it are disturbances ([`FlatTask::measured`]).
     pub node: NodeId,
+    /// Lower end of the range it is seen in, as written, else of the quantity that it is; −∞ where open. Nothing is cut off.
+    pub low: f64,
+    /// Upper end; +∞ where open.
+    pub high: f64,
     /// Where it is written.
     pub span: Span,
 }

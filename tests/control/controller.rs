@@ -1,15 +1,16 @@
 //! A controller asked for advice beside somebody else who acts.
 
 use super::study::{Study, run};
-use twinc::control::controller::{Decision, Follows, LoopOptions};
+use twinc::control::controller::{Controller, Decision, Follows, LoopOptions, Reads};
 use twinc::control::sqp::SqpSettings;
 use twinc::random::stream;
 
 /// Inputs advised, and states believed, at each instant of an episode in which `act` chooses by the advice.
 fn beside(study: &Study, follows: Follows, act: impl Fn(f64) -> f64) -> Vec<(f64, Vec<f64>)> {
-    let options = LoopOptions { follows, ..LoopOptions::default() };
-    let mut controller = study.controller(SqpSettings::default(), options);
+    let options = LoopOptions { preview: study.horizon + 1, reads: Reads::Seen, follows, ..LoopOptions::default() };
+    let planner = study.planner(SqpSettings::default());
     let mut plant = study.plant();
+    let mut controller = Controller::new(plant.task(), planner, study.belief(), options);
     plant.begin(&mut stream(0, 0));
     controller.begin(0, plant.state(), plant.input());
     let mut told = Vec::new();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use twinc::control::assemble::{Assembly, Collocation};
 use twinc::control::closed_loop::{ClosedLoop, Trace};
-use twinc::control::controller::{Belief, Controller, LoopOptions, Reads};
+use twinc::control::controller::{Belief, LoopOptions, Reads};
 use twinc::control::estimate::Replace;
 use twinc::control::plant::{Drawn, Plant, PlantFunctions};
 use twinc::control::sqp::{Sqp, SqpSettings};
@@ -110,23 +110,19 @@ impl Study {
         ClosedLoop::new(self.plant(), self.planner(settings), self.belief(), options)
     }
 
-    /// The controller alone, for who decides otherwise beside it.
-    pub fn controller(&self, settings: SqpSettings, options: LoopOptions) -> Controller<'_> {
-        let options = LoopOptions { preview: self.horizon + 1, reads: Reads::Seen, ..options };
-        Controller::new(self.met.assembly.task(), self.planner(settings), self.belief(), options)
-    }
-
     /// What is acted on.
     pub fn plant(&self) -> Plant<'_> {
         plant(&self.met, self.drawn.clone())
     }
 
-    fn planner(&self, settings: SqpSettings) -> Box<dyn Planner + '_> {
+    /// What plans.
+    pub fn planner(&self, settings: SqpSettings) -> Box<dyn Planner + '_> {
         let stages = self.believed.assembly.stages(self.horizon, Curvature::Exact).expect("a problem");
         Box::new(Sqp::new(Box::new(stages), settings))
     }
 
-    fn belief(&self) -> Belief<'_> {
+    /// What is believed.
+    pub fn belief(&self) -> Belief<'_> {
         let Compiled { assembly: model, functions } = &self.believed;
         let estimator = self.is_estimated.then(|| {
             let space = Box::new(model.simulation().expect("a step"));

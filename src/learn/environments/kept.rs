@@ -1,0 +1,52 @@
+//! What environments keep: words as bytes, least significant first, behind a head that says of what.
+
+/// Begins with it; the last digit is the version.
+const MARK: u64 = u64::from_le_bytes(*b"twinenv1");
+
+/// What kind of environment is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plants = 1,
+    Rows = 2,
+    Coached = 3,
+}
+
+/// Bytes of words that belong to `sizes`.
+pub(super) fn to_bytes(kind: Kind, sizes: &[usize], words: &[u64]) -> Vec<u8> {
+    let head = [MARK, kind as u64].into_iter().chain(sizes.iter().map(|&size| size as u64));
+    head.chain(words.iter().copied()).flat_map(u64::to_le_bytes).collect()
+}
+
+/// The words of [`to_bytes`].
+///
+/// # Errors
+/// Where the bytes are of something else, or of other sizes.
+pub(super) fn from_bytes(kind: Kind, sizes: &[usize], bytes: &[u8]) -> Result<Vec<u64>, String> {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let mut words = whole.iter().map(|word| u64::from_le_bytes(*word));
+    if !rest.is_empty() || words.next() != Some(MARK) || words.next() != Some(kind as u64) {
+        return Err("the bytes are not those of such an environment".into());
+    }
+    for &expected in sizes {
+        let found = words.next().unwrap_or(0);
+        if found != expected as u64 {
+            return Err(format!("the environment was kept with a size of {found}, and this one has {expected}"));
+        }
+    }
+    Ok(words.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_back_and_others_are_refused() {
+        let bytes = to_bytes(Kind::Rows, &[2, 3], &[7, u64::MAX]);
+        assert_eq!(from_bytes(Kind::Rows, &[2, 3], &bytes), Ok(vec![7, u64::MAX]));
+        assert!(from_bytes(Kind::Plants, &[2, 3], &bytes).is_err());
+        assert!(from_bytes(Kind::Rows, &[2, 4], &bytes).is_err_and(|why| why.contains("3, and this one has 4")));
+        assert!(from_bytes(Kind::Rows, &[2, 3], &bytes[..bytes.len() - 1]).is_err());
+        assert!(from_bytes(Kind::Rows, &[2, 3], b"").is_err());
+    }
+}
