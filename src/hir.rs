@@ -32,6 +32,7 @@ mod lower_task_terms;
 pub mod model;
 mod models;
 pub mod settings;
+pub mod stop;
 pub mod study;
 pub mod task;
 mod task_scope;

@@ -5,6 +5,7 @@
 //! clocks. Networks are in `f32`, environments in `f64`.
 
 pub mod album;
+pub mod algorithms;
 pub mod environments;
 pub mod learner;
 pub mod network;

@@ -4,12 +4,13 @@ use super::args::CheckArgs;
 use super::console::Console;
 use super::failure::{Exit, Failure, exit_of};
 use super::target::Target;
-use super::{files, fit_report, fix, idle, render, simulation, watch};
+use super::{files, fit_report, fix, idle, render, simulation, train_methods, watch};
 use crate::calibrate::bind;
 use crate::control::{filters, planners};
 use crate::diag::Diagnostics;
 use crate::flat::{self, Variation, flatten};
 use crate::hir::{self, Study};
+use crate::learn::train::BUDGET;
 use crate::source::{SourceFile, SourceId, SourceMap};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -129,7 +130,11 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
         bind::check_fit(study, &mut diagnostics);
         fit_report::check(&study.report, &mut diagnostics);
         if let Some(control) = &study.control {
-            control.check(&planners::tables(), filters::FILTERS, planners::BUDGET, &mut diagnostics);
+            let budget = if control.learners.is_empty() { planners::BUDGET } else { BUDGET };
+            control.check(&planners::tables(), filters::FILTERS, budget, &mut diagnostics);
+            if !control.learners.is_empty() {
+                train_methods::check(control, &mut diagnostics);
+            }
         }
         if let Some(simulate) = &study.simulate {
             simulation::check(simulate, &study.model, &mut diagnostics);

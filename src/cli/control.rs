@@ -83,7 +83,7 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
     };
     folder.conclude(work(), |exit| match exit {
         Exit::Interrupted => State::Interrupted,
-        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics | Exit::Unsafe => State::Finished,
+        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics | Exit::Safety => State::Finished,
     })
 }
 
@@ -270,7 +270,10 @@ fn prepared(
 }
 
 /// The flat task, fit for `planner` where one is given.
-fn flat(task: &Task, planner: Option<PlannerKind>, warnings: &mut Diagnostics) -> Result<FlatTask, Failure> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn flat(task: &Task, planner: Option<PlannerKind>, warnings: &mut Diagnostics) -> Result<FlatTask, Failure> {
     let mut found = Diagnostics::default();
     let flat = flatten_task(task, &mut found);
     if let (Some(flat), Some(kind)) = (&flat, planner) {
@@ -290,7 +293,11 @@ fn flat(task: &Task, planner: Option<PlannerKind>, warnings: &mut Diagnostics) -
     }
 }
 
-fn assembled(task: FlatTask, options: &Options, control: &Control) -> Result<Assembly, Failure> {
+/// Compiled for simulation, and for filters with covariances where the study has one.
+///
+/// # Errors
+/// E0707 where there is no code.
+pub fn assembled(task: FlatTask, options: &Options, control: &Control) -> Result<Assembly, Failure> {
     let assembly = Assembly::new(task, options).map_err(no_code)?;
     let estimates = if control.filter.is_some() { Needs::SENSITIVITIES } else { Needs::SIMULATION };
     assembly.kernels().prepare(Needs::SIMULATION | Needs::STIFF | estimates).map_err(no_code)?;
@@ -301,8 +308,11 @@ fn no_code(error: CompileError) -> Failure {
     Failure::new("E0707", error.to_string())
 }
 
-/// E0614 where the believed model has its quantities in another order than the plant's.
-fn same_layout(plant: &FlatTask, belief: &FlatTask) -> Result<(), Failure> {
+/// Looks whether plant and belief have their quantities in one order.
+///
+/// # Errors
+/// E0614 where not.
+pub fn same_layout(plant: &FlatTask, belief: &FlatTask) -> Result<(), Failure> {
     let names = |task: &FlatTask| -> Vec<String> {
         let states = task.model.states.iter().map(|state| &state.quantity.name);
         let inputs = task.model.inputs.iter().chain(&task.model.disturbances).map(|input| &input.quantity.name);

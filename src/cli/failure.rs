@@ -23,8 +23,8 @@ pub enum Exit {
     Usage,
     /// The numbers did not come out.
     Numerics,
-    /// A rule of the study stopped the run for safety.
-    Unsafe,
+    /// A `stop` of the study held.
+    Safety,
     /// Ctrl-C.
     Interrupted,
 }
@@ -37,7 +37,7 @@ impl Exit {
             Exit::Findings => 1,
             Exit::Usage => 2,
             Exit::Numerics => 3,
-            Exit::Unsafe => 4,
+            Exit::Safety => 4,
             Exit::Interrupted => 130,
         }
     }

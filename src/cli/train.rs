@@ -4,25 +4,25 @@ use super::additions::{self, ControlWords};
 use super::args::{MetricsLog, TrainArgs};
 use super::console::Console;
 use super::failure::{Exit, Failure};
+use super::interrupt;
 use super::prepare;
 use super::render::counted;
 use super::resume::Earlier;
 use super::run_folder::{Recipe, RunFolder, State};
 use super::target::{Assignment, Target};
 use super::train_files::JobFolder;
-use super::train_ground::Grounds;
+use super::train_ground::{CONTROLLER, Grounds};
 use super::train_job::{Ended, Job, Outcome, Training};
 use super::train_live::Live;
 use super::train_methods;
 use super::train_result::{self, Page};
-use super::{check, interrupt};
 use crate::control::{filters, planners};
 use crate::diag::Diagnostics;
 use crate::hir::settings::{SettingValue, Settings};
 use crate::hir::task::{Control, LEARNERS};
 use crate::hir::{Module, Study};
 use crate::jit::Options;
-use crate::learn::train::{Limits, STEPS};
+use crate::learn::train::{BUDGET, Limits, STEPS};
 use crate::source::SourceMap;
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
@@ -49,7 +49,7 @@ pub fn run(args: &TrainArgs, console: &mut Console, sources: &mut SourceMap) -> 
         earlier.is_in_reach(&target.path)?;
     }
     let mut warnings = Diagnostics::default();
-    let study = chosen(&asked, &target, sources, &mut warnings)?;
+    let study = chosen(&asked, None, &target, sources, &mut warnings)?;
     let Some(control) = &study.control else {
         return Err(Failure::new("E0803", format!("`{}` is no study of a task", study.name)));
     };
@@ -78,17 +78,13 @@ pub fn run(args: &TrainArgs, console: &mut Console, sources: &mut SourceMap) -> 
     };
     folder.conclude(work(), |exit| match exit {
         Exit::Interrupted => State::Interrupted,
-        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics | Exit::Unsafe => State::Finished,
+        Exit::Safety => State::Stopped,
+        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics => State::Finished,
     })
 }
 
 /// Runs all trainings and writes what came of them.
-fn carried_out(
-    training: &Training,
-    page: &Page,
-    folder: &RunFolder,
-    console: &mut Console,
-) -> Result<Exit, Failure> {
+fn carried_out(training: &Training, page: &Page, folder: &RunFolder, console: &mut Console) -> Result<Exit, Failure> {
     let jobs: Vec<Job<'_>> = training.jobs();
     console.say(format!(
         "{}: {} by {}, {}, on {}",
@@ -99,7 +95,9 @@ fn carried_out(
         counted(rayon::current_num_threads(), "thread")
     ));
     let begun = Instant::now();
-    train_methods::pretrain(training, folder, console)?;
+    if !train_methods::pretrain(training, folder, console)? {
+        return Ok(interrupted(folder, console));
+    }
     let live = Live::new(console, &training.limits, jobs.len());
     let one = |job: &Job<'_>| -> Result<Outcome, Failure> {
         let begun = Instant::now();
@@ -128,17 +126,19 @@ fn carried_out(
     folder.write("result.json", format!("{result:#}\n").as_bytes())?;
     results.write(training, page, folder)?;
     console.say(format!("results: {}", folder.path().join("report.html").display()));
-    if is_interrupted {
-        let on = folder.command_to_resume().unwrap_or_default();
-        console.say(format!("interrupted: checkpoints are kept; go on with `{on}`"));
-        return Ok(Exit::Interrupted);
-    }
-    Ok(results.exit())
+    Ok(if is_interrupted { interrupted(folder, console) } else { results.exit() })
+}
+
+fn interrupted(folder: &RunFolder, console: &Console) -> Exit {
+    let on = folder.command_to_resume().unwrap_or_default();
+    console.say(format!("interrupted: checkpoints are kept; go on with `{on}`"));
+    Exit::Interrupted
 }
 
 /// The study asked for, or one made for the task asked for.
 fn chosen(
     asked: &Asked,
+    plant: Option<&str>,
     target: &Target,
     sources: &mut SourceMap,
     warnings: &mut Diagnostics,
@@ -176,6 +176,7 @@ fn chosen(
         ("seeds", (!asked.seeds.is_empty()).then(|| format!("{:?}", asked.seeds))),
     ];
     let words = ControlWords {
+        plant: plant.map(str::to_string),
         planners: algorithms,
         budget: budget.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}", value?))).collect(),
         assignments: asked.set.clone(),
@@ -201,7 +202,8 @@ fn chosen(
     };
     if let Some(control) = &mut study.control {
         let mut found = Diagnostics::default();
-        check::control(control, &mut found);
+        control.check(&planners, filters::FILTERS, BUDGET, &mut found);
+        train_methods::check(control, &mut found);
         if found.has_errors() {
             return Err(Failure::from_diagnostics(found));
         }
@@ -225,9 +227,10 @@ fn prepared(
     warnings: &mut Diagnostics,
 ) -> Result<Training, Failure> {
     let limits = limits(control);
-    let methods = train_methods::of(control)?;
+    let methods = train_methods::of(control);
     let options = Options { strict_math: asked.strict_math };
-    let grounds = Grounds::new(control, &methods, &options, warnings)?;
+    let is_compared = control.evaluation.words("against").contains(&CONTROLLER);
+    let grounds = Grounds::new(control, &methods, is_compared, &options, warnings)?;
     let evaluation = &control.evaluation;
     let number = |settings: &Settings, key: &str| settings.number(key).map(|n| n as u64);
     let seeds = match control.budget.get("seeds").map(|setting| &setting.value) {
@@ -287,7 +290,10 @@ impl Training {
     /// Method by method, seed by seed.
     fn jobs(&self) -> Vec<Job<'_>> {
         let pairs = self.methods.iter().flat_map(|method| self.seeds.iter().map(move |seed| (method, *seed)));
-        pairs.enumerate().map(|(index, (method, seed))| Job { training: self, method, seed, index }).collect()
+        pairs
+            .enumerate()
+            .map(|(index, (method, seed))| Job { training: self, method, seed, index, pretraining: None })
+            .collect()
     }
 
     /// For people.
@@ -375,11 +381,12 @@ impl Asked {
     /// What is wrong with the file; a plant that does not fit.
     pub fn study(
         &self,
+        plant: Option<&str>,
         target: &Target,
         sources: &mut SourceMap,
         warnings: &mut Diagnostics,
     ) -> Result<Study, Failure> {
-        chosen(self, target, sources, warnings)
+        chosen(self, plant, target, sources, warnings)
     }
 
     /// Whether plain library functions are used.

@@ -200,9 +200,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(Failure::new("E0801", format!("`{}` cannot be read: {}", path.display(), reason(&error))))
-        }
+        Err(error) => Err(Failure::new("E0801", format!("`{}` cannot be read: {}", path.display(), reason(&error)))),
     }
 }
 

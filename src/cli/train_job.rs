@@ -6,8 +6,9 @@
 use super::failure::Failure;
 use super::interrupt;
 use super::train_files::{Checkpoint, JobFolder};
-use super::train_ground::{Grounds, Method};
+use super::train_ground::{CONTROLLER, Grounds};
 use super::train_live::Live;
+use super::train_methods::Method;
 use super::train_policy::{self, Origin};
 use crate::learn::album::{Album, Observed, Shared};
 use crate::learn::learner::{LearnError, Learner};
@@ -54,6 +55,8 @@ pub struct Job<'a> {
     pub seed: u64,
     /// Its place among the others.
     pub index: usize,
+    /// Steps on the believed model instead, whose policy is what the method's trainings begin from.
+    pub pretraining: Option<u64>,
 }
 
 /// How a training ended.
@@ -68,18 +71,6 @@ pub enum Ended {
     Interrupted,
     /// Learning could not go on.
     Broken,
-}
-
-impl Ended {
-    /// For a table.
-    pub fn word(self) -> &'static str {
-        match self {
-            Ended::Done => "budget spent",
-            Ended::Unsafe => "stopped for safety",
-            Ended::Interrupted => "interrupted",
-            Ended::Broken => "broken off",
-        }
-    }
 }
 
 /// How good a policy, or a controller, is.
@@ -139,7 +130,20 @@ impl Judged {
 impl Job<'_> {
     /// The name of its folder, and of it in checkpoints.
     pub fn name(&self) -> String {
-        format!("{}-{}", self.method.label, self.seed)
+        match self.pretraining {
+            Some(_) => format!("{}-pretraining", self.method.label),
+            None => format!("{}-{}", self.method.label, self.seed),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let limits = &self.training.limits;
+        match (self.pretraining, self.method.is_own) {
+            (Some(steps), _) => Limits { steps: Some(steps), ..Limits::default() },
+            (None, true) => limits.clone(),
+            // What a method beside it does is no danger to anyone.
+            (None, false) => Limits { stops: Vec::new(), ..limits.clone() },
+        }
     }
 
     /// Trains, or goes on. A training that ended before is only read.
@@ -172,11 +176,7 @@ impl Job<'_> {
             *album.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         }
         live.begins(self.index, &tally);
-        let limits = match self.method.is_own {
-            true => self.training.limits.clone(),
-            // What a method beside it does is no danger to anyone.
-            false => Limits { stops: Vec::new(), ..self.training.limits.clone() },
-        };
+        let limits = self.limits();
         let mut follow = Follow { job: *self, files: &files, album: &album, live, kept: Instant::now(), trouble: None };
         let ending = train(learner.as_mut(), &limits, &mut tally, &mut follow).map_err(no_room)?;
         if let Some(why) = follow.trouble.take() {
@@ -192,7 +192,9 @@ impl Job<'_> {
         let mut outcome =
             Outcome { ended, why, tally, album, judged: None, course: Course::default(), weights: Vec::new() };
         if ended != Ended::Interrupted {
-            self.judge(learner.as_ref(), &mut outcome)?;
+            if self.pretraining.is_none() {
+                self.judge(learner.as_ref(), &mut outcome)?;
+            }
             self.write_policy(learner.as_ref(), &outcome, &files).map_err(no_room)?;
             let text = serde_json::to_string(&outcome).map_err(|error| no_room(error.to_string()))?;
             files.write("outcome.json", format!("{text}\n").as_bytes()).map_err(no_room)?;
@@ -203,17 +205,16 @@ impl Job<'_> {
 
     fn learner(&self, album: &Shared) -> Result<Box<dyn Learner>, Failure> {
         let Training { grounds, .. } = self.training;
-        let n_copies = self.method.n_copies;
-        match self.method.is_advised() {
-            true => {
-                let environments = Observed::new(grounds.advised(self.method)?, album.clone());
-                self.method.make_advised(Box::new(environments), self.seed, &self.training.limits)
-            }
-            false => {
-                let environments = Observed::new(grounds.plain(n_copies)?, album.clone());
-                self.method.make(Box::new(environments), self.seed, &self.training.limits)
-            }
+        let (method, n_copies, limits) = (self.method, self.method.n_copies, self.limits());
+        if method.is_advised() {
+            let environments = Observed::new(grounds.advised(method)?, album.clone());
+            return method.make_advised(Box::new(environments), self.seed, &limits);
         }
+        let environments = match self.pretraining {
+            Some(_) => grounds.believed(n_copies)?,
+            None => grounds.plain(n_copies)?,
+        };
+        method.make(Box::new(Observed::new(environments, album.clone())), self.seed, &limits)
     }
 
     /// Plays the policy's own episodes.
@@ -268,6 +269,17 @@ impl Job<'_> {
 enum PlayError {
     Learn(LearnError),
     Failure(Failure),
+}
+
+impl Training {
+    /// The study's controller by itself, where it is compared.
+    ///
+    /// # Errors
+    /// A controller that cannot be made or played.
+    pub fn controllers(&self) -> Result<Vec<(String, Judged, Course)>, Failure> {
+        let found = self.grounds.controller(self.judged_from, self.n_judged)?;
+        Ok(found.into_iter().map(|(judged, course)| (CONTROLLER.to_string(), judged, course)).collect())
+    }
 }
 
 /// A training that ended before and is whole.

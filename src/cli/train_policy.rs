@@ -75,8 +75,8 @@ pub fn load(folder: &Path) -> Result<(Origin, Tensors), Failure> {
             .help("name the folder of a run of `twinc train` that has ended")
     };
     let text = read(&path)?.ok_or_else(|| missing(&path))?;
-    let words: Value =
-        serde_json::from_slice(&text).map_err(|error| unfit(format!("`{WORDS}` is no whole JSON document: {error}")))?;
+    let words: Value = serde_json::from_slice(&text)
+        .map_err(|error| unfit(format!("`{WORDS}` is no whole JSON document: {error}")))?;
     if words["format"].as_u64() != Some(FORMAT) {
         return Err(unfit(format!("its format is {}, and this version reads {FORMAT}", words["format"])));
     }
@@ -127,15 +127,15 @@ impl Origin {
     pub fn fits(&self, task: &str, observation_space: &Space, action_space: &Space) -> Result<(), Failure> {
         let unfit = |why: String| {
             let title = format!("the policy was trained for `{}` and does not fit `{task}`: {why}", self.task);
-            Failure::new("E0806", title).help("a policy fits any plant of its own task, with the same `sense` and `act`")
+            Failure::new("E0806", title)
+                .help("a policy fits any plant of its own task, with the same `sense` and `act`")
         };
         if self.task != task {
             return Err(unfit("it is another task".into()));
         }
-        for (what, own, other) in [
-            ("observes", &self.observation_space, observation_space),
-            ("acts on", &self.action_space, action_space),
-        ] {
+        for (what, own, other) in
+            [("observes", &self.observation_space, observation_space), ("acts on", &self.action_space, action_space)]
+        {
             if own.len() != other.len() {
                 return Err(unfit(format!("it {what} {} quantities, and here are {}", own.len(), other.len())));
             }

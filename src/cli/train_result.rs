@@ -11,9 +11,7 @@ use super::train_files::JobFolder;
 use super::train_job::{Ended, Job, Judged, Outcome, Training};
 use super::train_live::WEIGHT;
 use crate::export::plot;
-use crate::export::report::learning::{
-    self, CourseDrawn, FocusPoint, LearningReport, MethodCurves, SeedCurve,
-};
+use crate::export::report::learning::{self, CourseDrawn, FocusPoint, LearningReport, MethodCurves, SeedCurve};
 use crate::learn::album::Picture;
 use crate::learn::play::Course;
 use crate::learn::train::EARLY;
@@ -210,7 +208,8 @@ impl Results {
         rows.extend(self.rows());
         let width = |c: usize| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
-        let mut out = format!("{}: {} of {}\n", training.name, training.grounds.task_name(), training.grounds.plant_name());
+        let mut out =
+            format!("{}: {} of {}\n", training.name, training.grounds.task_name(), training.grounds.plant_name());
         for row in &rows {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             out.push_str(cells.collect::<Vec<String>>().join("  ").trim_end());
@@ -256,9 +255,8 @@ impl Results {
         let mut best: Option<(&Entry, (u64, f64))> = None;
         for entry in self.entries.iter().filter(|entry| entry.is_own) {
             let Some(here) = judged(entry) else { continue };
-            let is_better = best.as_ref().is_none_or(|(_, known)| {
-                here.0 < known.0 || here.0 == known.0 && here.1 > known.1
-            });
+            let is_better =
+                best.as_ref().is_none_or(|(_, known)| here.0 < known.0 || here.0 == known.0 && here.1 > known.1);
             if is_better {
                 best = Some((entry, here));
             }
@@ -332,10 +330,8 @@ impl Results {
             courses.push((name.to_string(), course(&picture.course, words)));
         }
         let focus = self.best().map_or(&[][..], |entry| &entry.outcome.weights);
-        let point = |(seen, weights): &(Vec<f64>, Vec<f64>)| FocusPoint {
-            observation: seen.clone(),
-            weights: weights.clone(),
-        };
+        let point =
+            |(seen, weights): &(Vec<f64>, Vec<f64>)| FocusPoint { observation: seen.clone(), weights: weights.clone() };
         let acted = grounds.action_space();
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
         LearningReport {
@@ -369,7 +365,7 @@ impl Results {
     pub fn exit(&self) -> Exit {
         let ended = |wanted: Ended| self.entries.iter().any(|e| e.is_own && e.outcome.ended == wanted);
         match (ended(Ended::Unsafe), ended(Ended::Broken)) {
-            (true, _) => Exit::Unsafe,
+            (true, _) => Exit::Safety,
             (false, true) => Exit::Numerics,
             (false, false) => Exit::Fine,
         }

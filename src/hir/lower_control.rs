@@ -16,7 +16,8 @@ use super::task::{Algorithm, Control, LEARNERS, Randomize};
 use super::unknown::{did_you_mean, nearest};
 
 /// Words of a study that need it to be of a task.
-pub(super) const CONTROL_WORDS: &[&str] = &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget"];
+pub(super) const CONTROL_WORDS: &[&str] =
+    &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget", "loop", "evaluate", "stop"];
 
 impl Models<'_> {
     /// The task at `statement` of `task_file` for the models that the `statements` of a study name, and the model that it is of.
@@ -53,6 +54,9 @@ impl Models<'_> {
             filter: None,
             hidden: Vec::new(),
             budget: Settings::default(),
+            closed_loop: Settings::default(),
+            evaluation: Settings::default(),
+            stops: Vec::new(),
         };
         Some((own, control))
     }
@@ -192,11 +196,16 @@ impl Lower<'_> {
                 control.filter.get_or_insert_with(Settings::default).extend(settings);
             }
             "hide" => self.hide(directive, span, &mut control.hidden),
-            "budget" => {
+            word @ ("budget" | "loop" | "evaluate") => {
                 self.no_clauses(directive);
                 let settings = self.method_settings(directive);
-                control.budget.extend(settings);
+                match word {
+                    "budget" => control.budget.extend(settings),
+                    "loop" => control.closed_loop.extend(settings),
+                    _ => control.evaluation.extend(settings),
+                }
             }
+            "stop" => control.stops.extend(self.stop(directive, span)),
             // `plant` and `belief` are read before everything else.
             _ => {}
         }
@@ -385,5 +394,15 @@ impl Control {
         }
         self.budget.check("budget", budget, diagnostics);
         self.budget.check_times(budget, &self.belief.model, diagnostics);
+    }
+
+    /// Checks the settings of `loop` and `evaluate` against their tables: E0602, E0603, E0301.
+    pub fn check_blocks(&self, closed_loop: &[SettingSpec], evaluation: &[SettingSpec], diagnostics: &mut Diagnostics) {
+        for (what, settings, table) in
+            [("loop", &self.closed_loop, closed_loop), ("evaluate", &self.evaluation, evaluation)]
+        {
+            settings.check(what, table, diagnostics);
+            settings.check_times(table, &self.belief.model, diagnostics);
+        }
     }
 }

@@ -59,6 +59,8 @@ pub enum SettingKind {
     Text,
     /// A list of whole numbers.
     Integers,
+    /// A list of names.
+    Words,
 }
 
 /// One row of the table that an algorithm exports.
@@ -146,6 +148,16 @@ impl Settings {
         }
     }
 
+    /// The names in the list with this key; none where it is not set.
+    pub fn words(&self, key: &str) -> Vec<&str> {
+        let Some(SettingValue::List(list)) = self.get(key).map(|setting| &setting.value) else { return Vec::new() };
+        let word = |value| match value {
+            &SettingValue::Word(ref word) => Some(word.as_str()),
+            SettingValue::Number(..) | SettingValue::Text(_) | SettingValue::List(_) => None,
+        };
+        list.iter().filter_map(word).collect()
+    }
+
     /// Reports keys that `table` does not have (E0603), values that do not fit (E0602), and keys given twice in one text
     /// (E0202); what another text says, such as a command line, replaces the file's.
     pub fn check(&self, what: &str, table: &[SettingSpec], diagnostics: &mut Diagnostics) {
@@ -225,6 +237,7 @@ fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
         (SettingValue::List(list), SettingKind::Integers) => {
             list.iter().all(|v| matches!(v, SettingValue::Number(v, None) if v.fract() == 0.0))
         }
+        (SettingValue::List(list), SettingKind::Words) => list.iter().all(|v| matches!(v, SettingValue::Word(_))),
         _ => false,
     };
     if is_good {
@@ -242,6 +255,7 @@ fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
         SettingKind::Choice(words) => format!("one of {}", words.join(", ")),
         SettingKind::Text => "text in quotes".to_string(),
         SettingKind::Integers => "a list of whole numbers".to_string(),
+        SettingKind::Words => "a list of names, as in `[mpc, sac]`".to_string(),
     })
 }
 

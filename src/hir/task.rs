@@ -11,6 +11,7 @@ use crate::units::Unit;
 use super::expr::ExprId;
 use super::model::{Dist, EventDef, Model, Range, SymbolId};
 use super::settings::Settings;
+use super::stop::Stop;
 use super::study::Prior;
 
 /// The integrator behind each step.
@@ -365,6 +366,12 @@ pub struct Control {
     pub hidden: Vec<(String, Span)>,
     /// How many episodes, and their seeds.
     pub budget: Settings,
+    /// `loop { .. }`: what stands between the plant and its controller.
+    pub closed_loop: Settings,
+    /// `evaluate { .. }`: how what was trained is judged.
+    pub evaluation: Settings,
+    /// When the run ends for safety; any of them.
+    pub stops: Vec<Stop>,
 }
 
 /// Planners that draw inputs between their limits.

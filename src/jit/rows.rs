@@ -208,7 +208,8 @@ fn fold(
         let at = |operand: NodeId| image[operand.0 as usize];
         let new = match dag.node(id) {
             Node::Const(bits) => folded.constant(f64::from_bits(bits)),
-            Node::Leaf(Leaf::Param(k)) => match (varying.iter().position(|&v| v == k as usize), params.get(k as usize)) {
+            Node::Leaf(Leaf::Param(k)) => match (varying.iter().position(|&v| v == k as usize), params.get(k as usize))
+            {
                 (Some(j), _) => folded.leaf(Leaf::Disturbance((first + j) as u32)),
                 (None, Some(value)) => folded.constant(*value),
                 (None, None) => return Err(CompileError::Backend(format!("parameter {k} has no value"))),

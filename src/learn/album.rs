@@ -122,6 +122,10 @@ impl<E: Environments + ?Sized> Environments for Observed<E> {
         }
     }
 
+    fn reason(&self, copy: usize) -> &str {
+        self.inner.reason(copy)
+    }
+
     fn save(&self) -> Vec<u8> {
         self.inner.save()
     }

@@ -203,11 +203,7 @@ impl Prepared {
     ///
     /// # Errors
     /// [`EnvironmentError`] where the believed model does not fit the plant, or a planner or an estimator cannot be made.
-    pub fn coached<'s>(
-        &'s self,
-        coach: &'s Coach,
-        n_copies: usize,
-    ) -> Result<Box<dyn Advised + 's>, EnvironmentError> {
+    pub fn coached<'s>(&'s self, coach: &'s Coach, n_copies: usize) -> Result<Box<dyn Advised + 's>, EnvironmentError> {
         Ok(Box::new(coached::Coached::new(self, coach, n_copies)?))
     }
 }

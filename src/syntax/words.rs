@@ -353,8 +353,9 @@ pub const WORDS: &[Word] = &[
     row("filter", &[Study], S::Name, &[], Some(Settings), "what estimates the state from what is sensed"),
     row("hide", &[Study], S::Names, &[], None, "disturbances that the controller does not know"),
     row("budget", &[Study], S::None, &[], Some(Settings), "how many episodes, and their seeds"),
-    later("stop", &[Study], S::None, &[WHEN], None, "ends the run for safety"),
-    later("evaluate", &[Study], S::None, &[], Some(Settings), "how the result is judged"),
+    row("loop", &[Study], S::None, &[], Some(Settings), "what stands between the plant and its controller"),
+    row("stop", &[Study], S::None, &[WHEN], None, "ends the run for safety"),
+    row("evaluate", &[Study], S::None, &[], Some(Settings), "how what was trained is judged"),
     // -- a task ------------------------------------------------------------------------------------------------------
     row("step", &[Task], S::Expr, &[In, GUESS, VIA, TIMES], None, "the time between two actions"),
     row("episode", &[Task], S::Expr, &[TIMES], None, "the length of an episode"),

@@ -61,9 +61,10 @@ impl Coach {
             return Err(EnvironmentError::NoPlanner(algorithm.name().to_owned()));
         };
         let disturbances = &assembly.task().model.disturbances;
-        let hidden = control.hidden.iter().filter_map(|(name, _)| {
-            disturbances.iter().position(|disturbance| disturbance.quantity.name == *name)
-        });
+        let hidden = control
+            .hidden
+            .iter()
+            .filter_map(|(name, _)| disturbances.iter().position(|disturbance| disturbance.quantity.name == *name));
         let hidden = hidden.collect();
         Coach::new(assembly, kind, algorithm.settings.clone(), control.filter.clone(), hidden)
     }

@@ -87,7 +87,8 @@ impl Environments for Plants<'_> {
         for (is_waiting, word) in self.is_waiting.iter_mut().zip(waiting) {
             *is_waiting = *word != 0;
         }
-        let is_whole = self.copies.iter_mut().zip(plants.chunks_exact(n_words.max(1))).all(|(p, words)| p.restore(words));
+        let is_whole =
+            self.copies.iter_mut().zip(plants.chunks_exact(n_words.max(1))).all(|(p, words)| p.restore(words));
         if is_whole { Ok(()) } else { Err("the bytes of the environment are not those of its plants".into()) }
     }
 }

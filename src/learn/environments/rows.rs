@@ -85,12 +85,8 @@ impl<'s> Rows<'s> {
     /// Where the integrator refuses the task's step.
     pub fn new(prepared: &'s Prepared, rows: &'s PlantRows, n_copies: usize) -> Result<Rows<'s>, EnvironmentError> {
         let dims = rows.dynamics.dims();
-        let places = Places {
-            n_states: dims.n_states,
-            input: dims.input(),
-            disturbance: dims.disturbance(),
-            time: dims.time(),
-        };
+        let places =
+            Places { n_states: dims.n_states, input: dims.input(), disturbance: dims.disturbance(), time: dims.time() };
         let n_arguments = places.time + 1;
         let block = Block {
             arguments: vec![[0.0; ROW]; n_arguments],
