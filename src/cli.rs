@@ -10,6 +10,8 @@ mod check;
 mod config;
 mod console;
 mod control;
+mod control_asked;
+mod control_kept;
 mod control_report;
 mod control_run;
 mod control_table;

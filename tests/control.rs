@@ -1,6 +1,7 @@
 //! Optimal control and estimation against closed forms and published optima.
 
 mod allocations;
+pub mod baselines;
 mod closed_loop;
 mod controller;
 mod derivatives;

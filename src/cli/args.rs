@@ -322,8 +322,11 @@ pub struct CalibrateArgs {
 #[derive(Debug, Args)]
 pub struct ControlArgs {
     /// The file, and which of its studies of a task, or of its tasks, if there are several
-    #[arg(value_name = "FILE[:STUDY|:TASK]")]
-    pub file: String,
+    #[arg(value_name = "FILE[:STUDY|:TASK]", required_unless_present = "resume")]
+    pub file: Option<String>,
+    /// Go on with a run of several episodes that was interrupted or killed; file and flags come from its manifest
+    #[arg(long, value_name = "RUN_FOLDER", conflicts_with_all = ["file", "planner", "episodes", "seed", "set", "runs", "strict_math"])]
+    pub resume: Option<PathBuf>,
     /// Planners to run one after another: sqp, rti, ilqr, ddp, shooting, cem, mppi, cma; without it the study's first
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     pub planner: Vec<String>,

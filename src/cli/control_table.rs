@@ -2,7 +2,7 @@
 //!
 //! Seconds stand in the table on the terminal only.
 
-use super::control_run::{Entry, Episode, Loops, faulty_terms};
+use super::control_run::{Entry, Episode, Halt, Loops, faulty_terms};
 use super::machine;
 use super::render::counted;
 use super::verdict::when;
@@ -42,6 +42,10 @@ pub struct Row {
     pub n_failed: usize,
     /// Plans that were not used.
     pub n_fallbacks: usize,
+    /// Those of them that came too late.
+    pub n_late: usize,
+    /// Samples that were lost.
+    pub n_lost: usize,
     /// How plans came about.
     pub statuses: String,
     /// Median, 95 % and largest of the milliseconds of planning.
@@ -60,7 +64,7 @@ impl Row {
             true => (broken.amount, broken.name.clone()),
             false => worst,
         });
-        let mut seconds: Vec<f64> = moments().map(|moment| moment.seconds).collect();
+        let mut seconds: Vec<f64> = moments().map(|moment| moment.seconds).filter(|s| s.is_finite()).collect();
         seconds.sort_by(f64::total_cmp);
         let at = |share: f64| {
             let place = (share * (seconds.len().max(1) - 1) as f64).round() as usize;
@@ -74,6 +78,8 @@ impl Row {
             violation: worst,
             n_failed: episodes.iter().filter(|episode| episode.trace.ending == Ending::Failed).count(),
             n_fallbacks: episodes.iter().map(|episode| episode.trace.n_fallbacks()).sum(),
+            n_late: moments().filter(|moment| moment.status == PlanStatus::Deadline).count(),
+            n_lost: moments().filter(|moment| moment.is_lost).count(),
             statuses: statuses(moments()).iter().map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", "),
             milliseconds: [at(0.5), at(0.95), at(1.0)],
             is_without_result: episodes
@@ -174,7 +180,7 @@ fn finite(value: f64) -> Option<f64> {
 }
 
 /// The document `result.json`.
-pub fn result(loops: &Loops, results: &[(&Entry, Vec<Episode>)], remarks: &[String]) -> Value {
+pub fn result(loops: &Loops, results: &[(&Entry, Vec<Episode>)], halt: Option<&Halt>, remarks: &[String]) -> Value {
     let task = loops.plant.task();
     let planners: Vec<Value> = results.iter().map(|(entry, episodes)| planner(entry, episodes)).collect();
     json!({
@@ -187,6 +193,9 @@ pub fn result(loops: &Loops, results: &[(&Entry, Vec<Episode>)], remarks: &[Stri
         "n_steps": task.n_steps,
         "time_unit": task.model.time_unit,
         "planners": planners,
+        "stopped": halt.map(|halt| json!({
+            "rule": halt.rule, "planner": halt.planner, "episode": halt.episode, "step": halt.step,
+        })),
         "remarks": remarks,
     })
 }
@@ -203,6 +212,8 @@ fn planner(entry: &Entry, episodes: &[Episode]) -> Value {
         "violation": { "amount": row.violation.0, "name": row.violation.1 },
         "n_failed": row.n_failed,
         "n_fallbacks": row.n_fallbacks,
+        "n_late": row.n_late,
+        "n_lost": row.n_lost,
         "episodes": list,
     })
 }
@@ -220,6 +231,7 @@ fn one(Episode { number, seed, trace }: &Episode) -> Value {
         "ending": ending(trace.ending),
         "message": trace.message,
         "n_fallbacks": trace.n_fallbacks(),
+        "n_lost": trace.n_lost(),
         "iterations": trace.moments.iter().map(|moment| moment.iterations).sum::<usize>(),
         "statuses": words,
     })
@@ -231,6 +243,7 @@ fn ending(ending: Ending) -> &'static str {
         Ending::Done => "done",
         Ending::Failed => "failed",
         Ending::Interrupted => "interrupted",
+        Ending::Stopped => "stopped",
     }
 }
 
@@ -288,6 +301,15 @@ pub fn setting(settings: &Settings, spec: &SettingSpec) -> String {
         Some(SettingValue::Word(word) | SettingValue::Text(word)) => word.clone(),
         Some(SettingValue::List(_)) | None => spec.default.into(),
     }
+}
+
+/// That a `stop` ended the run, and where.
+pub fn stopped(loops: &Loops, Halt { rule, planner, episode, step }: &Halt) -> String {
+    let task = loops.plant.task();
+    let time = when(&task.model, (step + 1) as f64 * task.step);
+    format!(
+        "{planner}: stopped for safety: `{rule}` holds after step {step} of episode {episode} (time {time}); nothing was run after it."
+    )
 }
 
 /// What a reader should know, in sentences: failures, plans that break constraints or have no value, with step and reason.

@@ -2,6 +2,7 @@
 
 use super::additions::{self, ControlWords};
 use super::args::{MetricsLog, TrainArgs};
+use super::check::check_control;
 use super::console::Console;
 use super::failure::{Exit, Failure};
 use super::interrupt;
@@ -22,7 +23,7 @@ use crate::hir::settings::{SettingValue, Settings};
 use crate::hir::task::{Control, LEARNERS};
 use crate::hir::{Module, Study};
 use crate::jit::Options;
-use crate::learn::train::{BUDGET, Limits, STEPS};
+use crate::learn::train::{Limits, STEPS};
 use crate::source::SourceMap;
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
@@ -202,8 +203,7 @@ fn chosen(
     };
     if let Some(control) = &mut study.control {
         let mut found = Diagnostics::default();
-        control.check(&planners, filters::FILTERS, BUDGET, &mut found);
-        train_methods::check(control, &mut found);
+        check_control(control, &mut found);
         if found.has_errors() {
             return Err(Failure::from_diagnostics(found));
         }

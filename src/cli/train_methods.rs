@@ -19,7 +19,7 @@ use crate::learn::algorithms::{self, LearnerKind, Making};
 use crate::learn::learner::{LearnError, Learner};
 use crate::learn::play::Played;
 use crate::learn::tensors::Tensors;
-use crate::learn::train::{EVALUATE, Limits, STEPS};
+use crate::learn::train::{Limits, STEPS};
 use crate::source::Span;
 use std::sync::OnceLock;
 
@@ -39,7 +39,7 @@ pub struct Method {
     start: OnceLock<Tensors>,
 }
 
-/// Checks what a study says of training: settings of algorithms and their parts, and of evaluation.
+/// Checks what a study says of training: settings of algorithms and their parts, and what it is compared with.
 pub fn check(control: &Control, diagnostics: &mut Diagnostics) {
     let planners = planners::tables();
     for learner in &control.learners {
@@ -59,8 +59,8 @@ pub fn check(control: &Control, diagnostics: &mut Diagnostics) {
             }
         }
     }
-    control.evaluation.check("evaluate", EVALUATE, diagnostics);
-    for name in control.evaluation.words("against") {
+    let against = control.evaluation.words("against").into_iter().filter(|_| !control.learners.is_empty());
+    for name in against {
         if name != CONTROLLER && !LEARNERS.contains(&name) {
             let span = control.evaluation.get("against").map_or(control.plant.span, |setting| setting.value_span);
             let d = Diagnostic::new(Code("E0602"), span, format!("there is nothing to compare with named `{name}`"));

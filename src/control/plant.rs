@@ -170,17 +170,18 @@ impl<'s> Plant<'s> {
         &self.message
     }
 
-    /// Largest amount by which a hard constraint of the task is broken now, with its name.
-    pub fn violation(&mut self) -> (f64, &'s str) {
+    /// Largest amount by which a hard constraint of the task is broken now, and which, an index into
+    /// [`FlatTask::keeps`]; zeros where none is.
+    pub fn violation(&mut self) -> (f64, usize) {
         let Self { task, functions, work, x, u, d, p, values, .. } = self;
         let at = At { t: self.k as f64 * task.step, x, u, d, p };
         functions.keeps.call(at, work, values);
-        let mut worst = (0.0, "");
-        for (keep, &value) in task.keeps.iter().zip(values.iter()) {
+        let mut worst = (0.0, 0);
+        for (index, (keep, &value)) in task.keeps.iter().zip(values.iter()).enumerate() {
             let excess = (keep.low - value).max(value - keep.high);
             let is_hard = keep.softness == crate::system::Softness::Hard;
             if is_hard && keep.when == crate::flat::task::When::Path && excess > worst.0 {
-                worst = (excess, &keep.name);
+                worst = (excess, index);
             }
         }
         worst
@@ -388,7 +389,10 @@ pub fn step_options(task: &FlatTask) -> Options {
         StepMethod::Auto => Method::Auto,
         StepMethod::Euler => Method::Euler,
         StepMethod::Rk4 => Method::Rk4,
-        StepMethod::Radau1 | StepMethod::Radau3 | StepMethod::Radau5 | StepMethod::Rodas5p => Method::Rodas5p,
+        StepMethod::Radau1 => Method::ImplicitEuler,
+        StepMethod::Radau3 => Method::Radau3,
+        StepMethod::Radau5 => Method::Radau5,
+        StepMethod::Rodas5p => Method::Rodas5p,
         StepMethod::Tsit5 => Method::Tsit5,
         StepMethod::Bdf => Method::Bdf,
     };

@@ -59,7 +59,9 @@ pub enum SettingKind {
     Text,
     /// A list of whole numbers.
     Integers,
-    /// A list of names.
+    /// A number in the inclusive range, or a list of such.
+    Numbers(f64, f64),
+    /// A name, or a list of names.
     Words,
 }
 
@@ -148,14 +150,33 @@ impl Settings {
         }
     }
 
-    /// The names in the list with this key; none where it is not set.
-    pub fn words(&self, key: &str) -> Vec<&str> {
-        let Some(SettingValue::List(list)) = self.get(key).map(|setting| &setting.value) else { return Vec::new() };
-        let word = |value| match value {
-            &SettingValue::Word(ref word) => Some(word.as_str()),
-            SettingValue::Number(..) | SettingValue::Text(_) | SettingValue::List(_) => None,
+    /// The numbers with this key, one where no list is written; empty where it is not set.
+    pub fn numbers(&self, key: &str) -> Vec<f64> {
+        let number = |value: &SettingValue| match value {
+            SettingValue::Number(value, _) => Some(*value),
+            SettingValue::Text(_) | SettingValue::Word(_) | SettingValue::List(_) => None,
         };
-        list.iter().filter_map(word).collect()
+        self.values(key).iter().filter_map(number).collect()
+    }
+
+    /// The names with this key, one where no list is written; empty where it is not set.
+    pub fn words(&self, key: &str) -> Vec<&str> {
+        self.values(key)
+            .iter()
+            .filter_map(|value| match value {
+                SettingValue::Text(word) | SettingValue::Word(word) => Some(word.as_str()),
+                SettingValue::Number(..) | SettingValue::List(_) => None,
+            })
+            .collect()
+    }
+
+    /// The members of a list, or the one value where none is written.
+    fn values(&self, key: &str) -> &[SettingValue] {
+        match self.get(key).map(|setting| &setting.value) {
+            Some(SettingValue::List(list)) => list,
+            Some(one) => std::slice::from_ref(one),
+            None => &[],
+        }
     }
 
     /// Reports keys that `table` does not have (E0603), values that do not fit (E0602), and keys given twice in one text
@@ -237,7 +258,14 @@ fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
         (SettingValue::List(list), SettingKind::Integers) => {
             list.iter().all(|v| matches!(v, SettingValue::Number(v, None) if v.fract() == 0.0))
         }
-        (SettingValue::List(list), SettingKind::Words) => list.iter().all(|v| matches!(v, SettingValue::Word(_))),
+        (SettingValue::List(list), SettingKind::Numbers(low, high)) => {
+            !list.is_empty() && list.iter().all(|v| fits(v, SettingKind::Number(low, high)).is_ok())
+        }
+        (one, SettingKind::Numbers(low, high)) => fits(one, SettingKind::Number(low, high)).is_ok(),
+        (SettingValue::List(list), SettingKind::Words) => {
+            !list.is_empty() && list.iter().all(|v| matches!(v, SettingValue::Text(_) | SettingValue::Word(_)))
+        }
+        (SettingValue::Text(_) | SettingValue::Word(_), SettingKind::Words) => true,
         _ => false,
     };
     if is_good {
@@ -255,7 +283,8 @@ fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
         SettingKind::Choice(words) => format!("one of {}", words.join(", ")),
         SettingKind::Text => "text in quotes".to_string(),
         SettingKind::Integers => "a list of whole numbers".to_string(),
-        SettingKind::Words => "a list of names, as in `[mpc, sac]`".to_string(),
+        SettingKind::Numbers(low, high) => format!("a number{}, or a list of such", within(low, high)),
+        SettingKind::Words => "a name, or a list of names".to_string(),
     })
 }
 

@@ -153,6 +153,8 @@ pub struct Cost {
     pub weight: f64,
     /// Bound indices: one term for each.
     pub ranges: Vec<Range>,
+    /// What `track` names, and what it is to follow: `expr` is their difference.
+    pub tracked: Option<(ExprId, ExprId)>,
     /// The term as written.
     pub text: String,
     /// The statement.

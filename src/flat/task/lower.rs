@@ -49,9 +49,7 @@ pub fn check_tasks(module: &Module, diagnostics: &mut Diagnostics) {
         for algorithm in control.algorithms.iter().filter(|_| !control.belief.model.is_faulty) {
             let name = algorithm.name();
             let Some(flat) = flatten_task(&control.task_for(algorithm), &mut list) else { continue };
-            if !hir::COSTLESS.contains(&name) {
-                flat.check_planner(name, hir::DRAWING_PLANNERS.contains(&name), &mut list);
-            }
+            flat.check_planner(name, hir::DRAWING_PLANNERS.contains(&name), &mut list);
         }
     }
     for d in list {
@@ -93,6 +91,7 @@ impl Builder<'_> {
             starts: Vec::new(),
             costs: Vec::new(),
             terminal: Vec::new(),
+            tracks: Vec::new(),
             cost_origin: CostOrigin::Written,
             moves: Vec::new(),
             keeps: Vec::new(),
@@ -110,6 +109,7 @@ impl Builder<'_> {
             self.extras(task, model, &mut flat).is_some(),
             self.costs(&task.costs, &mut flat.costs).is_some(),
             self.costs(&task.terminal, &mut flat.terminal).is_some(),
+            self.tracks(&task.costs, &mut flat.tracks).is_some(),
             self.values(task, model, &mut flat).is_some(),
         ];
         flat.acts = acts?;
@@ -235,6 +235,19 @@ impl Builder<'_> {
                         span: cost.span,
                     });
                 }
+                Some(())
+            })?;
+        }
+        Some(())
+    }
+
+    /// What is followed.
+    fn tracks(&mut self, costs: &[hir::Cost], list: &mut Vec<Track>) -> Option<()> {
+        for cost in costs {
+            let Some((value, target)) = cost.tracked else { continue };
+            self.each_member(&cost.ranges, |b| {
+                let (value, target) = (b.settle(value, Moment::Running)?, b.settle(target, Moment::Running)?);
+                list.push(Track { value, target, text: cost.text.clone(), span: cost.span });
                 Some(())
             })?;
         }
