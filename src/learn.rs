@@ -5,15 +5,19 @@
 //! clocks. Networks are in `f32`, environments in `f64`.
 
 pub mod acting;
+pub mod album;
+pub mod algorithms;
 pub mod critics;
 pub mod environments;
 pub mod gaussian;
 pub mod learner;
 pub mod meter;
 pub mod network;
+pub mod play;
 pub mod policy;
 pub mod replay;
 pub mod sac;
 pub mod safetensors;
 pub mod settings;
 pub mod tensors;
+pub mod train;

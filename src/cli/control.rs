@@ -2,6 +2,7 @@
 
 use super::additions::{self, ControlWords};
 use super::args::ControlArgs;
+use super::check::check_control;
 use super::console::Console;
 use super::control_asked::{Asked, command, settings};
 use super::control_kept::Kept;
@@ -19,7 +20,7 @@ use super::target::Target;
 use crate::calibrate::bind;
 use crate::control::assemble::Assembly;
 use crate::control::closed_loop::Ending;
-use crate::control::controller::{LOOP, LoopOptions};
+use crate::control::controller::LoopOptions;
 use crate::control::filters;
 use crate::control::planners::{self, PlannerKind};
 use crate::control::plant::Drawn;
@@ -55,8 +56,7 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
         return Err(Failure::new("E0803", format!("`{}` is no study of a task", study.name)));
     };
     let mut found = Diagnostics::default();
-    control.check(&planners::tables(), filters::FILTERS, planners::BUDGET, &mut found);
-    control.check_blocks(LOOP, planners::EVALUATE, &mut found);
+    check_control(control, &mut found);
     if found.has_errors() {
         return Err(Failure::from_diagnostics(found));
     }
@@ -233,6 +233,7 @@ fn chosen(
         planners.push(PlannerKind::Sqp.name().into());
     }
     let words = ControlWords {
+        plant: None,
         planners,
         budget: budget.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}", value?))).collect(),
         assignments: asked.assignments(),
@@ -338,7 +339,10 @@ fn prepared(
 }
 
 /// The flat task, fit for `planner` where one is given.
-fn flat(task: &Task, planner: Option<PlannerKind>, warnings: &mut Diagnostics) -> Result<FlatTask, Failure> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn flat(task: &Task, planner: Option<PlannerKind>, warnings: &mut Diagnostics) -> Result<FlatTask, Failure> {
     let mut found = Diagnostics::default();
     let flat = flatten_task(task, &mut found);
     if let (Some(flat), Some(kind)) = (&flat, planner) {
@@ -358,7 +362,11 @@ fn flat(task: &Task, planner: Option<PlannerKind>, warnings: &mut Diagnostics) -
     }
 }
 
-fn assembled(task: FlatTask, options: &Options, control: &Control) -> Result<Assembly, Failure> {
+/// Compiled for simulation, and for filters with covariances where the study has one.
+///
+/// # Errors
+/// E0707 where there is no code.
+pub fn assembled(task: FlatTask, options: &Options, control: &Control) -> Result<Assembly, Failure> {
     let assembly = Assembly::new(task, options).map_err(no_code)?;
     let estimates = if control.filter.is_some() { Needs::SENSITIVITIES } else { Needs::SIMULATION };
     assembly.kernels().prepare(Needs::SIMULATION | Needs::STIFF | estimates).map_err(no_code)?;
@@ -369,8 +377,11 @@ fn no_code(error: CompileError) -> Failure {
     Failure::new("E0707", error.to_string())
 }
 
-/// E0614 where the believed model has its quantities in another order than the plant's.
-fn same_layout(plant: &FlatTask, belief: &FlatTask) -> Result<(), Failure> {
+/// Looks whether plant and belief have their quantities in one order.
+///
+/// # Errors
+/// E0614 where not.
+pub fn same_layout(plant: &FlatTask, belief: &FlatTask) -> Result<(), Failure> {
     let names = |task: &FlatTask| -> Vec<String> {
         let states = task.model.states.iter().map(|state| &state.quantity.name);
         let inputs = task.model.inputs.iter().chain(&task.model.disturbances).map(|input| &input.quantity.name);

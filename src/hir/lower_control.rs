@@ -12,7 +12,7 @@ use super::model::{DistKind, Model, Symbol, SymbolKind};
 use super::models::Models;
 use super::settings::{SettingSpec, Settings};
 use super::study::Prior;
-use super::task::{Algorithm, Control, Randomize};
+use super::task::{Algorithm, Control, LEARNERS, Randomize};
 use super::unknown::{did_you_mean, nearest};
 
 /// Words of a study that need it to be of a task.
@@ -50,6 +50,7 @@ impl Models<'_> {
             plant: plant?,
             randomize: Vec::new(),
             algorithms: Vec::new(),
+            learners: Vec::new(),
             filter: None,
             hidden: Vec::new(),
             budget: Settings::default(),
@@ -81,7 +82,8 @@ impl Models<'_> {
                 diagnostics.push(d.at("this statement").help(format!("write `{word} Name`")));
                 continue;
             };
-            if let Some((_, first)) = &chosen {
+            // What a command line names goes before what the file does.
+            if let Some((_, first)) = chosen.as_ref().filter(|(_, first)| first.source == span.source) {
                 let d = Diagnostic::new(Code("E0202"), *span, format!("`{word}` is given twice")).at("again here");
                 diagnostics.push(d.label(*first, "first here").help("keep one of the two"));
                 continue;
@@ -178,20 +180,8 @@ impl Lower<'_> {
             "randomize" => self.randomize(directive, span, &mut control.randomize),
             "algorithm" => {
                 let Some(algorithm) = self.algorithm(directive, span) else { return };
-                let name = |a: &Algorithm| a.settings.method.as_ref().map(|(name, _)| name.clone());
-                match control.algorithms.iter_mut().find(|a| name(a) == name(&algorithm)) {
-                    // What a command line says of an algorithm stands beside what the file does.
-                    Some(first) if first.span.source != algorithm.span.source => {
-                        first.settings.extend(algorithm.settings);
-                        first.relaxed.extend(algorithm.relaxed);
-                    }
-                    Some(first) => {
-                        let d = Diagnostic::new(Code("E0202"), span, "this algorithm is given twice").at("again here");
-                        let first = first.span;
-                        self.report(d.label(first, "first here").help("write its settings in one block"));
-                    }
-                    None => control.algorithms.push(algorithm),
-                }
+                let list = if algorithm.is_learner() { &mut control.learners } else { &mut control.algorithms };
+                self.add_algorithm(algorithm, list);
             }
             "filter" => {
                 self.no_clauses(directive);
@@ -221,10 +211,38 @@ impl Lower<'_> {
         }
     }
 
-    /// `algorithm sqp { horizon = 20; relax u in 0 .. 80 }`
+    /// Adds to the algorithms of a study, or to the parts of one.
+    fn add_algorithm(&mut self, algorithm: Algorithm, list: &mut Vec<Algorithm>) {
+        match list.iter_mut().find(|known| known.name() == algorithm.name()) {
+            // What a command line says of an algorithm stands beside what the file does.
+            Some(first) if first.span.source != algorithm.span.source => first.extend(algorithm),
+            Some(first) => {
+                let (name, span, first) = (algorithm.name(), algorithm.span, first.span);
+                let d = Diagnostic::new(Code("E0202"), span, format!("`{name}` is given twice")).at("again here");
+                self.report(d.label(first, "first here").help("write its settings in one block"));
+            }
+            None => list.push(algorithm),
+        }
+    }
+
+    /// `algorithm sqp { horizon = 20; relax u in 0 .. 80 }`; of a learner also blocks for its parts.
     fn algorithm(&mut self, directive: &Directive, span: Span) -> Option<Algorithm> {
         self.no_clauses(directive);
+        let is_learner = matches!(directive.subjects.first().map(|subject| &subject.kind),
+            Some(ast::ExprKind::Path(path)) if LEARNERS.contains(&text(path).as_str()));
+        let algorithm = self.settings_and_parts(directive, span, is_learner);
+        if algorithm.settings.method.is_none() {
+            let d = Diagnostic::new(Code("E0101"), span, "`algorithm` does not say which").at("which algorithm?");
+            self.report(d.help("write for example `algorithm sqp { horizon = 20 }`"));
+            return None;
+        }
+        Some(algorithm)
+    }
+
+    /// A block of settings with `relax` and, where it `has_parts`, further blocks.
+    fn settings_and_parts(&mut self, directive: &Directive, span: Span, has_parts: bool) -> Algorithm {
         let mut relaxed = Vec::new();
+        let mut parts = Vec::new();
         let mut plain = directive.clone();
         if let Some(block) = &mut plain.block {
             block.statements.clear();
@@ -232,6 +250,17 @@ impl Lower<'_> {
                 match &statement.kind {
                     StatementKind::Directive(inner) if inner.word.text == "relax" => {
                         relaxed.extend(self.relax(inner, statement.span));
+                    }
+                    StatementKind::Directive(inner) if has_parts => {
+                        self.no_clauses(inner);
+                        let mut part = self.settings_and_parts(inner, statement.span, false);
+                        if let Some((_, extra)) = &part.settings.method {
+                            let title = format!("`{}` is the name of a part and takes no other", inner.word.text);
+                            let d = Diagnostic::new(Code("E0107"), *extra, title).at("remove this");
+                            self.report(d);
+                        }
+                        part.settings.method = Some((inner.word.text.clone(), inner.word.span));
+                        self.add_algorithm(part, &mut parts);
                     }
                     StatementKind::Directive(inner) => {
                         let d = Diagnostic::new(
@@ -245,13 +274,7 @@ impl Lower<'_> {
                 }
             }
         }
-        let settings = self.method_settings(&plain);
-        if settings.method.is_none() {
-            let d = Diagnostic::new(Code("E0101"), span, "`algorithm` does not say which").at("which algorithm?");
-            self.report(d.help("write for example `algorithm sqp { horizon = 20 }`"));
-            return None;
-        }
-        Some(Algorithm { settings, relaxed, span })
+        Algorithm { settings: self.method_settings(&plain), relaxed, parts, span }
     }
 
     /// `randomize n, p2`, `randomize cgm.sd ~ Uniform(3, 8)`, `randomize n in 0.1 .. 0.3`

@@ -343,6 +343,8 @@ pub struct Algorithm {
     pub settings: Settings,
     /// What this planner may plan instead of the actuator's limits; goes before what the task says.
     pub relaxed: Vec<Relaxed>,
+    /// What a learner says of its parts: `mpc { horizon = 20 }`, each under its name.
+    pub parts: Vec<Algorithm>,
     /// The statement.
     pub span: Span,
 }
@@ -358,6 +360,8 @@ pub struct Control {
     pub randomize: Vec<Randomize>,
     /// What plans, in the order written; the first is taken where nothing else is asked for.
     pub algorithms: Vec<Algorithm>,
+    /// What learns, in the order written; the others are trained beside the first.
+    pub learners: Vec<Algorithm>,
     /// What estimates the state; the true state is seen where nothing does.
     pub filter: Option<Settings>,
     /// Disturbances that the controller does not know, by the name of the member.
@@ -374,6 +378,8 @@ pub struct Control {
 
 /// Planners that draw inputs between their limits.
 pub const DRAWING_PLANNERS: [&str; 4] = ["shooting", "cem", "mppi", "cma"];
+/// Algorithms that learn a policy; all others plan.
+pub const LEARNERS: [&str; 7] = ["acr", "sac", "td3", "ppo", "ppo_lagrangian", "cpo", "dqn"];
 /// Controllers that need no cost.
 pub const COSTLESS: [&str; 1] = ["pid"];
 
@@ -381,6 +387,28 @@ impl Algorithm {
     /// Its name.
     pub fn name(&self) -> &str {
         self.settings.method.as_ref().map_or("", |(name, _)| name)
+    }
+
+    /// True where it learns a policy instead of planning.
+    pub fn is_learner(&self) -> bool {
+        LEARNERS.contains(&self.name())
+    }
+
+    /// The part of this name.
+    pub fn part(&self, name: &str) -> Option<&Algorithm> {
+        self.parts.iter().find(|part| part.name() == name)
+    }
+
+    /// Takes in what a later text says of the same algorithm.
+    pub fn extend(&mut self, later: Algorithm) {
+        self.settings.extend(later.settings);
+        self.relaxed.extend(later.relaxed);
+        for part in later.parts {
+            match self.parts.iter_mut().find(|known| known.name() == part.name()) {
+                Some(known) => known.extend(part),
+                None => self.parts.push(part),
+            }
+        }
     }
 }
 
