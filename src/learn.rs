@@ -4,7 +4,18 @@
 //! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
 //! clocks. Networks are in `f32`, environments in `f64`.
 
+pub mod acting;
+pub mod actor_critic;
+pub mod copies;
+pub mod cpo;
+pub mod distill;
+pub mod dqn;
+pub mod head;
 pub mod learner;
 pub mod network;
+pub mod ppo;
+pub mod ppo_lagrangian;
+pub mod rollout;
 pub mod safetensors;
+pub mod scaler;
 pub mod tensors;

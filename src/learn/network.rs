@@ -8,12 +8,14 @@
 //! transpose of what PyTorch stores), then its bias, `n_out`.
 
 pub mod adam;
+mod forward_mode;
 pub mod init;
 mod product;
 #[cfg(test)]
 mod tests;
 
 pub use adam::{Adam, clip_norm};
+pub use forward_mode::Tangent;
 pub use init::Init;
 
 use super::tensors::{TensorError, Tensors};
