@@ -19,3 +19,6 @@ pub mod rollout;
 pub mod safetensors;
 pub mod scaler;
 pub mod tensors;
+
+#[cfg(test)]
+mod tests;

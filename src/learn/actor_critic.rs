@@ -152,6 +152,7 @@ pub struct ActorCritic {
     pub order: Rng,
     shape: Shape,
     scaler: Scaler,
+    scaler_before: Scaler,
     draws: Rng,
     acting: Tape,
     judging: Tape,
@@ -201,6 +202,7 @@ impl ActorCritic {
             inputs: vec![0.0; n * n_inputs],
             actions: vec![0.0; n * n_actions],
             drawn: vec![0.0; n * head.n_drawn()],
+            scaler_before: scaler.clone(),
             head,
             networks,
             shape,
@@ -216,8 +218,22 @@ impl ActorCritic {
     /// Acts `n_steps` times on every copy and judges what came of it.
     ///
     /// # Errors
-    /// Where the environments give no start or no finite number.
+    /// Where the environments give no start or no finite number; what is kept as the policy has not changed then.
     pub fn collect(&mut self, n_steps: usize, log: &mut dyn Log) -> Result<Tally, LearnError> {
+        self.scaler_before.clone_from(&self.scaler);
+        let result = self.act_and_judge(n_steps, log);
+        if result.is_err() {
+            self.undo_scaling();
+        }
+        result
+    }
+
+    /// Scales as before the last rollout: where its update failed.
+    pub fn undo_scaling(&mut self) {
+        self.scaler.clone_from(&self.scaler_before);
+    }
+
+    fn act_and_judge(&mut self, n_steps: usize, log: &mut dyn Log) -> Result<Tally, LearnError> {
         let mut counting = Counting { log, tally: Tally::default() };
         self.rollout.clear();
         self.copies.begin()?;

@@ -193,6 +193,7 @@ impl Learner for Cpo {
             }
             Err(what) => {
                 (self.actor.networks, self.adams) = before;
+                self.actor.undo_scaling();
                 Err(LearnError::NotFinite { what, at_step })
             }
         }

@@ -177,8 +177,11 @@ impl Distill {
 
 impl Learner for Distill {
     fn advance(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
-        self.collect(log)?;
-        let before = (self.network.clone(), self.adam.clone());
+        let (scaler, before) = (self.scaler.clone(), (self.network.clone(), self.adam.clone()));
+        if let Err(error) = self.collect(log) {
+            self.scaler = scaler;
+            return Err(error);
+        }
         let at_step = self.copies.n_steps();
         match self.learn() {
             Ok(loss) => {
@@ -186,7 +189,7 @@ impl Learner for Distill {
                 Ok(())
             }
             Err(what) => {
-                (self.network, self.adam) = before;
+                (self.scaler, (self.network, self.adam)) = (scaler, before);
                 Err(LearnError::NotFinite { what, at_step })
             }
         }

@@ -144,10 +144,8 @@ impl Dqn {
             self.memory.meet(copy, (input, self.choices[copy]), reward, later, end);
         }
     }
-}
 
-impl Learner for Dqn {
-    fn advance(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
+    fn act_and_train(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
         self.copies.begin()?;
         self.scaler.meet(self.copies.observations());
         self.scaler.scale(self.copies.observations(), &mut self.inputs);
@@ -170,6 +168,17 @@ impl Learner for Dqn {
             );
         }
         Ok(())
+    }
+}
+
+impl Learner for Dqn {
+    fn advance(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
+        let scaler = self.scaler.clone();
+        let result = self.act_and_train(log);
+        if result.is_err() {
+            self.scaler = scaler;
+        }
+        result
     }
 
     fn n_steps(&self) -> u64 {

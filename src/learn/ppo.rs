@@ -60,9 +60,16 @@ impl Learner for Ppo {
             &mut self.actor.order,
         );
         let at_step = self.actor.copies.n_steps();
-        let measured = measured.map_err(|what| LearnError::NotFinite { what, at_step })?;
-        log.measured(at_step, &measured.named());
-        Ok(())
+        match measured {
+            Ok(measured) => {
+                log.measured(at_step, &measured.named());
+                Ok(())
+            }
+            Err(what) => {
+                self.actor.undo_scaling();
+                Err(LearnError::NotFinite { what, at_step })
+            }
+        }
     }
 
     fn n_steps(&self) -> u64 {

@@ -168,6 +168,7 @@ impl Learner for PpoLagrangian {
             }
             Err(what) => {
                 (self.raw, self.adam) = before;
+                self.actor.undo_scaling();
                 Err(LearnError::NotFinite { what, at_step })
             }
         }
