@@ -15,7 +15,7 @@ use super::run_folder::{Recipe, RunFolder, State};
 use super::target::Target;
 use crate::calibrate::bind;
 use crate::control::assemble::Assembly;
-use crate::control::filters;
+use crate::control::filters::{self, Estimand};
 use crate::control::planners::{self, PlannerKind};
 use crate::control::plant::Drawn;
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -254,12 +254,18 @@ fn prepared(
     let hidden = control.hidden.iter().filter_map(|(name, _)| {
         task.model.disturbances.iter().position(|disturbance| disturbance.quantity.name == *name)
     });
+    let estimands = control.estimates.iter().map(|one| {
+        let declared = task.model.params.iter().find(|param| param.quantity.name == one.name);
+        let prior = one.prior.zip(declared).map(|(prior, param)| bind::distribution(prior, param.value));
+        Estimand { name: one.name.clone(), low: one.low, high: one.high, prior }
+    });
     Ok(Loops {
         name: study.name.clone(),
         doc: if study.doc.is_empty() { task.doc.clone() } else { study.doc.clone() },
         drawn: drawn.collect(),
         planners: entries,
         filter: control.filter.clone(),
+        estimands: estimands.collect(),
         hidden: hidden.collect(),
         n_episodes: control.budget.number("episodes").map_or(1, |n| n as usize),
         seed: control.budget.number("seed").map_or(1, |seed| seed as u64),

@@ -366,6 +366,10 @@ impl<P: Planner + 'static> Seeded<P> {
 }
 
 impl<P: Planner> Planner for Seeded<P> {
+    fn believe(&mut self, parameters: &[f64]) {
+        self.planner.believe(parameters);
+    }
+
     fn reset(&mut self, seed: u64) {
         // An odd factor, so that different seeds of the planner stay different.
         self.planner.reset(seed.wrapping_add(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
@@ -418,6 +422,10 @@ impl Told {
 }
 
 impl Planner for Told {
+    fn believe(&mut self, parameters: &[f64]) {
+        self.planner.believe(parameters);
+    }
+
     fn reset(&mut self, seed: u64) {
         self.planner.reset(seed);
     }

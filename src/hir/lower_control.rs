@@ -12,7 +12,8 @@ use super::model::{DistKind, Model, Symbol, SymbolKind};
 use super::models::Models;
 use super::settings::{SettingSpec, Settings};
 use super::study::Prior;
-use super::task::{Algorithm, Control, Randomize};
+use super::study::Estimate;
+use super::task::{Algorithm, Control, Estimated, Randomize};
 use super::unknown::{did_you_mean, nearest};
 
 /// Words of a study that need it to be of a task.
@@ -50,6 +51,7 @@ impl Models<'_> {
             randomize: Vec::new(),
             algorithms: Vec::new(),
             filter: None,
+            estimates: Vec::new(),
             hidden: Vec::new(),
             budget: Settings::default(),
         };
@@ -310,6 +312,34 @@ impl Lower<'_> {
         }
     }
 
+    /// What a study of a task estimates, for its filter: every member of a family.
+    pub(super) fn estimated(&mut self, estimates: &[Estimate], list: &mut Vec<Estimated>) {
+        for estimate in estimates {
+            let symbol = self.model.symbol(estimate.symbol).clone();
+            if symbol.kind != SymbolKind::Param {
+                let title = format!("`{}` is {}, and a filter estimates all states anyway", symbol.name, symbol.kind.phrase());
+                let d = Diagnostic::new(Code("E0205"), estimate.span, title).at("named here");
+                self.report(d.label(symbol.span, "declared here").help("name parameters, or remove this"));
+                continue;
+            }
+            let Estimate { low, high, prior, span, .. } = *estimate;
+            if !symbol.ranges.is_empty() {
+                let title = format!("`{}` is a family, and a filter estimates parameters one by one", symbol.name);
+                let d = Diagnostic::new(Code("E0901"), span, title).at("a family");
+                self.report(d.help("declare what is estimated as a `param` of its own"));
+                continue;
+            }
+            if let (Some(low), Some(high)) = (low, high)
+                && low >= high
+            {
+                let title = format!("`{}` cannot be estimated from {low} to {high}", symbol.name);
+                self.report(Diagnostic::new(Code("E0613"), span, title).at("no value is inside"));
+                continue;
+            }
+            list.push(Estimated { name: symbol.name, low, high, prior, span });
+        }
+    }
+
     /// `hide D`
     fn hide(&mut self, directive: &Directive, span: Span, list: &mut Vec<(String, Span)>) {
         Clauses::sort(&directive.clauses, "`hide`", Allowed::default(), self.diagnostics);
@@ -359,6 +389,13 @@ impl Control {
                     });
                 }
             }
+        }
+        if let (Some(first), None) = (self.estimates.first(), &self.filter)
+            && self.algorithms.iter().all(|a| planners.iter().any(|(known, _)| *known == a.name()))
+        {
+            let title = format!("nothing estimates `{}`: this study has no `filter`", first.name);
+            let d = Diagnostic::new(Code("E0409"), first.span, title).at("estimated by what?");
+            diagnostics.push(d.help("write for example `filter ekf` beside it"));
         }
         self.budget.check("budget", budget, diagnostics);
         self.budget.check_times(budget, &self.belief.model, diagnostics);

@@ -324,6 +324,21 @@ pub struct Randomize {
     pub span: Span,
 }
 
+/// `estimate beta in 0.8 .. 1.2`: a parameter that a filter estimates beside the state, as a slow random walk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimated {
+    /// A parameter of the believed model, by the name of the member.
+    pub name: String,
+    /// Ends in its unit that replace the model's.
+    pub low: Option<f64>,
+    /// Ends in its unit that replace the model's.
+    pub high: Option<f64>,
+    /// What is believed of it at the start instead of the model's `~`.
+    pub prior: Option<Prior>,
+    /// Where it is written.
+    pub span: Span,
+}
+
 /// `algorithm sqp { horizon = 20; relax u in 0 .. 80 }`
 #[derive(Debug, Clone)]
 pub struct Algorithm {
@@ -348,6 +363,8 @@ pub struct Control {
     pub algorithms: Vec<Algorithm>,
     /// What estimates the state; the true state is seen where nothing does.
     pub filter: Option<Settings>,
+    /// Parameters that the filter estimates beside the state.
+    pub estimates: Vec<Estimated>,
     /// Disturbances that the controller does not know, by the name of the member.
     pub hidden: Vec<(String, Span)>,
     /// How many episodes, and their seeds.
