@@ -20,7 +20,7 @@ use crate::control::planners::{self, PlannerKind};
 use crate::control::plant::Drawn;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::flat::{FlatTask, flatten_task};
-use crate::hir::task::{Control, Task};
+use crate::hir::task::{Control, Scenarios, Task};
 use crate::hir::{Module, Study};
 use crate::jit::{CompileError, Needs, Options};
 use crate::source::SourceMap;
@@ -237,7 +237,7 @@ fn prepared(
         }
         let flat = flat(&control.task_for(algorithm), Some(kind), warnings)?;
         same_layout(plant.task(), &flat)?;
-        let assembly = assembled(flat, options, control)?;
+        let assembly = uncertain(assembled(flat, options, control)?, control)?;
         let functions = assembly.plant_functions().map_err(no_code)?;
         let settings = algorithm.settings.clone();
         let horizon = planners::horizon(&settings, assembly.task().n_steps);
@@ -300,6 +300,26 @@ fn assembled(task: FlatTask, options: &Options, control: &Control) -> Result<Ass
     let estimates = if control.filter.is_some() { Needs::SENSITIVITIES } else { Needs::SIMULATION };
     assembly.kernels().prepare(Needs::SIMULATION | Needs::STIFF | estimates).map_err(no_code)?;
     Ok(assembly)
+}
+
+/// The same with the scenarios of the study.
+fn uncertain(assembly: Assembly, control: &Control) -> Result<Assembly, Failure> {
+    let params = &assembly.task().model.params;
+    let (mut listed, mut drawn) = (Vec::new(), Vec::new());
+    for scenario in &control.scenarios {
+        let Some(param_idx) = params.iter().position(|param| param.quantity.name == scenario.name) else { continue };
+        let param = &params[param_idx];
+        match &scenario.values {
+            Scenarios::Listed(values) => listed.push((param_idx, values.as_slice())),
+            Scenarios::Drawn(prior) => drawn.push(Drawn {
+                param_idx,
+                distribution: bind::distribution(*prior, param.value),
+                low: param.quantity.low,
+                high: param.quantity.high,
+            }),
+        }
+    }
+    assembly.uncertain(&listed, &drawn).map_err(|error| Failure::new("E0602", error.to_string()))
 }
 
 fn no_code(error: CompileError) -> Failure {

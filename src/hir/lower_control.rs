@@ -8,16 +8,15 @@ use super::clauses::{Allowed, Clauses};
 use super::imports::Item;
 use super::lower::Lower;
 use super::lower_expr::text;
-use super::model::{DistKind, Model, Symbol, SymbolKind};
+use super::model::{DistKind, Model, Symbol, SymbolId, SymbolKind};
 use super::models::Models;
 use super::settings::{SettingSpec, Settings};
 use super::study::Prior;
-use super::study::Estimate;
-use super::task::{Algorithm, Control, Estimated, Randomize};
+use super::task::{Algorithm, Control, Randomize};
 use super::unknown::{did_you_mean, nearest};
 
 /// Words of a study that need it to be of a task.
-pub(super) const CONTROL_WORDS: &[&str] = &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget"];
+pub(super) const CONTROL_WORDS: &[&str] = &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget", "scenario"];
 
 impl Models<'_> {
     /// The task at `statement` of `task_file` for the models that the `statements` of a study name, and the model that it is of.
@@ -52,6 +51,7 @@ impl Models<'_> {
             algorithms: Vec::new(),
             filter: None,
             estimates: Vec::new(),
+            scenarios: Vec::new(),
             hidden: Vec::new(),
             budget: Settings::default(),
         };
@@ -204,6 +204,7 @@ impl Lower<'_> {
                 control.filter.get_or_insert_with(Settings::default).extend(settings);
             }
             "hide" => self.hide(directive, span, &mut control.hidden),
+            "scenario" => self.scenario(directive, span, &mut control.scenarios),
             "budget" => {
                 self.no_clauses(directive);
                 let settings = self.method_settings(directive);
@@ -273,70 +274,50 @@ impl Lower<'_> {
                 self.report(d.at("again here").label(first, "first here").help("keep one of the two"));
                 continue;
             }
-            let prior =
-                match (clauses.dist, clauses.range, &found.dist) {
-                    (Some(dist), ..) => self.prior(symbol, dist),
-                    (None, Some((Some(low), Some(high))), _) => {
-                        let ends = [self.constant_in(symbol, low), self.constant_in(symbol, high)];
-                        let at = high.span;
-                        match ends {
-                            [Some(low), Some(high)] if low >= high => {
-                                let title = format!("`{name}` cannot be drawn from {low} to {high}");
-                                self.report(Diagnostic::new(Code("E0613"), at, title).at("not above the lower end"));
-                                None
-                            }
-                            [Some(_), Some(_)] => Some(Prior { kind: DistKind::Uniform, args: ends }),
-                            _ => None,
-                        }
-                    }
-                    (None, None, Some(dist)) => {
-                        let mut args = [None, None];
-                        for (slot, arg) in args.iter_mut().zip(dist.args) {
-                            *slot = arg.and_then(|e| self.known_constant(e, dist.span));
-                        }
-                        Some(Prior { kind: dist.kind, args })
-                    }
-                    (None, Some(_), _) | (None, None, None) => {
-                        let d = Diagnostic::new(
-                            Code("E0409"),
-                            subject.span,
-                            format!("nothing says what `{name}` is drawn from"),
-                        );
-                        self.report(d.at("drawn from what?").label(found.span, "declared here").help(format!(
-                            "write `randomize {name} ~ Uniform(low, high)`, or give the parameter its `~`"
-                        )));
-                        None
-                    }
-                };
+            let prior = self.drawn_from(symbol, &name, subject.span, &clauses, "randomize");
             list.extend(prior.map(|prior| Randomize { name, prior, span: subject.span }));
         }
     }
 
-    /// What a study of a task estimates, for its filter: every member of a family.
-    pub(super) fn estimated(&mut self, estimates: &[Estimate], list: &mut Vec<Estimated>) {
-        for estimate in estimates {
-            let symbol = self.model.symbol(estimate.symbol).clone();
-            if symbol.kind != SymbolKind::Param {
-                let title = format!("`{}` is {}, and a filter estimates all states anyway", symbol.name, symbol.kind.phrase());
-                let d = Diagnostic::new(Code("E0205"), estimate.span, title).at("named here");
-                self.report(d.label(symbol.span, "declared here").help("name parameters, or remove this"));
-                continue;
+    /// What a parameter is drawn from: what the clauses of `word` say, evenly within a range, or its own `~`.
+    pub(super) fn drawn_from(
+        &mut self,
+        symbol: SymbolId,
+        name: &str,
+        at: Span,
+        clauses: &Clauses<'_>,
+        word: &str,
+    ) -> Option<Prior> {
+        let found = self.model.symbol(symbol).clone();
+        match (clauses.dist, clauses.range, &found.dist) {
+            (Some(dist), ..) => self.prior(symbol, dist),
+            (None, Some((Some(low), Some(high))), _) => {
+                let ends = [self.constant_in(symbol, low), self.constant_in(symbol, high)];
+                let at = high.span;
+                match ends {
+                    [Some(low), Some(high)] if low >= high => {
+                        let title = format!("`{name}` cannot be drawn from {low} to {high}");
+                        self.report(Diagnostic::new(Code("E0613"), at, title).at("not above the lower end"));
+                        None
+                    }
+                    [Some(_), Some(_)] => Some(Prior { kind: DistKind::Uniform, args: ends }),
+                    _ => None,
+                }
             }
-            let Estimate { low, high, prior, span, .. } = *estimate;
-            if !symbol.ranges.is_empty() {
-                let title = format!("`{}` is a family, and a filter estimates parameters one by one", symbol.name);
-                let d = Diagnostic::new(Code("E0901"), span, title).at("a family");
-                self.report(d.help("declare what is estimated as a `param` of its own"));
-                continue;
+            (None, None, Some(dist)) => {
+                let mut args = [None, None];
+                for (slot, arg) in args.iter_mut().zip(dist.args) {
+                    *slot = arg.and_then(|e| self.known_constant(e, dist.span));
+                }
+                Some(Prior { kind: dist.kind, args })
             }
-            if let (Some(low), Some(high)) = (low, high)
-                && low >= high
-            {
-                let title = format!("`{}` cannot be estimated from {low} to {high}", symbol.name);
-                self.report(Diagnostic::new(Code("E0613"), span, title).at("no value is inside"));
-                continue;
+            (None, Some(_), _) | (None, None, None) => {
+                let d = Diagnostic::new(Code("E0409"), at, format!("nothing says what `{name}` is drawn from"));
+                self.report(d.at("drawn from what?").label(found.span, "declared here").help(format!(
+                    "write `{word} {name} ~ Uniform(low, high)`, or give the parameter its `~`"
+                )));
+                None
             }
-            list.push(Estimated { name: symbol.name, low, high, prior, span });
         }
     }
 

@@ -339,6 +339,26 @@ pub struct Estimated {
     pub span: Span,
 }
 
+/// The values that a parameter may have in the scenarios of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scenarios {
+    /// `in [1, 1.05, 0.95]`, in its unit: every combination with those of others.
+    Listed(Vec<f64>),
+    /// Drawn, together with the others that are.
+    Drawn(Prior),
+}
+
+/// `scenario alpha in [1, 1.05, 0.95]`: plans hold for each of several values of a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// A parameter of the believed model, by the name of the member.
+    pub name: String,
+    /// Its values.
+    pub values: Scenarios,
+    /// Where it is written.
+    pub span: Span,
+}
+
 /// `algorithm sqp { horizon = 20; relax u in 0 .. 80 }`
 #[derive(Debug, Clone)]
 pub struct Algorithm {
@@ -365,6 +385,8 @@ pub struct Control {
     pub filter: Option<Settings>,
     /// Parameters that the filter estimates beside the state.
     pub estimates: Vec<Estimated>,
+    /// Parameters whose several values a plan is to hold for.
+    pub scenarios: Vec<Scenario>,
     /// Disturbances that the controller does not know, by the name of the member.
     pub hidden: Vec<(String, Span)>,
     /// How many episodes, and their seeds.

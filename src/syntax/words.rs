@@ -352,6 +352,7 @@ pub const WORDS: &[Word] = &[
     row("algorithm", &[Study], S::Name, &[], Some(Settings), "what plans"),
     row("filter", &[Study], S::Name, &[], Some(Settings), "what estimates the state from what is sensed"),
     row("hide", &[Study], S::Names, &[], None, "disturbances that the controller does not know"),
+    row("scenario", &[Study], S::Names, &[In, Dist], None, "values of a parameter that a plan is to hold for"),
     row("budget", &[Study], S::None, &[], Some(Settings), "how many episodes, and their seeds"),
     later("stop", &[Study], S::None, &[WHEN], None, "ends the run for safety"),
     later("evaluate", &[Study], S::None, &[], Some(Settings), "how the result is judged"),
