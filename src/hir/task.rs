@@ -202,6 +202,8 @@ pub struct Keep {
     pub what: KeepWhat,
     /// What breaking it costs.
     pub softness: Softness,
+    /// `probability 0.95`: how probably it is kept, above 0.5 and below 1.
+    pub probability: Option<f64>,
     /// At the end only.
     pub is_final: bool,
     /// Bound indices.
