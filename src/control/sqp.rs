@@ -332,6 +332,11 @@ impl Sqp {
 }
 
 impl Planner for Sqp {
+    fn believe(&mut self, parameters: &[f64]) {
+        self.problem.believe(parameters);
+        self.prepared = None;
+    }
+
     fn reset(&mut self, _seed: u64) {
         self.now.z.fill(0.0);
         self.now.clear_forces();
