@@ -335,6 +335,7 @@ fn prepared(
         name: study.name.clone(),
         doc: if study.doc.is_empty() { task.doc.clone() } else { study.doc.clone() },
         drawn: drawn.collect(),
+        spread: control.spread.map(|(share, _)| share),
         planners: entries,
         filter: control.filter.clone(),
         estimands: estimands.collect(),
