@@ -93,10 +93,7 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
         if !control.evaluation.list.is_empty() {
             console.say("`evaluate` judges what is trained, and has no effect here");
         }
-        let progress = Progress::new(console, "episodes", n_all);
-        let ran = run_all(&loops, &folder, &progress);
-        progress.end();
-        let (results, halt) = ran?;
+        let (results, halt) = run_all(&loops, &folder, console)?;
         conclude(
             &loops,
             &results,
@@ -117,32 +114,40 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
 fn run_all<'a>(
     loops: &'a Loops,
     folder: &RunFolder,
-    progress: &Progress,
+    console: &Console,
 ) -> Result<(Vec<(&'a Entry, Vec<Episode>)>, Option<Halt>), Failure> {
-    let is_kept = loops.n_episodes * loops.planners.len() > 1;
+    let n_all = loops.n_episodes * loops.planners.len();
+    let open = |entry: &Entry| match n_all {
+        1 => Ok((None, Vec::new())),
+        _ => Kept::open(folder, entry.kind.name(), loops.seed, loops.n_episodes).map(|(file, kept)| (Some(file), kept)),
+    };
+    let opened = loops.planners.iter().map(open).collect::<Result<Vec<_>, Failure>>()?;
+    let n_before: usize = opened.iter().map(|(_, kept)| kept.len()).sum();
+    if n_before > 0 {
+        console.say(format!("{n_before} of {n_all} episodes were finished before"));
+    }
+    let progress = Progress::new(console, "episodes", n_all);
     let (mut results, mut n_done) = (Vec::new(), 0);
-    for entry in &loops.planners {
+    for (entry, (mut file, kept)) in loops.planners.iter().zip(opened) {
         let planner = entry.kind.name();
-        let (mut file, kept) = match is_kept {
-            true => Kept::open(folder, planner, loops.seed, loops.n_episodes).map(|(file, kept)| (Some(file), kept))?,
-            false => (None, Vec::new()),
-        };
         let mut keep = |episode: &Episode| {
             let seconds: Vec<f64> = episode.trace.moments.iter().map(|moment| moment.seconds).collect();
             let line = json!({ "what": "plans", "planner": planner, "episode": episode.number, "seconds": seconds });
             folder.append("timing.jsonl", &line)?;
             file.as_mut().map_or(Ok(()), |file| file.add(episode))
         };
-        let mut watch = Watch { progress, n_done, keep: &mut keep };
+        let mut watch = Watch { progress: &progress, n_done, keep: &mut keep };
         let ran = loops.run(entry, kept, &mut watch);
         n_done = watch.n_done;
-        file.map_or(Ok(()), Kept::end)?;
-        let (episodes, halt) = ran?;
+        let kept = file.map_or(Ok(()), Kept::end);
+        let (episodes, halt) = ran.and_then(|ran| kept.map(|()| ran)).inspect_err(|_| progress.end())?;
         results.push((entry, episodes));
         if halt.is_some() {
+            progress.end();
             return Ok((results, halt));
         }
     }
+    progress.end();
     Ok((results, None))
 }
 
@@ -330,6 +335,7 @@ fn prepared(
         name: study.name.clone(),
         doc: if study.doc.is_empty() { task.doc.clone() } else { study.doc.clone() },
         drawn: drawn.collect(),
+        spread: control.spread.map(|(share, _)| share),
         planners: entries,
         filter: control.filter.clone(),
         estimands: estimands.collect(),

@@ -37,6 +37,8 @@ pub struct Loops {
     pub functions: PlantFunctions,
     /// What is drawn for each episode.
     pub drawn: Vec<Drawn>,
+    /// Within which share of its value everything else is drawn.
+    pub spread: Option<f64>,
     /// In the order asked for.
     pub planners: Vec<Entry>,
     /// What estimates the state.
@@ -175,6 +177,10 @@ impl Loops {
             .map_err(|error| refused(self.in_words(entry, &error)))?;
         let plant = Plant::new(task, self.plant.kernels(), &self.functions, self.drawn.clone())
             .map_err(|error| refused(error.to_string()))?;
+        let plant = match self.spread {
+            Some(share) => plant.vary(share),
+            None => plant,
+        };
         let kernels = entry.assembly.kernels();
         let parameters = entry.assembly.parameters();
         let still = vec![0.0; kernels.dims().n_states];

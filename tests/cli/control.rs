@@ -127,3 +127,153 @@ fn says_which_constraint_and_which_term_and_when() {
     let diverging = room(&CART.replace("v' = F/m", "v' = F/m + 1000 [1/(m*s^2)]*pos^2*exp(pos/0.01 [m])"));
     control(&diverging, &["cart.twin"]).ends(3).says("step 0");
 }
+
+/// A cart whose plant is heavier than believed and starts anywhere: some episodes hit the wall.
+const WALL: &str = "
+task Risky of Cart {
+  step 0.1 [s] via rk4
+  episode 2 [s]
+  start v ~ Uniform(-1, 1)
+  cost pos^2
+  cost F^2 weight 0.01
+  keep v in -0.8 .. 0.8
+  fail when pos > 1.005 [m]
+}
+
+study Once of Risky {
+  randomize m in 0.9 .. 1.1
+  algorithm sqp { horizon = 5 }
+  budget { episodes = 12; seed = 3 }
+  stop when failures > 0
+}
+";
+
+fn read(path: &std::path::Path, name: &str) -> Vec<u8> {
+    fs::read(path.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn a_run_ends_for_safety_where_the_study_says_so() {
+    let room = room(&format!("{CART}{WALL}"));
+    let result =
+        |runs: &str| -> Value { serde_json::from_slice(&read(&folder(&room, runs), "result.json")).expect("JSON") };
+    for (runs, threads) in [("one", "1"), ("two", "2")] {
+        let ended = control(&room, &["cart.twin:Once", "--planner", "sqp,rti", "--runs", runs, "--threads", threads]);
+        ended.ends(4).says("stopped for safety: `failures > 0` holds after step");
+    }
+    let found = result("one");
+    let planners = found["planners"].as_array().expect("planners");
+    assert_eq!(planners.len(), 1, "rti does not run after sqp has failed: {found}");
+    let episodes = planners[0]["episodes"].as_array().expect("episodes");
+    assert!(episodes.len() > 1 && episodes.len() < 12, "{found}");
+    for (k, episode) in episodes.iter().enumerate() {
+        let expected = if k + 1 == episodes.len() { "failed" } else { "completed" };
+        assert_eq!(episode["ending"], expected, "{found}");
+    }
+    assert_eq!(found["stopped"]["episode"].as_u64(), Some(episodes.len() as u64 - 1));
+    for name in ["result.json", "trajectory-sqp.csv", "checkpoint/sqp.episodes"] {
+        assert!(read(&folder(&room, "one"), name) == read(&folder(&room, "two"), name), "{name}");
+    }
+    let manifest: Value = serde_json::from_slice(&read(&folder(&room, "one"), "manifest.json")).expect("JSON");
+    assert_eq!(manifest["state"], "stopped");
+    // A rule on violations cuts an episode where it is broken.
+    let cut = Room::new(&[("cart.twin", &format!("{CART}{WALL}").replace("failures > 0", "violations/steps >= 0.01"))]);
+    control(&cut, &["cart.twin:Once", "--runs", "runs"]).ends(4);
+    let found: Value = serde_json::from_slice(&read(&folder(&cut, "runs"), "result.json")).expect("JSON");
+    let last = found["planners"][0]["episodes"].as_array().and_then(|list| list.last()).expect("an episode").clone();
+    assert_eq!(last["ending"], "stopped", "{last}");
+    assert_eq!(last["n_steps"].as_u64(), last["violation"]["step"].as_u64().map(|step| step + 1), "{last}");
+    assert!(last["violation"]["amount"].as_f64().is_some_and(|amount| amount > 1e-6), "{last}");
+    // Two failures are never met by a rule that waits for more than there are.
+    let patient = Room::new(&[("cart.twin", &format!("{CART}{WALL}").replace("failures > 0", "failures > episodes"))]);
+    control(&patient, &["cart.twin:Once"]).ends(0);
+}
+
+#[test]
+fn a_rule_that_compares_no_counts_is_told() {
+    for (rule, code, word) in [
+        ("failure > 0", "E0201", "failures"),
+        ("failures", "E0205", "compares counts"),
+        ("pos > 1", "E0201", "not counted"),
+        ("failures > 1 [s]", "E0205", "no count"),
+    ] {
+        let room = room(&format!("{CART}{WALL}").replace("failures > 0", rule));
+        room.run(&["check", "cart.twin"]).ends(1).says(code).says(word);
+    }
+    let settings = [
+        ("loop { delay = -1 }", "E0602", "delay"),
+        ("loop { lag = 1 }", "E0603", "lag"),
+        ("loop { deadline = 1 [m] }", "E0301", "deadline"),
+        ("evaluate { episodes = 0 }", "E0602", "episodes"),
+    ];
+    for (line, code, word) in settings {
+        let room = room(&format!("{CART}{WALL}").replace("stop when failures > 0", line));
+        room.run(&["check", "cart.twin"]).ends(1).says(code).says(word);
+    }
+}
+
+/// Delays, lost samples and a deadline that nobody keeps; what is stated is what happens.
+#[test]
+fn a_study_states_what_stands_between_plant_and_controller() {
+    let with = |line: &str| format!("{CART}{}", STUDY.replace("  budget", &format!("  loop {{ {line} }}\n  budget")));
+    let result = |line: &str| -> Value {
+        let room = room(&with(line));
+        control(&room, &["cart.twin", "--format", "json"]).ends(0).json()["result"].clone()
+    };
+    let cost = |result: &Value| result["planners"][0]["cost"].as_f64().expect("finite");
+    let plain = result("delay = 0");
+    // The model differs from the plant: who learns of it late keeps less within bounds.
+    let violation = |result: &Value| result["planners"][0]["violation"]["amount"].as_f64().expect("finite");
+    let (late, late_inputs) = (result("delay = 2"), result("input_delay = 2"));
+    assert!(violation(&late) > 5.0 * violation(&plain), "{plain} {late}");
+    // Where inputs are late, the same comes two steps later: two steps more at a distance of 1, and less of what is left.
+    assert!((cost(&late_inputs) - cost(&late) - 2.0).abs() < 0.01, "{late} {late_inputs}");
+    assert!((violation(&late_inputs) - violation(&late)).abs() < 1e-9, "{late} {late_inputs}");
+    let lost = result("missing = 0.3");
+    let n_lost = lost["planners"][0]["n_lost"].as_u64().expect("a count");
+    assert!((5..30).contains(&n_lost), "{n_lost} of 60");
+    assert_eq!(lost, result("missing = 0.3"), "losses are drawn from the seed");
+    // No plan is made in no time: nothing is ever done.
+    let never = result("deadline = 1e-12 [s]");
+    assert_eq!(never["planners"][0]["n_late"].as_u64(), Some(60), "{never}");
+    assert!((cost(&never) - 20.0).abs() < 1e-12, "the cart stays where it is: {never}");
+}
+
+/// A run that is cut off in the middle goes on to the same bytes.
+#[test]
+fn an_interrupted_run_goes_on_to_the_same_bytes() {
+    let room = room(&format!("{CART}{STUDY}"));
+    let args = ["cart.twin", "--planner", "sqp,mppi", "--episodes", "4", "--threads", "1", "--runs"];
+    control(&room, &[&args[..], &["whole"]].concat()).ends(0);
+    control(&room, &[&args[..], &["torn"]].concat()).ends(0);
+    let (whole, torn) = (folder(&room, "whole"), folder(&room, "torn"));
+    // What a kill leaves: two episodes and half of a third, and nothing of the second planner.
+    let name = "checkpoint/sqp.episodes";
+    let bytes = read(&torn, name);
+    fs::write(torn.join(name), &bytes[..bytes.len() * 5 / 8]).expect("written");
+    fs::remove_file(torn.join("checkpoint/mppi.episodes")).expect("removed");
+    for name in ["result.json", "trajectory-sqp.csv", "trajectory-mppi.csv", "report.html"] {
+        fs::remove_file(torn.join(name)).expect("removed");
+    }
+    let path = torn.display().to_string();
+    control(&room, &["--resume", &path, "--threads", "2"]).ends(0).says("2 of 8 episodes were finished before");
+    for name in [
+        "result.json",
+        "trajectory-sqp.csv",
+        "trajectory-mppi.csv",
+        "report.html",
+        "plots/sqp.svg",
+        "checkpoint/sqp.episodes",
+        "checkpoint/mppi.episodes",
+    ] {
+        assert!(read(&whole, name) == read(&torn, name), "{name}");
+    }
+    // Another question is not this run.
+    fs::write(room.path().join("cart.twin"), format!("{CART}{STUDY}").replace("0.01", "0.02")).expect("written");
+    control(&room, &["--resume", &path]).ends(2).says("the source `cart.twin` has changed");
+    control(&room, &["cart.twin", "--resume", &path]).ends(2);
+    // One episode of one planner is made anew.
+    control(&room, &["cart.twin", "--episodes", "1", "--runs", "single"]).ends(0);
+    let single = folder(&room, "single").display().to_string();
+    control(&room, &["--resume", &single]).ends(2).says("made anew");
+}
