@@ -79,7 +79,7 @@ impl Coach {
         let task = self.assembly.task();
         let planner = planners::make(self.kind, &self.assembly, &self.settings, 1)?;
         let estimator = match &self.filter {
-            Some(settings) => Some(filters::make(settings, &self.assembly)?),
+            Some(settings) => Some(filters::make(settings, &self.assembly, &[])?),
             None => None,
         };
         let space = self.assembly.simulation().map_err(filters::FilterError::from)?;
