@@ -233,3 +233,55 @@ fn what_cannot_be_estimated_or_kept_is_told() {
     let pushed = CART.replace("  v' = F/m\n", "  v' = F/m\n  when pos < 0 [m] { pos := 1 }\n");
     control(&room(&pushed), &["cart.twin"]).ends(0).says("W0112").says("does not foresee");
 }
+
+/// The double integrator from rest to rest over 1 m with |F| ≤ 10 N and 1 kg takes 2·√(1/10) s; the plan lets half of the
+/// steps push and half brake.
+#[test]
+fn the_fastest_course_is_one_command() {
+    let task = "task Fast of Cart {
+  step free in 0.001 .. 0.1 [s] guess 0.02 [s] via rk4
+  episode times 40
+  cost step
+  keep pos in 0 .. 0 final
+  keep v in 0 .. 0 final
+}
+";
+    let model = CART.split("task").next().expect("a model");
+    let room = room(&format!("{model}{task}"));
+    let ended = control(&room, &["cart.twin", "--runs", "runs", "--format", "json"]);
+    let json = ended.ends(0).json();
+    let row = &json["result"]["planners"][0];
+    let took = row["step"].as_f64().expect("a length") * 40.0;
+    assert!((took - 2.0 * 0.1_f64.sqrt()).abs() < 1e-6, "{row}");
+    let folder = folder(&room, "runs");
+    let (pos, force) = (column(&folder, "trajectory.csv", "pos [m]"), column(&folder, "trajectory.csv", "F [N]"));
+    assert_eq!((pos.len(), force.len()), (41, 40));
+    assert!(pos[40].abs() < 1e-9 && force[0] < -9.999 && force[39] > 9.999, "{pos:?} {force:?}");
+    for name in ["report.html", "plots/sqp.svg", "result.json", "manifest.json"] {
+        assert!(folder.join(name).exists(), "{name}");
+    }
+    control(&room, &["cart.twin", "--planner", "mppi"]).ends(2).says("does not decide how long a step is");
+}
+
+/// What feedback is worth: the plan of the whole episode costs what it promises where the plant is the believed model, and
+/// more where it is another.
+#[test]
+fn an_open_loop_is_a_baseline() {
+    let room = room(&format!(
+        "{CART}\nstudy Heavy of Center {{\n  plant Heavier\n  algorithm sqp\n}}\nmodel Heavier = Cart(m = 1.5)\n"
+    ));
+    let costs = |name: &str| {
+        let ended = control(&room, &[name, "--open-loop", "--planner", "sqp,ilqr", "--format", "json"]);
+        let json = ended.ends(0).json();
+        let rows = json["result"]["planners"].as_array().expect("rows").clone();
+        assert_eq!(rows.len(), 2);
+        let number = |row: &Value, at: &str| row.pointer(at).and_then(Value::as_f64).expect("a number");
+        rows.iter().map(|row| (number(row, "/planned_cost"), number(row, "/plant/cost"))).collect::<Vec<_>>()
+    };
+    let own = costs("cart.twin:Center");
+    assert!(own.iter().all(|(planned, met)| (planned / met - 1.0).abs() < 1e-6), "{own:?}");
+    assert!((own[0].0 / own[1].0 - 1.0).abs() < 1e-3, "{own:?}");
+    let heavier = costs("cart.twin:Heavy");
+    assert!(heavier.iter().all(|(planned, met)| *met > 1.02 * planned), "{heavier:?}");
+    control(&room, &["cart.twin:Center", "--open-loop", "--planner", "lqr"]).ends(2).says("does not plan ahead");
+}
