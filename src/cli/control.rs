@@ -11,6 +11,7 @@ use super::control_run::{Entry, Episode, Halt, Loops, Watch};
 use super::control_table;
 use super::failure::{Exit, Failure};
 use super::interrupt;
+use super::open_loop;
 use super::prepare;
 use super::progress::Progress;
 use super::render::counted;
@@ -61,6 +62,9 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
         return Err(Failure::from_diagnostics(found));
     }
     warnings.extend(found);
+    if args.open_loop || control.belief.step.free.is_some() {
+        return open_loop::run(args, (asked, &target), (&study, control), console, sources, warnings);
+    }
     let options = Options { strict_math: asked.strict_math };
     let loops = prepared(asked, &study, control, &options, &mut warnings)?;
     console.report(std::mem::take(&mut warnings), sources);
@@ -273,19 +277,6 @@ fn prepared(
 ) -> Result<Loops, Failure> {
     let plant = assembled(flat(&control.plant, None, warnings)?, options, control)?;
     let task = plant.task();
-    if task.free_step.is_some() {
-        let mut list = Diagnostics::default();
-        list.push(
-            Diagnostic::new(
-                Code("E0901"),
-                task.span,
-                "a step whose length is decided is not carried out in closed loop",
-            )
-            .at("`step free`")
-            .help("write a step of fixed length, `step 0.05 [s]`; plans of free steps are made by the library"),
-        );
-        return Err(Failure::from_diagnostics(list));
-    }
     if task.acts.is_empty() {
         let mut list = Diagnostics::default();
         let title = format!("`{}` has nothing to decide: `{}` has no input", task.name, task.model.name);
@@ -386,7 +377,10 @@ pub fn assembled(task: FlatTask, options: &Options, control: &Control) -> Result
 }
 
 /// The same with the scenarios of the study.
-fn uncertain(assembly: Assembly, control: &Control) -> Result<Assembly, Failure> {
+///
+/// # Errors
+/// E0602 for scenarios of what is no parameter.
+pub fn uncertain(assembly: Assembly, control: &Control) -> Result<Assembly, Failure> {
     let params = &assembly.task().model.params;
     let (mut listed, mut drawn) = (Vec::new(), Vec::new());
     for scenario in &control.scenarios {
@@ -405,7 +399,8 @@ fn uncertain(assembly: Assembly, control: &Control) -> Result<Assembly, Failure>
     assembly.uncertain(&listed, &drawn).map_err(|error| Failure::new("E0602", error.to_string()))
 }
 
-fn no_code(error: CompileError) -> Failure {
+/// E0707 for a task without machine code.
+pub fn no_code(error: CompileError) -> Failure {
     Failure::new("E0707", error.to_string())
 }
 

@@ -277,3 +277,161 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
     let single = folder(&room, "single").display().to_string();
     control(&room, &["--resume", &single]).ends(2).says("made anew");
 }
+
+/// Numbers of a column of a table, the last row left out, which has no input.
+fn column(folder: &std::path::Path, name: &str, head: &str) -> Vec<f64> {
+    let table = fs::read_to_string(folder.join(name)).expect("a table");
+    let mut lines = table.lines();
+    let at = lines.next().and_then(|line| line.split(',').position(|cell| cell == head)).expect("the column");
+    lines.filter_map(|line| line.split(',').nth(at).and_then(|cell| cell.parse().ok())).collect()
+}
+
+#[test]
+fn every_planner_stands_in_one_table() {
+    let room = room(&CART.replace("cost pos^2", "track pos to 0.2 [m]"));
+    let planners = "sqp,rti,ilqr,ddp,shooting,cem,mppi,cma,lqr,pid";
+    let gains = ["--set", "pid.kp=6", "--set", "pid.kd=5"];
+    let args = [&["cart.twin", "--planner", planners, "--runs", "runs"][..], &gains].concat();
+    let ended = control(&room, &args);
+    let result = &ended.ends(0).out;
+    let rows: Vec<&str> = result.lines().filter(|line| line.contains(" 1 ")).collect();
+    for name in planners.split(',') {
+        let row = rows.iter().find(|row| row.starts_with(name)).unwrap_or_else(|| panic!("no {name}: {result}"));
+        let cost: f64 = row.split_whitespace().nth(2).and_then(|cell| cell.parse().ok()).expect("a cost");
+        // Left where it is, the cart costs 20 · 0.8².
+        assert!(cost < 12.0, "{row}");
+    }
+}
+
+/// The first plan of the shipped study is the published optimum of do-mpc's tree of nine scenarios.
+#[test]
+fn nine_scenarios_are_planned_as_published() {
+    let room = room(CART);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/control/robust_cstr.twin");
+    control(&room, &[file, "--runs", "runs"]).ends(0);
+    let folder = folder(&room, "runs");
+    let (feed, heat) =
+        (column(&folder, "trajectory.csv", "F [1/h]"), column(&folder, "trajectory.csv", "Q_dot [kJ/h]"));
+    assert!((feed[0] - 10.209801367005362).abs() < 1e-5 * 95.0, "{}", feed[0]);
+    assert!((heat[0] + 85.02431369384406).abs() < 1e-5 * 8500.0, "{}", heat[0]);
+}
+
+/// Drawn scenarios are the same for the same seed, planners that know one scenario say so, and names are checked.
+#[test]
+fn scenarios_may_be_drawn() {
+    let study =
+        "\nstudy Loop of Center {\n  scenario m in 0.8 .. 1.2\n  algorithm sqp { horizon = 10; scenarios = 5 }\n}\n";
+    let room = room(&format!("{CART}{study}"));
+    for runs in ["one", "two"] {
+        control(&room, &["cart.twin", "--runs", runs]).ends(0);
+    }
+    control(&room, &["cart.twin", "--runs", "nominal", "--set", "sqp.robust=0"]).ends(0);
+    let inputs = |runs: &str| column(&folder(&room, runs), "trajectory.csv", "F [N]");
+    assert_eq!(inputs("one"), inputs("two"));
+    assert_ne!(inputs("one"), inputs("nominal"));
+    control(&room, &["cart.twin", "--planner", "ilqr"]).ends(2).says("a tree of scenarios").says("use `sqp`");
+    control(&room, &["cart.twin", "--planner", "ilqr", "--set", "ilqr.robust=0"]).ends(0);
+    let wrong = self::room(&format!("{CART}{}", study.replace("scenario m in 0.8 .. 1.2", "scenario v in [0, 1]")));
+    wrong.run(&["check", "cart.twin"]).ends(1).says("`v`");
+}
+
+/// A catalyst that ages is followed by every filter, and what is planned with what they find costs less than a plan that
+/// takes it for constant.
+#[test]
+fn a_drifting_parameter_is_estimated_beside_the_state() {
+    let text = include_str!("../../examples/control/aging_reactor.twin");
+    let cost = |text: &str, study: &str| {
+        let room = Room::new(&[("aging.twin", text)]);
+        let file = format!("aging.twin:{study}");
+        let ended = control(&room, &[&file, "--episodes", "1", "--runs", "runs"]);
+        ended.ends(0);
+        let folder = folder(&room, "runs");
+        let result: Value =
+            serde_json::from_slice(&fs::read(folder.join("result.json")).expect("a result")).expect("JSON");
+        let believed = match study {
+            "Adaptive" => column(&folder, "trajectory.csv", "beta believed [1]"),
+            _ => Vec::new(),
+        };
+        (result["planners"][0]["cost"].as_f64().expect("finite"), believed)
+    };
+    let (constant, _) = cost(text, "Fixed");
+    for filter in ["mhe { horizon = 10;", "ekf {", "ukf {", "enkf {"] {
+        let (adaptive, believed) =
+            cost(&text.replace("filter mhe { horizon = 10;", &format!("filter {filter}")), "Adaptive");
+        assert!(adaptive < 0.8 * constant, "{filter}: {adaptive} {constant}");
+        for (k, beta) in believed.iter().enumerate().skip(30) {
+            let truth = 1.0 - 0.4 * 0.005 * k as f64;
+            assert!((beta - truth).abs() < 0.04, "{filter} step {k}: {beta} instead of {truth}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_estimated_or_kept_is_told() {
+    let noisy = CART.replace("  v' = F/m\n", "  v' = F/m\n  observe y [m] = pos ~ Normal(sd = 0.01)\n");
+    let with = |study: &str| room(&format!("{noisy}\nstudy Loop of Center {{\n{study}\n}}\n"));
+    with("estimate m\n  algorithm sqp").run(&["check", "cart.twin"]).ends(1).says("E0409").says("no `filter`");
+    with("estimate v\n  filter ekf").run(&["check", "cart.twin"]).ends(1).says("E0205").says("all states anyway");
+    control(&with("estimate m\n  filter replace\n  algorithm sqp"), &["cart.twin"])
+        .ends(1)
+        .says("`m` cannot be estimated");
+    let kept = |to: &str| room(&CART.replace("keep v in -0.8 .. 0.8", to));
+    kept("keep v in -0.8 .. 0.8 probability 0.3").run(&["check", "cart.twin"]).ends(1).says("E0608").says("above 0.5");
+    kept("keep v in -1 .. 1 soft 3 probability 0.9").run(&["check", "cart.twin"]).ends(1).says("E0107");
+    kept("keep F in -1 .. 1 probability 0.9").run(&["check", "cart.twin"]).ends(1).says("E0205");
+    kept("keep v in -1 .. 1 probability 0.9").run(&["check", "cart.twin"]).ends(0);
+    let pushed = CART.replace("  v' = F/m\n", "  v' = F/m\n  when pos < 0 [m] { pos := 1 }\n");
+    control(&room(&pushed), &["cart.twin"]).ends(0).says("W0112").says("does not foresee");
+}
+
+/// The double integrator from rest to rest over 1 m with |F| ≤ 10 N and 1 kg takes 2·√(1/10) s; the plan lets half of the
+/// steps push and half brake.
+#[test]
+fn the_fastest_course_is_one_command() {
+    let task = "task Fast of Cart {
+  step free in 0.001 .. 0.1 [s] guess 0.02 [s] via rk4
+  episode times 40
+  cost step
+  keep pos in 0 .. 0 final
+  keep v in 0 .. 0 final
+}
+";
+    let model = CART.split("task").next().expect("a model");
+    let room = room(&format!("{model}{task}"));
+    let ended = control(&room, &["cart.twin", "--runs", "runs", "--format", "json"]);
+    let json = ended.ends(0).json();
+    let row = &json["result"]["planners"][0];
+    let took = row["step"].as_f64().expect("a length") * 40.0;
+    assert!((took - 2.0 * 0.1_f64.sqrt()).abs() < 1e-6, "{row}");
+    let folder = folder(&room, "runs");
+    let (pos, force) = (column(&folder, "trajectory.csv", "pos [m]"), column(&folder, "trajectory.csv", "F [N]"));
+    assert_eq!((pos.len(), force.len()), (41, 40));
+    assert!(pos[40].abs() < 1e-9 && force[0] < -9.999 && force[39] > 9.999, "{pos:?} {force:?}");
+    for name in ["report.html", "plots/sqp.svg", "result.json", "manifest.json"] {
+        assert!(folder.join(name).exists(), "{name}");
+    }
+    control(&room, &["cart.twin", "--planner", "mppi"]).ends(2).says("does not decide how long a step is");
+}
+
+/// What feedback is worth: the plan of the whole episode costs what it promises where the plant is the believed model, and
+/// more where it is another.
+#[test]
+fn an_open_loop_is_a_baseline() {
+    let room = room(&format!(
+        "{CART}\nstudy Heavy of Center {{\n  plant Heavier\n  algorithm sqp\n}}\nmodel Heavier = Cart(m = 1.5)\n"
+    ));
+    let costs = |name: &str| {
+        let ended = control(&room, &[name, "--open-loop", "--planner", "sqp,ilqr", "--format", "json"]);
+        let json = ended.ends(0).json();
+        let rows = json["result"]["planners"].as_array().expect("rows").clone();
+        assert_eq!(rows.len(), 2);
+        let number = |row: &Value, at: &str| row.pointer(at).and_then(Value::as_f64).expect("a number");
+        rows.iter().map(|row| (number(row, "/planned_cost"), number(row, "/plant/cost"))).collect::<Vec<_>>()
+    };
+    let own = costs("cart.twin:Center");
+    assert!(own.iter().all(|(planned, met)| (planned / met - 1.0).abs() < 1e-6), "{own:?}");
+    assert!((own[0].0 / own[1].0 - 1.0).abs() < 1e-3, "{own:?}");
+    let heavier = costs("cart.twin:Heavy");
+    assert!(heavier.iter().all(|(planned, met)| *met > 1.02 * planned), "{heavier:?}");
+    control(&room, &["cart.twin:Center", "--open-loop", "--planner", "lqr"]).ends(2).says("does not plan ahead");
+}
