@@ -206,7 +206,9 @@ fn one_pass(kernels: &Kernels, name: &str) {
             },
         ],
     );
-    assert_eq!((dx, values), (dx2, values2));
+    // Together they share more reciprocals, which may change the last bits of a quotient.
+    let all = dx.iter().zip(&dx2).chain(values.iter().zip(&values2));
+    all.for_each(|(a, b)| assert!((a - b).abs() <= 1e-12 * a.abs().max(1.0), "{a} and {b}"));
     println!("{name}: rhs and jacobian by two kernels {two_ns:.1} ns, in one pass {one_ns:.1} ns");
 }
 
