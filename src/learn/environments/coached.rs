@@ -249,11 +249,11 @@ impl Environments for Coached<'_> {
             words.extend(copy.begun);
             words.extend(acted.iter().map(|value| value.to_bits()));
         }
-        to_bytes(Kind::Coached, &self.sizes(), &words)
+        to_bytes(Kind::Coached, self.prepared.fingerprint, &self.sizes(), &words)
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), String> {
-        let words = from_bytes(Kind::Coached, &self.sizes(), saved)?;
+        let words = from_bytes(Kind::Coached, self.prepared.fingerprint, &self.sizes(), saved)?;
         let n_actions = self.prepared.action.len();
         let mut observation = vec![0.0; self.prepared.observation.len()];
         let mut rest = &words[..];
