@@ -31,6 +31,7 @@ pub mod safetensors;
 pub mod scaler;
 pub mod scales;
 pub mod settings;
+pub mod td3;
 pub mod tensors;
 pub mod train;
 
