@@ -4,7 +4,7 @@
 //! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
 //! clocks. Networks are in `f32`, environments in `f64`.
 
-pub mod acting;
+pub mod acr;
 pub mod actor;
 pub mod actor_critic;
 pub mod album;
@@ -17,6 +17,7 @@ pub mod dqn;
 pub mod environments;
 pub mod gaussian;
 pub mod head;
+pub mod interaction;
 pub mod learner;
 pub mod meter;
 pub mod network;
@@ -29,9 +30,14 @@ pub mod rollout;
 pub mod sac;
 pub mod safetensors;
 pub mod scaler;
+pub mod scales;
 pub mod settings;
+pub mod td3;
 pub mod tensors;
 pub mod train;
+
+#[cfg(test)]
+mod problems;
 
 #[cfg(test)]
 mod tests;
