@@ -4,6 +4,8 @@
 //! again by [`policy`]; a checker gets the same tables from [`LearnerKind::settings`] and [`LearnerKind::part`].
 
 use super::learner::{LearnError, Learner};
+use super::policy::Squashed;
+use super::sac::{self, Sac, SacSettings};
 use super::tensors::{TensorError, Tensors};
 use super::train::PRETRAIN;
 use crate::decide::{Advised, Environments, Policy, Space};
@@ -61,7 +63,10 @@ impl LearnerKind {
 
     /// Its table of settings.
     pub const fn settings(self) -> &'static [SettingSpec] {
-        &[]
+        match self {
+            LearnerKind::Sac => sac::SETTINGS,
+            _ => &[],
+        }
     }
 
     /// Names of its parts, beside those that plan.
@@ -125,8 +130,23 @@ pub fn make(
     making: Making<'_>,
     environments: Box<dyn Environments>,
 ) -> Result<Box<dyn Learner>, LearnError> {
-    let _ = (kind, making, environments);
-    Err(LearnError::Reset { episode: 0, reason: String::new() })
+    let Making { algorithm, seed, total_steps, start } = making;
+    let block = &algorithm.settings;
+    let _ = total_steps;
+    match kind {
+        LearnerKind::Sac => {
+            let mut learner = Sac::new(environments, SacSettings::default().with(block), seed);
+            if let Some(start) = start {
+                learner.start_from(start).map_err(unsuited)?;
+            }
+            Ok(Box::new(learner))
+        }
+        _ => Err(LearnError::Reset { episode: 0, reason: String::new() }),
+    }
+}
+
+fn unsuited(error: TensorError) -> LearnError {
+    LearnError::Reset { episode: 0, reason: error.to_string() }
 }
 
 /// A learner with a controller beside it.
@@ -149,8 +169,13 @@ pub fn policy(
     observations: &Space,
     actions: &Space,
 ) -> Result<Box<dyn Policy>, TensorError> {
-    let _ = (kind, saved, observations, actions);
-    Err(TensorError::Missing("policy".into()))
+    match kind {
+        LearnerKind::Sac => Ok(Box::new(Squashed::load(saved)?)),
+        _ => {
+            let _ = (observations, actions);
+            Err(TensorError::Missing("policy".into()))
+        }
+    }
 }
 
 /// Weights of the controller where a policy of [`LearnerKind::Acr`] sees `observation`: one for each action.
