@@ -6,6 +6,7 @@
 
 pub mod assemble;
 pub mod closed_loop;
+pub mod controller;
 pub mod ddp;
 pub mod estimate;
 pub mod filters;

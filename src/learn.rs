@@ -6,18 +6,25 @@
 
 pub mod acting;
 pub mod actor_critic;
-pub mod copies;
 pub mod cpo;
+pub mod critics;
 pub mod distill;
 pub mod dqn;
+pub mod gaussian;
+pub mod greedy;
 pub mod head;
 pub mod learner;
+pub mod meter;
 pub mod network;
+pub mod policy;
 pub mod ppo;
 pub mod ppo_lagrangian;
+pub mod replay;
 pub mod rollout;
+pub mod sac;
 pub mod safetensors;
 pub mod scaler;
+pub mod settings;
 pub mod tensors;
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Optimal control and estimation against closed forms and published optima.
 
 mod allocations;
+pub mod baselines;
 mod closed_loop;
+mod controller;
 mod derivatives;
 mod dual_stages;
 mod estimate;

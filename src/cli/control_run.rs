@@ -7,7 +7,8 @@ use super::failure::Failure;
 use super::interrupt;
 use super::progress::Progress;
 use crate::control::assemble::Assembly;
-use crate::control::closed_loop::{Belief, ClosedLoop, LoopOptions, Reads, Trace};
+use crate::control::closed_loop::{ClosedLoop, Trace};
+use crate::control::controller::{Belief, LoopOptions, Reads};
 use crate::control::estimate::SystemSpace;
 use crate::control::filters::{self, FilterError};
 use crate::control::planners::{self, PlannerError, PlannerKind};
@@ -145,6 +146,7 @@ impl Loops {
             PlannerError::Sampling(other) => other.to_string(),
             PlannerError::Assemble(other) => other.to_string(),
             PlannerError::Ddp(other) => other.to_string(),
+            PlannerError::Task(text) => text.clone(),
         }
     }
 }

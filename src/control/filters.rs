@@ -4,7 +4,7 @@
 //! senses, all of them where it says nothing; their noise is the model's `~`. The first belief is where the task starts.
 
 use super::assemble::Assembly;
-use super::closed_loop::Reads;
+use super::controller::Reads;
 use super::estimate::{
     Ensemble, EnsembleOptions, EstimateError, Kalman, Particle, ParticleOptions, Prior, Replace, Sensor, SystemSpace,
     Unscented, UnscentedOptions,
@@ -20,7 +20,7 @@ use crate::system::{At, System};
 /// Standard deviation that a state gains in a step, over its size.
 const PROCESS: f64 = 0.01;
 /// Standard deviation of a state's first belief, over its size, where the start is not drawn.
-const START: f64 = 0.1;
+pub(super) const START: f64 = 0.1;
 
 const fn number(name: &'static str, low: f64, high: f64, default: &'static str, doc: &'static str) -> SettingSpec {
     SettingSpec { name, kind: SettingKind::Number(low, high), unit: "", default, doc }
@@ -199,7 +199,7 @@ fn sensors(task: &FlatTask) -> Result<(Vec<usize>, Vec<Sensor>), FilterError> {
 }
 
 /// Mean and standard deviations of the start, and the sizes of the states.
-fn first_belief(assembly: &Assembly, start: f64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+pub(super) fn first_belief(assembly: &Assembly, start: f64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
     let task = assembly.task();
     let kernels = assembly.kernels();
     let n = task.model.states.len();

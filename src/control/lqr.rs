@@ -82,18 +82,23 @@ impl LinearQuadratic {
         LinearQuadratic { a, b, q, r, s }
     }
 
-    /// A step of a control problem and its exact cost, linearized at the state `x: n_states` and the input `u: n_inputs` of
-    /// its root, which should be at rest there: `step(x, u) = x`.
+    /// A step of a control problem and its cost with the second derivatives of `curvature`, linearized at the state
+    /// `x: n_states` and the input `u: n_inputs` of its root, which should be at rest there: `step(x, u) = x`.
     ///
     /// # Errors
     /// Where the step has no value there.
-    pub fn linearize(stages: &mut dyn Stages, x: &[f64], u: &[f64]) -> Result<LinearQuadratic, StageFailure> {
+    pub fn linearize(
+        stages: &mut dyn Stages,
+        x: &[f64],
+        u: &[f64],
+        curvature: Curvature,
+    ) -> Result<LinearQuadratic, StageFailure> {
         let dims = stages.dims();
         let (n, m, nv) = (dims.n_states, dims.n_inputs, dims.n_vars());
         let (mut next, mut jacobian) = (vec![0.0; n], vec![0.0; n * nv]);
         stages.step_derivatives(1, x, u, &mut next, &mut jacobian)?;
         let (mut gradient, mut hessian) = (vec![0.0; nv], vec![0.0; nv * nv]);
-        stages.cost_derivatives(0, x, u, Curvature::Exact, &mut gradient, &mut hessian);
+        stages.cost_derivatives(0, x, u, curvature, &mut gradient, &mut hessian);
         let jacobian = DMatrix::from_column_slice(n, nv, &jacobian);
         let hessian = DMatrix::from_column_slice(nv, nv, &hessian);
         Ok(LinearQuadratic {

@@ -1,8 +1,12 @@
 //! The planners that a study can name, each with its table of settings and the way it is made from a compiled task.
 //!
 //! `algorithm mppi { horizon = 30 }` becomes a [`Planner`] by [`make`]; a checker gets the same tables from [`tables`].
-//! [`super::lqr`] and [`super::pid`] are planners of the library that no study names yet: a task does not state the point
-//! to rest at, nor the gains.
+//! Two of them do not look ahead: `lqr` ([`regulated`]) holds the point where the task rests ([`rest`]), and `pid`
+//! ([`loops`]) follows what the task tracks.
+
+mod loops;
+mod regulated;
+mod rest;
 
 use std::fmt::Write as _;
 
@@ -125,11 +129,15 @@ pub enum PlannerKind {
     Mppi,
     /// CMA-ES.
     Cma,
+    /// Linear feedback around the point of rest.
+    Lqr,
+    /// Proportional, integral and derivative control of what is tracked.
+    Pid,
 }
 
 impl PlannerKind {
     /// All of them, in the order of the manual.
-    pub const ALL: [PlannerKind; 8] = [
+    pub const ALL: [PlannerKind; 10] = [
         PlannerKind::Sqp,
         PlannerKind::Rti,
         PlannerKind::Ilqr,
@@ -138,6 +146,8 @@ impl PlannerKind {
         PlannerKind::Cem,
         PlannerKind::Mppi,
         PlannerKind::Cma,
+        PlannerKind::Lqr,
+        PlannerKind::Pid,
     ];
 
     /// The planner of this name.
@@ -156,6 +166,8 @@ impl PlannerKind {
             PlannerKind::Cem => "cem",
             PlannerKind::Mppi => "mppi",
             PlannerKind::Cma => "cma",
+            PlannerKind::Lqr => "lqr",
+            PlannerKind::Pid => "pid",
         }
     }
 
@@ -168,6 +180,23 @@ impl PlannerKind {
             PlannerKind::Cem => CEM,
             PlannerKind::Mppi => MPPI,
             PlannerKind::Cma => CMA,
+            PlannerKind::Lqr => regulated::SETTINGS,
+            PlannerKind::Pid => loops::SETTINGS,
+        }
+    }
+
+    /// True where it plans a course of steps ahead.
+    pub fn looks_ahead(self) -> bool {
+        match self {
+            PlannerKind::Sqp
+            | PlannerKind::Rti
+            | PlannerKind::Ilqr
+            | PlannerKind::Ddp
+            | PlannerKind::Shooting
+            | PlannerKind::Cem
+            | PlannerKind::Mppi
+            | PlannerKind::Cma => true,
+            PlannerKind::Lqr | PlannerKind::Pid => false,
         }
     }
 
@@ -175,6 +204,15 @@ impl PlannerKind {
     pub fn needs_bounds(self) -> bool {
         DRAWING_PLANNERS.contains(&self.name())
     }
+}
+
+/// The state and the inputs that a task starts from; the middle of what is drawn.
+fn start(assembly: &Assembly) -> (Vec<f64>, Vec<f64>) {
+    let task = assembly.task();
+    let (state, _, _) = super::filters::first_belief(assembly, super::filters::START);
+    let mut input: Vec<f64> = task.model.inputs.iter().map(|input| input.value).collect();
+    task.acts.iter().for_each(|act| input[act.input as usize] = act.before);
+    (state, input)
 }
 
 /// Names and tables of all planners.
@@ -194,6 +232,9 @@ pub enum PlannerError {
     /// Not for planners that draw.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// Something of the task, in its own names.
+    #[error("{0}")]
+    Task(String),
 }
 
 /// Steps that a planner with these settings plans ahead in a task of so many steps.
@@ -291,6 +332,8 @@ pub fn make(
             };
             Ok(Seeded::boxed(Cma::new(rollouts(problem)?, settings)?, seed))
         }
+        PlannerKind::Lqr => regulated::make(assembly, settings),
+        PlannerKind::Pid => loops::make(assembly, settings),
     }
 }
 
@@ -426,7 +469,7 @@ mod tests {
         for kind in PlannerKind::ALL {
             assert_eq!(PlannerKind::find(kind.name()), Some(kind));
             let names: Vec<&str> = kind.settings().iter().map(|spec| spec.name).collect();
-            assert!(names.starts_with(&["horizon", "points"]), "{names:?}");
+            assert_eq!(names.starts_with(&["horizon", "points"]), kind.looks_ahead(), "{names:?}");
             let mut once = names.clone();
             once.sort_unstable();
             once.dedup();

@@ -4,7 +4,7 @@
 use crate::export::snapshot::{distribution, leaf_name};
 use crate::expr::print::{number, print};
 use crate::expr::{Leaf, Node, NodeId};
-use crate::flat::task::{Act, CostOrigin, CostTerm, FlatTask, Keep, Move, When};
+use crate::flat::task::{Act, CostOrigin, CostTerm, FlatTask, Keep, Move, Sense, When};
 use crate::system::Softness;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -102,9 +102,20 @@ fn loop_parts(out: &mut String, task: &FlatTask) {
         section(out, "an episode", ends);
     }
     if !task.senses.is_empty() {
-        let seen = task.senses.iter().map(|s| Line { formula: s.name.clone(), note: bracketed(&s.unit) }).collect();
+        let seen = task.senses.iter().map(|s| Line { formula: s.name.clone(), note: seen_in(s) }).collect();
         out.push('\n');
         section(out, "the controller sees", seen);
+    }
+}
+
+/// `in 0 .. 1000 [mg/dL]`; the unit alone where both ends are open.
+fn seen_in(sense: &Sense) -> String {
+    let unit = bracketed(&sense.unit);
+    match (sense.low.is_finite(), sense.high.is_finite()) {
+        (false, false) => unit,
+        (true, true) => format!("in {} .. {}{}", number(sense.low), number(sense.high), spaced(&unit)),
+        (true, false) => format!("in {} ..{}", number(sense.low), spaced(&unit)),
+        (false, true) => format!("in .. {}{}", number(sense.high), spaced(&unit)),
     }
 }
 
@@ -398,7 +409,9 @@ pub fn document(task: &FlatTask) -> Value {
             "high": end(keep.high), "unit": keep.unit, "softness": softness(keep.softness),
             "final": keep.when == When::Final, "is_box": leaf(keep), "reads_inputs": keep.reads_inputs,
         })).collect::<Vec<_>>(),
-        "senses": task.senses.iter().map(|s| json!({ "name": s.name, "unit": s.unit })).collect::<Vec<_>>(),
+        "senses": task.senses.iter().map(|s| json!({
+            "name": s.name, "unit": s.unit, "low": end(s.low), "high": end(s.high),
+        })).collect::<Vec<_>>(),
         "reward": task.reward.map(|reward| printed(task, reward)),
         "fails": conditions(&task.fails),
         "dones": conditions(&task.dones),

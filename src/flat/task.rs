@@ -22,7 +22,7 @@ pub use lower::{check_tasks, flatten_task};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::NodeId;
-use crate::hir::task::StepMethod;
+use crate::hir::task::{COSTLESS, StepMethod};
 use crate::source::Span;
 use crate::system::Softness;
 
@@ -87,6 +87,19 @@ pub struct CostTerm {
     pub span: Span,
 }
 
+/// What a `track` follows, beside its term of the cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Track {
+    /// What is to follow.
+    pub value: NodeId,
+    /// What is followed, in the same unit.
+    pub target: NodeId,
+    /// The term of the cost as written.
+    pub text: String,
+    /// The statement.
+    pub span: Span,
+}
+
 /// weight · ((u_k − u_{k−1})/scale)²
 #[derive(Debug, Clone, PartialEq)]
 pub struct Move {
@@ -145,6 +158,10 @@ pub struct Sense {
     pub unit: String,
     /// The value; measured quantities in it are disturbances ([`FlatTask::measured`]).
     pub node: NodeId,
+    /// Lower end of the range it is seen in, as written, else of the quantity that it is; −∞ where open. Nothing is cut off.
+    pub low: f64,
+    /// Upper end; +∞ where open.
+    pub high: f64,
     /// Where it is written.
     pub span: Span,
 }
@@ -246,6 +263,8 @@ pub struct FlatTask {
     pub costs: Vec<CostTerm>,
     /// Terms of the end.
     pub terminal: Vec<CostTerm>,
+    /// What is followed, in the order written.
+    pub tracks: Vec<Track>,
     /// Where `costs` and `terminal` come from.
     pub cost_origin: CostOrigin,
     /// Costs of changes.
@@ -271,9 +290,21 @@ pub struct FlatTask {
 }
 
 impl FlatTask {
-    /// Reports why a planner of the name `planner` cannot plan this task: E0409 where there is no cost, E0901 where the cost
-    /// or a constraint looks back, and with `needs_bounds` E0612 for an input without limits.
+    /// Reports why a planner of the name `planner` cannot plan this task: E0409 where there is no cost, or for a controller
+    /// that needs none nothing to follow, E0901 where the cost or a constraint looks back, and with `needs_bounds` E0612
+    /// for an input without limits.
     pub fn check_planner(&self, planner: &str, needs_bounds: bool, diagnostics: &mut Diagnostics) {
+        if COSTLESS.contains(&planner) {
+            if self.tracks.is_empty() {
+                let title = format!("`{planner}` follows what `track` names, and `{}` has none", self.name);
+                diagnostics.push(
+                    Diagnostic::new(Code("E0409"), self.span, title)
+                        .at("no `track`")
+                        .help("write for example `track x to 1`; such a term is `cost (x - 1)^2` for other planners"),
+                );
+            }
+            return;
+        }
         if self.cost_origin == CostOrigin::Missing {
             diagnostics.push(
                 Diagnostic::new(

@@ -18,7 +18,7 @@ use super::lower::{Lower, families, subject_name};
 use super::lower_expr::text;
 use super::model::{Model, SymbolId, SymbolKind};
 use super::models::Models;
-use super::task::{Ending, HeldLet, Ranged, Relaxed, StartFrom, StepMethod, Task, TaskStart, TaskStep, Valued};
+use super::task::{Ending, HeldLet, Ranged, Relaxed, Sense, StartFrom, StepMethod, Task, TaskStart, TaskStep, Valued};
 use super::task_scope::TaskScope;
 use super::unknown;
 
@@ -314,9 +314,10 @@ impl Lower<'_> {
         }
     }
 
-    /// `sense cgm, cgm - previous(cgm)`
+    /// `sense cgm, cgm - previous(cgm)`, `sense G in 0 .. 1000`
     fn sense(&mut self, directive: &Directive, span: Span, task: &mut Task) {
-        Clauses::sort(&directive.clauses, "`sense`", Allowed::default(), self.diagnostics);
+        let allowed = Allowed { range: true, ..Allowed::default() };
+        let clauses = Clauses::sort(&directive.clauses, "`sense`", allowed, self.diagnostics);
         if directive.subjects.is_empty() {
             let d = Diagnostic::new(Code("E0101"), span, "`sense` does not say what is seen");
             self.report(d.at("what is seen?").help("write for example `sense cgm, G`"));
@@ -329,7 +330,15 @@ impl Lower<'_> {
             if let Some(scope) = &mut self.task {
                 scope.is_sensing = false;
             }
-            task.senses.push(value);
+            let (low, high) = clauses.range.unwrap_or_default();
+            let what = format!("the range of `{}`", value.text);
+            let mut end = |e: Option<&ast::Expr>| {
+                let e = self.expr(e?);
+                let mut units = Additions::new(&mut self.model, &self.unsettled, self.sources, self.diagnostics);
+                Some(units.in_unit(value.unit.as_ref(), e, &what))
+            };
+            let (low, high) = (end(low), end(high));
+            task.senses.push(Sense { value, low, high });
         }
     }
 

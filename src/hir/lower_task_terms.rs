@@ -92,6 +92,7 @@ impl Lower<'_> {
             unit: unit.filter(|_| !is_scaled),
             weight: weight / scale,
             ranges,
+            tracked: None,
             text: self.sources.slice(subject.span).to_string(),
             span,
         })
@@ -131,6 +132,7 @@ impl Lower<'_> {
             unit: unit.filter(|_| !is_scaled).map(|unit| unit.without_offset().pow(Ratio::new(2, 1))),
             weight: weight / (scale * scale),
             ranges,
+            tracked: Some((y, r)),
             text: format!("({own} - {wanted})^2"),
             span,
         })

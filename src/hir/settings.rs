@@ -59,6 +59,10 @@ pub enum SettingKind {
     Text,
     /// A list of whole numbers.
     Integers,
+    /// A number in the inclusive range, or a list of such.
+    Numbers(f64, f64),
+    /// A name, or a list of names.
+    Words,
 }
 
 /// One row of the table that an algorithm exports.
@@ -146,6 +150,35 @@ impl Settings {
         }
     }
 
+    /// The numbers with this key, one where no list is written; empty where it is not set.
+    pub fn numbers(&self, key: &str) -> Vec<f64> {
+        let number = |value: &SettingValue| match value {
+            SettingValue::Number(value, _) => Some(*value),
+            SettingValue::Text(_) | SettingValue::Word(_) | SettingValue::List(_) => None,
+        };
+        self.values(key).iter().filter_map(number).collect()
+    }
+
+    /// The names with this key, one where no list is written; empty where it is not set.
+    pub fn words(&self, key: &str) -> Vec<&str> {
+        self.values(key)
+            .iter()
+            .filter_map(|value| match value {
+                SettingValue::Text(word) | SettingValue::Word(word) => Some(word.as_str()),
+                SettingValue::Number(..) | SettingValue::List(_) => None,
+            })
+            .collect()
+    }
+
+    /// The members of a list, or the one value where none is written.
+    fn values(&self, key: &str) -> &[SettingValue] {
+        match self.get(key).map(|setting| &setting.value) {
+            Some(SettingValue::List(list)) => list,
+            Some(one) => std::slice::from_ref(one),
+            None => &[],
+        }
+    }
+
     /// Reports keys that `table` does not have (E0603), values that do not fit (E0602), and keys given twice in one text
     /// (E0202); what another text says, such as a command line, replaces the file's.
     pub fn check(&self, what: &str, table: &[SettingSpec], diagnostics: &mut Diagnostics) {
@@ -225,6 +258,14 @@ fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
         (SettingValue::List(list), SettingKind::Integers) => {
             list.iter().all(|v| matches!(v, SettingValue::Number(v, None) if v.fract() == 0.0))
         }
+        (SettingValue::List(list), SettingKind::Numbers(low, high)) => {
+            !list.is_empty() && list.iter().all(|v| fits(v, SettingKind::Number(low, high)).is_ok())
+        }
+        (one, SettingKind::Numbers(low, high)) => fits(one, SettingKind::Number(low, high)).is_ok(),
+        (SettingValue::List(list), SettingKind::Words) => {
+            !list.is_empty() && list.iter().all(|v| matches!(v, SettingValue::Text(_) | SettingValue::Word(_)))
+        }
+        (SettingValue::Text(_) | SettingValue::Word(_), SettingKind::Words) => true,
         _ => false,
     };
     if is_good {
@@ -242,6 +283,8 @@ fn fits(value: &SettingValue, kind: SettingKind) -> Result<(), String> {
         SettingKind::Choice(words) => format!("one of {}", words.join(", ")),
         SettingKind::Text => "text in quotes".to_string(),
         SettingKind::Integers => "a list of whole numbers".to_string(),
+        SettingKind::Numbers(low, high) => format!("a number{}, or a list of such", within(low, high)),
+        SettingKind::Words => "a name, or a list of names".to_string(),
     })
 }
 

@@ -152,6 +152,8 @@ pub struct Cost {
     pub weight: f64,
     /// Bound indices: one term for each.
     pub ranges: Vec<Range>,
+    /// What `track` names, and what it is to follow: `expr` is their difference.
+    pub tracked: Option<(ExprId, ExprId)>,
     /// The term as written.
     pub text: String,
     /// The statement.
@@ -221,6 +223,17 @@ pub struct Valued {
     pub span: Span,
 }
 
+/// `sense G in 0 .. 1000`: what the controller sees, and the range that it is seen in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sense {
+    /// What.
+    pub value: Valued,
+    /// Lower end, in the unit of the value.
+    pub low: Option<ExprId>,
+    /// Upper end.
+    pub high: Option<ExprId>,
+}
+
 /// `fail when condition penalty 1e5`, `done when condition`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ending {
@@ -284,7 +297,7 @@ pub struct Task {
     /// Where an episode starts, the last word on a quantity last.
     pub starts: Vec<TaskStart>,
     /// What the controller sees; the observables, or the states where there are none, where it is empty.
-    pub senses: Vec<Valued>,
+    pub senses: Vec<Sense>,
     /// Terms of the cost of a step.
     pub costs: Vec<Cost>,
     /// Terms of the cost of the end.

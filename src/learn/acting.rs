@@ -1,99 +1,299 @@
-//! A network that acts: scaled observations in, the most probable action out. What PPO, CPO, DQN and distilling leave behind.
+//! Acting on copies of an environment one step at a time: episodes begin, go on and end, and are told of.
 //!
-//! It is kept with its sizes, its activation, its scaling and its levels, so that reading it back needs the spaces alone.
+//! Networks see observations on the scale of their space and act between −1 and 1; [`Scales`] goes between the two. The
+//! start of an episode is drawn from the generator of its number, so it does not depend on what was drawn before.
 
-use super::head::Head;
-use super::network::{Activation, Init, Mlp, Tape};
-use super::scaler::{Scaler, Scaling};
+use super::learner::{Episode, LearnError, Log};
 use super::tensors::{TensorError, Tensors};
-use crate::decide::{Policy, Space};
-use crate::random;
+use crate::decide::{Environments, Space, Step};
+use crate::random::stream;
 
-/// A policy that is a network.
-#[derive(Debug, Clone)]
-pub struct Acting {
-    scaler: Scaler,
-    network: Mlp,
-    head: Head,
-    tape: Tape,
-    input: Vec<f32>,
-    drawn: Vec<f32>,
+/// Index of the generator of episode 0; those below are the learners' own.
+const EPISODES: u64 = 1 << 32;
+
+/// Between the units of an environment and those of the networks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scales {
+    observation_middle: Vec<f64>,
+    observation_reach: Vec<f64>,
+    action_middle: Vec<f64>,
+    action_reach: Vec<f64>,
 }
 
-impl Acting {
-    /// Of these parts; the network may have further outputs behind those of the head.
-    pub fn new(scaler: Scaler, network: Mlp, head: Head) -> Acting {
-        let tape = network.tape(1);
-        let (input, drawn) = (vec![0.0; scaler.n()], vec![0.0; head.n_drawn()]);
-        Acting { scaler, network, head, tape, input, drawn }
+/// Middle and half width of every axis; 0 and 1 where it is open.
+fn middle_and_reach(space: &Space) -> (Vec<f64>, Vec<f64>) {
+    let ends = space.low.iter().zip(&space.high);
+    ends.map(|(low, high)| {
+        let reach = 0.5 * (high - low);
+        if reach.is_finite() && reach > 0.0 { (0.5 * (low + high), reach) } else { (0.0, 1.0) }
+    })
+    .unzip()
+}
+
+impl Scales {
+    /// Those of these spaces. Observations are left as they are where `scales_observations` is not set, and along axes that
+    /// are open.
+    pub fn new(observations: &Space, actions: &Space, scales_observations: bool) -> Scales {
+        let n = observations.len();
+        let (observation_middle, observation_reach) =
+            if scales_observations { middle_and_reach(observations) } else { (vec![0.0; n], vec![1.0; n]) };
+        let (action_middle, action_reach) = middle_and_reach(actions);
+        Scales { observation_middle, observation_reach, action_middle, action_reach }
     }
 
-    /// What a file keeps of such a policy.
-    pub fn save(scaler: &Scaler, network: &Mlp, head: &Head, to: &mut Tensors) {
-        scaler.save(to);
-        network.save("policy", to);
-        to.put_word("activation", name(network.activation()));
-        to.put_one("levels", head.n_levels() as u64);
+    /// Length of an observation.
+    pub fn n_observations(&self) -> usize {
+        self.observation_middle.len()
     }
 
-    /// Reads what [`Acting::save`] kept, for a task with these spaces.
+    /// Length of an action.
+    pub fn n_actions(&self) -> usize {
+        self.action_middle.len()
+    }
+
+    /// Sum over actions of the logarithms of their half widths.
+    pub fn log_reach(&self) -> f64 {
+        self.action_reach.iter().map(|reach| reach.ln()).sum()
+    }
+
+    /// `scaled` = observations as the networks see them; both of any number of rows.
+    pub fn observe(&self, observations: &[f64], scaled: &mut [f32]) {
+        let n = self.n_observations();
+        for (row, scaled) in observations.chunks_exact(n).zip(scaled.chunks_exact_mut(n)) {
+            for (k, (o, s)) in row.iter().zip(scaled).enumerate() {
+                *s = ((o - self.observation_middle[k]) / self.observation_reach[k]) as f32;
+            }
+        }
+    }
+
+    /// `actions` = those of the networks, within the action space; both of any number of rows.
+    pub fn act(&self, scaled: &[f32], actions: &mut [f64]) {
+        let n = self.n_actions();
+        for (row, actions) in scaled.chunks_exact(n).zip(actions.chunks_exact_mut(n)) {
+            for (k, (s, a)) in row.iter().zip(actions).enumerate() {
+                *a = self.action_middle[k] + self.action_reach[k] * f64::from(*s).clamp(-1.0, 1.0);
+            }
+        }
+    }
+
+    /// `scaled` = actions as the networks see them.
+    pub fn scale_actions(&self, actions: &[f64], scaled: &mut [f32]) {
+        let n = self.n_actions();
+        for (row, scaled) in actions.chunks_exact(n).zip(scaled.chunks_exact_mut(n)) {
+            for (k, (a, s)) in row.iter().zip(scaled).enumerate() {
+                *s = (((a - self.action_middle[k]) / self.action_reach[k]) as f32).clamp(-1.0, 1.0);
+            }
+        }
+    }
+
+    /// Writes them as `<name>/observation` and `<name>/action`, each `2 × n`: middles and reaches.
+    pub fn save(&self, name: &str, to: &mut Tensors) {
+        let observation = [&self.observation_middle[..], &self.observation_reach].concat();
+        to.put(&format!("{name}/observation"), &[2, self.n_observations()], &observation);
+        let action = [&self.action_middle[..], &self.action_reach].concat();
+        to.put(&format!("{name}/action"), &[2, self.n_actions()], &action);
+    }
+
+    /// Reads what [`Scales::save`] wrote.
     ///
     /// # Errors
-    /// Where something is missing, or is for other spaces.
-    pub fn load(from: &Tensors, observations: &Space, actions: &Space) -> Result<Acting, TensorError> {
-        let word = |name: &str| from.words.get(name).map_or("", String::as_str);
-        let wrong = |name: &str, expected: &str| TensorError::Word {
-            name: name.to_string(),
-            found: format!("`{}`", word(name)),
-            expected: expected.to_string(),
+    /// Where it is missing or not two rows.
+    pub fn load(name: &str, from: &Tensors) -> Result<Scales, TensorError> {
+        let halves = |what: &str| -> Result<(Vec<f64>, Vec<f64>), TensorError> {
+            let name = format!("{name}/{what}");
+            let n = from.shaped::<f64>(&name)?.1.last().copied().unwrap_or(0);
+            let (middle, reach) = from.get::<f64>(&name, &[2, n])?.split_at(n);
+            Ok((middle.to_vec(), reach.to_vec()))
         };
-        let scaling = Scaling::from_name(word("scaling")).ok_or_else(|| wrong("scaling", "none, range or running"))?;
-        let activation = activation(word("activation")).ok_or_else(|| wrong("activation", "relu, tanh or identity"))?;
-        let levels = usize::try_from(from.get_one::<u64>("levels")?).unwrap_or(usize::MAX);
-        let head = Head::new(actions, levels).map_err(|e| TensorError::Format(e.to_string()))?;
-        let mut scaler = Scaler::new(observations, scaling);
-        scaler.load(from)?;
-        let mut sizes = vec![observations.len()];
-        while let Ok((_, shape)) = from.shaped::<f32>(&format!("policy/{}/bias", sizes.len() - 1)) {
-            sizes.push(shape.iter().product());
+        let (observation_middle, observation_reach) = halves("observation")?;
+        let (action_middle, action_reach) = halves("action")?;
+        Ok(Scales { observation_middle, observation_reach, action_middle, action_reach })
+    }
+}
+
+/// Copies of an environment with the episodes they are in.
+pub struct Acting<E: Environments + ?Sized> {
+    seed: u64,
+    n_steps: u64,
+    n_begun: u64,
+    n_ended: u64,
+    /// `n_copies × n_observations`: what is observed now.
+    observations: Vec<f64>,
+    /// What was observed after the last step, before any reset.
+    next_observations: Vec<f64>,
+    /// `n_copies × n_actions`: what is done now.
+    actions: Vec<f64>,
+    steps: Vec<Step>,
+    copies: Vec<Copy>,
+    environments: Box<E>,
+}
+
+/// The episode that a copy is in.
+#[derive(Debug, Clone, Default)]
+struct Copy {
+    /// It is over, or none began yet.
+    is_over: bool,
+    length: u64,
+    total: f64,
+}
+
+impl<E: Environments + ?Sized> Acting<E> {
+    /// Before the first episode.
+    pub fn new(environments: Box<E>, seed: u64) -> Acting<E> {
+        let n = environments.n_copies();
+        let (n_o, n_a) = (environments.observation_space().len(), environments.action_space().len());
+        let nothing = Step { reward: 0.0, terminated: false, truncated: false, failed: false };
+        Acting {
+            seed,
+            n_steps: 0,
+            n_begun: 0,
+            n_ended: 0,
+            observations: vec![0.0; n * n_o],
+            next_observations: vec![0.0; n * n_o],
+            actions: vec![0.0; n * n_a],
+            steps: vec![nothing; n],
+            copies: vec![Copy { is_over: true, ..Copy::default() }; n],
+            environments,
         }
-        let n_last = sizes.last().copied().unwrap_or(0);
-        if sizes.len() < 2 || n_last < head.n_outputs() {
-            return Err(TensorError::Format(format!(
-                "the policy has {n_last} outputs, and the actions of this task need {}",
-                head.n_outputs()
-            )));
+    }
+
+    /// The environments.
+    pub fn environments(&mut self) -> &mut E {
+        &mut self.environments
+    }
+
+    /// How many copies.
+    pub fn n_copies(&self) -> usize {
+        self.copies.len()
+    }
+
+    /// Steps of all copies so far.
+    pub fn n_steps(&self) -> u64 {
+        self.n_steps
+    }
+
+    /// Episodes that ended.
+    pub fn n_episodes(&self) -> u64 {
+        self.n_ended
+    }
+
+    /// True where every copy waits for its next episode.
+    pub fn is_between(&self) -> bool {
+        self.copies.iter().all(|copy| copy.is_over)
+    }
+
+    /// `n_copies × n_observations`: what is observed now.
+    pub fn observations(&self) -> &[f64] {
+        &self.observations
+    }
+
+    /// `n_copies × n_observations`: what was observed after the last step.
+    pub fn next_observations(&self) -> &[f64] {
+        &self.next_observations
+    }
+
+    /// `n_copies × n_actions`: what is done by the next step.
+    pub fn actions_mut(&mut self) -> &mut [f64] {
+        &mut self.actions
+    }
+
+    /// `n_copies`: what the last step gave.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Begins an episode of every copy that waits for one.
+    ///
+    /// # Errors
+    /// Where an episode has no start, or one that is not finite.
+    pub fn begin(&mut self) -> Result<(), LearnError> {
+        let n_o = self.observations.len() / self.copies.len().max(1);
+        for (k, copy) in self.copies.iter_mut().enumerate().filter(|(_, copy)| copy.is_over) {
+            let observation = &mut self.observations[k * n_o..(k + 1) * n_o];
+            let mut rng = stream(self.seed, EPISODES + self.n_begun);
+            let begun = self.environments.reset(k, &mut rng, observation);
+            begun.map_err(|reason| LearnError::Reset { episode: self.n_begun, reason })?;
+            if observation.iter().any(|o| !o.is_finite()) {
+                return Err(LearnError::NotFinite { what: "the observation at a start", at_step: self.n_steps });
+            }
+            self.n_begun += 1;
+            *copy = Copy::default();
         }
-        let mut network = Mlp::new(&sizes, activation, Init::Torch, &mut random::stream(0, 0));
-        network.load("policy", from)?;
-        Ok(Acting::new(scaler, network, head))
+        Ok(())
     }
-}
 
-impl Policy for Acting {
-    fn act(&mut self, observation: &[f64], action: &mut [f64]) {
-        self.scaler.scale(observation, &mut self.input);
-        let outputs = self.network.forward(&self.input, &mut self.tape);
-        self.head.most_probable(&outputs[..self.head.n_outputs()], &mut self.drawn);
-        self.head.write_action(&self.drawn, action);
+    /// Does what [`Acting::actions_mut`] holds on every copy, and tells of the episodes that ended.
+    /// [`Acting::next_observations`] and [`Acting::steps`] then hold what came of it; [`Acting::go_on`] makes it the present.
+    ///
+    /// # Errors
+    /// Where a reward or an observation is not finite.
+    pub fn step(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
+        self.environments.step(&self.actions, &mut self.next_observations, &mut self.steps);
+        self.n_steps += self.copies.len() as u64;
+        let at_step = self.n_steps;
+        if self.steps.iter().any(|step| !step.reward.is_finite()) {
+            return Err(LearnError::NotFinite { what: "the reward", at_step });
+        }
+        if self.next_observations.iter().any(|o| !o.is_finite()) {
+            return Err(LearnError::NotFinite { what: "the observation", at_step });
+        }
+        for (copy, step) in self.copies.iter_mut().zip(&self.steps) {
+            copy.length += 1;
+            copy.total += step.reward;
+            if step.terminated || step.truncated {
+                copy.is_over = true;
+                let (index, length) = (self.n_ended, copy.length);
+                self.n_ended += 1;
+                log.episode(&Episode {
+                    index,
+                    at_step,
+                    length,
+                    total: copy.total,
+                    last_reward: step.reward,
+                    failed: step.failed,
+                    truncated: step.truncated,
+                });
+            }
+        }
+        Ok(())
     }
-}
 
-/// The word for an activation.
-pub fn name(activation: Activation) -> &'static str {
-    match activation {
-        Activation::Relu => "relu",
-        Activation::Tanh => "tanh",
-        Activation::Identity => "identity",
+    /// What was observed after the last step is what is observed now.
+    pub fn go_on(&mut self) {
+        self.observations.copy_from_slice(&self.next_observations);
     }
-}
 
-/// The activation of this name.
-pub fn activation(name: &str) -> Option<Activation> {
-    match name {
-        "relu" => Some(Activation::Relu),
-        "tanh" => Some(Activation::Tanh),
-        "identity" => Some(Activation::Identity),
-        _ => None,
+    /// Writes everything that later steps depend on.
+    pub fn save(&self, to: &mut Tensors) {
+        to.put("acting/counts", &[4], &[self.seed, self.n_steps, self.n_begun, self.n_ended]);
+        to.put("acting/observations", &[self.observations.len()], &self.observations);
+        let over: Vec<u8> = self.copies.iter().map(|copy| u8::from(copy.is_over)).collect();
+        let lengths: Vec<u64> = self.copies.iter().map(|copy| copy.length).collect();
+        let totals: Vec<f64> = self.copies.iter().map(|copy| copy.total).collect();
+        to.put("acting/over", &[over.len()], &over);
+        to.put("acting/lengths", &[lengths.len()], &lengths);
+        to.put("acting/totals", &[totals.len()], &totals);
+        let environments = self.environments.save();
+        to.put("acting/environments", &[environments.len()], &environments);
+    }
+
+    /// Reads what [`Acting::save`] wrote.
+    ///
+    /// # Errors
+    /// Where something is missing, of another size, or not of such an environment.
+    pub fn load(&mut self, from: &Tensors) -> Result<(), TensorError> {
+        let n = self.copies.len();
+        let counts = from.get::<u64>("acting/counts", &[4])?;
+        let observations = from.get::<f64>("acting/observations", &[self.observations.len()])?;
+        let over = from.get::<u8>("acting/over", &[n])?;
+        let lengths = from.get::<u64>("acting/lengths", &[n])?;
+        let totals = from.get::<f64>("acting/totals", &[n])?;
+        self.environments.restore(from.shaped::<u8>("acting/environments")?.0).map_err(TensorError::Format)?;
+        [self.seed, self.n_steps, self.n_begun, self.n_ended] = [counts[0], counts[1], counts[2], counts[3]];
+        self.observations.copy_from_slice(observations);
+        let each = over.iter().zip(lengths).zip(totals);
+        self.copies =
+            each.map(|((over, length), total)| Copy { is_over: *over != 0, length: *length, total: *total }).collect();
+        Ok(())
     }
 }

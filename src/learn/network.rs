@@ -14,9 +14,10 @@ mod product;
 #[cfg(test)]
 mod tests;
 
-pub use adam::{Adam, clip_norm};
+pub use adam::{Adam, clip_norm, follow, is_steppable};
 pub use forward_mode::Tangent;
 pub use init::Init;
+pub use product::tanh;
 
 use super::tensors::{TensorError, Tensors};
 use crate::random::Rng;
@@ -140,6 +141,33 @@ impl Mlp {
         self.back(d_output, tape, None, Some(d_input));
     }
 
+    /// [`Mlp::backward_input`] of the stated rows of the last forward pass alone: `d_output: rows × n_out` to
+    /// `d_input: rows × n_in`.
+    pub fn backward_rows(&self, rows: &[usize], d_output: &[f32], tape: &mut Tape, d_input: &mut [f32]) {
+        let n = rows.len();
+        if n == 0 {
+            return;
+        }
+        let [delta, other] = &mut tape.deltas;
+        delta[..d_output.len()].copy_from_slice(d_output);
+        for l in (0..self.n_layers()).rev() {
+            let (n_in, n_out) = (self.sizes[l], self.sizes[l + 1]);
+            let (weights, _) = self.layer(l);
+            let by_output = &delta[..n * n_out];
+            if l == 0 {
+                multiply_right_transposed(by_output, weights, n_in, n_out, d_input);
+                return;
+            }
+            let by_input = &mut other[..n * n_in];
+            multiply_right_transposed(by_output, weights, n_in, n_out, by_input);
+            for (row, by_input) in rows.iter().zip(by_input.chunks_exact_mut(n_in)) {
+                let input = &tape.rows[l][row * n_in..(row + 1) * n_in];
+                product::times_slope(by_input, input, self.activation);
+            }
+            std::mem::swap(delta, other);
+        }
+    }
+
     fn back(
         &self,
         d_output: &[f32],
@@ -179,6 +207,32 @@ impl Mlp {
             to.put(&format!("{name}/{l}/weight"), &[self.sizes[l], self.sizes[l + 1]], weights);
             to.put(&format!("{name}/{l}/bias"), &[self.sizes[l + 1]], bias);
         }
+    }
+
+    /// The network of whatever sizes that [`Mlp::save`] wrote.
+    ///
+    /// # Errors
+    /// Where there is none of this name, or its layers do not fit each other.
+    pub fn read(name: &str, activation: Activation, from: &Tensors) -> Result<Mlp, TensorError> {
+        let mut sizes = Vec::new();
+        let weight = |l: usize| format!("{name}/{l}/weight");
+        while sizes.is_empty() || from.arrays.contains_key(&weight(sizes.len() - 1)) {
+            let weight = weight(sizes.len().saturating_sub(1));
+            let &[n_in, n_out] = from.shaped::<f32>(&weight)?.1 else {
+                return Err(TensorError::Format(format!("`{weight}` is not a matrix")));
+            };
+            if n_in == 0 || n_out == 0 {
+                return Err(TensorError::Format(format!("`{weight}` is empty")));
+            }
+            if sizes.is_empty() {
+                sizes.push(n_in);
+            }
+            sizes.push(n_out);
+        }
+        let params = vec![0.0; offset(&sizes, sizes.len())];
+        let mut net = Mlp { sizes, activation, params };
+        net.load(name, from)?;
+        Ok(net)
     }
 
     /// Reads what [`Mlp::save`] wrote; nothing changes where something is missing or of another shape.

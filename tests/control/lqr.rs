@@ -5,7 +5,7 @@ use rand::Rng as _;
 use twinc::control::lqr::{LinearQuadratic, LqrError, Regulator, continuous, discrete, finite};
 use twinc::decide::{PlanStatus, Planner, Situation};
 use twinc::random::stream;
-use twinc::system::Stages;
+use twinc::system::{Curvature, Stages};
 
 use super::problems::problem;
 
@@ -140,7 +140,7 @@ fn modes_out_of_reach_or_out_of_sight_are_named() {
 #[test]
 fn the_cart_pole_is_held_upright_at_the_promised_cost() {
     let mut cart = problem("cartpole_n20").expect("needs no data").stages;
-    let linear = LinearQuadratic::linearize(&mut cart, &[0.0; 4], &[0.0]).expect("a point of rest");
+    let linear = LinearQuadratic::linearize(&mut cart, &[0.0; 4], &[0.0], Curvature::Exact).expect("a point of rest");
     let solution = discrete(&linear).expect("a regulator");
     assert!(solution.residual < 1e-12, "{:e}", solution.residual);
     let mut regulator = Regulator::new(&solution, &[0.0; 4], &[0.0], &[-80.0], &[80.0]).expect("sizes fit");

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use twinc::control::assemble::{Assembly, Collocation};
-use twinc::control::closed_loop::{Belief, ClosedLoop, LoopOptions, Reads, Trace};
+use twinc::control::closed_loop::{ClosedLoop, Trace};
+use twinc::control::controller::{Belief, LoopOptions, Reads};
 use twinc::control::estimate::Replace;
 use twinc::control::plant::{Drawn, Plant, PlantFunctions};
 use twinc::control::sqp::{Sqp, SqpSettings};
-use twinc::decide::Estimator;
+use twinc::decide::{Estimator, Planner};
 use twinc::diag::Diagnostics;
 use twinc::flat::task::DrawnStart;
 use twinc::flat::{Distribution, FlatTask, flatten_task};
@@ -105,22 +106,35 @@ impl Study {
 
     /// The loop, closed by SQP.
     pub fn closed_loop(&self, settings: SqpSettings) -> ClosedLoop<'_> {
+        let options = LoopOptions { preview: self.horizon + 1, reads: Reads::Seen, ..LoopOptions::default() };
+        ClosedLoop::new(self.plant(), self.planner(settings), self.belief(), options)
+    }
+
+    /// What is acted on.
+    pub fn plant(&self) -> Plant<'_> {
+        plant(&self.met, self.drawn.clone())
+    }
+
+    /// What plans.
+    pub fn planner(&self, settings: SqpSettings) -> Box<dyn Planner + '_> {
+        let stages = self.believed.assembly.stages(self.horizon, Curvature::Exact).expect("a problem");
+        Box::new(Sqp::new(Box::new(stages), settings))
+    }
+
+    /// What is believed.
+    pub fn belief(&self) -> Belief<'_> {
         let Compiled { assembly: model, functions } = &self.believed;
-        let stages = model.stages(self.horizon, Curvature::Exact).expect("a problem");
         let estimator = self.is_estimated.then(|| {
             let space = Box::new(model.simulation().expect("a step"));
             let readings = model.readings().expect("machine code");
             Box::new(Replace::new(space, readings, 0.0, &start(&self.believed)).expect("fits")) as Box<dyn Estimator>
         });
-        let belief = Belief {
+        Belief {
             space: Box::new(model.simulation().expect("a step")),
             estimator,
             holds: &*functions.holds,
             parameters: model.parameters(),
-        };
-        let options = LoopOptions { preview: self.horizon + 1, reads: Reads::Seen, ..LoopOptions::default() };
-        let planner = Box::new(Sqp::new(Box::new(stages), settings));
-        ClosedLoop::new(plant(&self.met, self.drawn.clone()), planner, belief, options)
+        }
     }
 }
 

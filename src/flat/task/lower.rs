@@ -7,7 +7,7 @@ use crate::expr::{BinaryOp, Leaf, Node, NodeId, UnaryOp};
 use crate::hir::model::Range;
 use crate::hir::study::Start;
 use crate::hir::task::{self as hir, StartFrom, Task};
-use crate::hir::{ExprKind, Module, SymbolId, SymbolKind};
+use crate::hir::{ExprId, ExprKind, Module, SymbolId, SymbolKind};
 use crate::units::Unit;
 
 use super::super::flatten::{Variation, finish};
@@ -49,9 +49,7 @@ pub fn check_tasks(module: &Module, diagnostics: &mut Diagnostics) {
         for algorithm in control.algorithms.iter().filter(|_| !control.belief.model.is_faulty) {
             let name = algorithm.name();
             let Some(flat) = flatten_task(&control.task_for(algorithm), &mut list) else { continue };
-            if !hir::COSTLESS.contains(&name) {
-                flat.check_planner(name, hir::DRAWING_PLANNERS.contains(&name), &mut list);
-            }
+            flat.check_planner(name, hir::DRAWING_PLANNERS.contains(&name), &mut list);
         }
     }
     for d in list {
@@ -93,6 +91,7 @@ impl Builder<'_> {
             starts: Vec::new(),
             costs: Vec::new(),
             terminal: Vec::new(),
+            tracks: Vec::new(),
             cost_origin: CostOrigin::Written,
             moves: Vec::new(),
             keeps: Vec::new(),
@@ -110,7 +109,8 @@ impl Builder<'_> {
             self.extras(task, model, &mut flat).is_some(),
             self.costs(&task.costs, &mut flat.costs).is_some(),
             self.costs(&task.terminal, &mut flat.terminal).is_some(),
-            self.values(task, &mut flat).is_some(),
+            self.tracks(&task.costs, &mut flat.tracks).is_some(),
+            self.values(task, model, &mut flat).is_some(),
         ];
         flat.acts = acts?;
         let is_kept = [self.moves(task, &mut flat).is_some(), self.keeps(task, &mut flat).is_some()];
@@ -241,6 +241,19 @@ impl Builder<'_> {
         Some(())
     }
 
+    /// What is followed.
+    fn tracks(&mut self, costs: &[hir::Cost], list: &mut Vec<Track>) -> Option<()> {
+        for cost in costs {
+            let Some((value, target)) = cost.tracked else { continue };
+            self.each_member(&cost.ranges, |b| {
+                let (value, target) = (b.settle(value, Moment::Running)?, b.settle(target, Moment::Running)?);
+                list.push(Track { value, target, text: cost.text.clone(), span: cost.span });
+                Some(())
+            })?;
+        }
+        Some(())
+    }
+
     /// `i = 3`
     pub(super) fn member_of(&self, ranges: &[Range]) -> String {
         let value = |r: &Range| self.indices[r.index.0 as usize].map_or(String::new(), |v| v.to_string());
@@ -260,11 +273,25 @@ impl Builder<'_> {
     }
 
     /// What is seen, the reward, and the ends.
-    fn values(&mut self, task: &Task, flat: &mut FlatTask) -> Option<()> {
+    fn values(&mut self, task: &Task, model: &FlatModel, flat: &mut FlatTask) -> Option<()> {
         for sense in &task.senses {
-            let node = self.settle(sense.expr, Moment::Running)?;
-            let unit = shown(sense.unit.as_ref());
-            flat.senses.push(Sense { name: sense.text.clone(), unit, node, span: sense.span });
+            let hir::Sense { value, low, high } = sense;
+            let node = self.settle(value.expr, Moment::Running)?;
+            let own = self.own_range(node, model, flat);
+            let mut end = |e: &Option<ExprId>, open: f64| match e {
+                Some(e) => self.constant(*e, "the end of a range"),
+                None if low.is_none() && high.is_none() => Some(open),
+                None => Some(f64::INFINITY.copysign(open)),
+            };
+            let (low, high) = (end(low, own.0)?, end(high, own.1)?);
+            if low >= high {
+                let title = format!("`{}` cannot be seen from {low} to {high}", value.text);
+                let d = Diagnostic::new(Code("E0613"), value.span, title);
+                self.diagnostics.push(d.at("no range").help("the lower end is below the upper one"));
+                return None;
+            }
+            let (name, unit) = (value.text.clone(), shown(value.unit.as_ref()));
+            flat.senses.push(Sense { name, unit, node, low, high, span: value.span });
         }
         if let Some(reward) = &task.reward {
             flat.reward = Some(self.settle(reward.expr, Moment::Running)?);
@@ -278,6 +305,24 @@ impl Builder<'_> {
             }
         }
         Some(())
+    }
+
+    /// The declared range of the state, input, disturbance or measured quantity that a node is; the index of the step is at
+    /// most that of the last. Open for anything else.
+    fn own_range(&self, node: NodeId, model: &FlatModel, flat: &FlatTask) -> (f64, f64) {
+        let of = |quantity: Option<&super::super::Quantity>| {
+            quantity.map_or((f64::NEG_INFINITY, f64::INFINITY), |quantity| (quantity.low, quantity.high))
+        };
+        match self.dag.node(node) {
+            Node::Leaf(Leaf::State(k)) => of(model.states.get(k as usize).map(|state| &state.quantity)),
+            Node::Leaf(Leaf::Input(k)) => of(model.inputs.get(k as usize).map(|input| &input.quantity)),
+            Node::Leaf(Leaf::Disturbance(k)) if flat.index == Some(k) => (0.0, flat.n_steps as f64),
+            Node::Leaf(Leaf::Disturbance(k)) => match flat.measured.iter().find(|m| m.disturbance == k) {
+                Some(m) => of(model.observables.get(m.observable as usize).map(|observable| &observable.quantity)),
+                None => of(model.disturbances.get(k as usize).map(|disturbance| &disturbance.quantity)),
+            },
+            _ => of(None),
+        }
     }
 
     /// Takes `cost step` out of the costs of a task whose step is decided; E0901 where the step stands in any other way.

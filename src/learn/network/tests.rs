@@ -211,3 +211,47 @@ fn networks_come_back_from_their_tensors() {
     let error = smaller.load("actor", &kept).expect_err("other sizes").to_string();
     assert_eq!(error, "`actor/0/weight` has F32 [3, 8], expected F32 [3, 7]");
 }
+
+#[test]
+fn tanh_is_right_to_its_last_bits() {
+    for k in -4000..=4000 {
+        let x = 0.003 * k as f32;
+        let exact = f64::from(x).tanh();
+        // 5e-7 is eight half units in the last place.
+        assert!((f64::from(super::tanh(x)) - exact).abs() <= 5e-7 * exact.abs(), "{x}");
+    }
+    for (x, y) in [(f32::INFINITY, 1.0), (f32::NEG_INFINITY, -1.0), (100.0, 1.0), (0.0, 0.0)] {
+        assert!((super::tanh(x) - y).abs() < 2e-7);
+    }
+    assert!(super::tanh(f32::NAN).is_nan());
+}
+
+#[test]
+fn followers_follow_each_step() {
+    let n = 3000;
+    let (mut adam, mut other) = (Adam::new(n, 1e-2), Adam::new(n, 1e-2));
+    let (mut params, mut followers) = (numbers(1, n), numbers(2, n));
+    let (mut params_alone, mut followers_alone) = (params.clone(), followers.clone());
+    for t in 0..3 {
+        let gradient = numbers(10 + t, n);
+        adam.step_followed(&mut params, &gradient, &mut followers, 0.25);
+        other.step(&mut params_alone, &gradient);
+        for (f, p) in followers_alone.iter_mut().zip(&params_alone) {
+            *f += 0.25 * (p - *f);
+        }
+    }
+    assert_eq!((params, followers), (params_alone, followers_alone));
+}
+
+#[test]
+fn gradients_that_are_not_finite_are_told() {
+    let mut gradient = numbers(1, 37);
+    assert!(super::is_steppable(&gradient));
+    for bad in [f32::NAN, f32::INFINITY, 1e30] {
+        for k in [0, 20, 36] {
+            let before = std::mem::replace(&mut gradient[k], bad);
+            assert!(!super::is_steppable(&gradient), "{bad} at {k}");
+            gradient[k] = before;
+        }
+    }
+}

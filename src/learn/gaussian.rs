@@ -1,0 +1,175 @@
+//! Policies that draw from a normal distribution and squash what they drew into the action space: a = tanh u,
+//! u ~ N(μ(o), σ(o)).
+//!
+//! T. Haarnoja et al., Soft actor-critic, ICML 2018, appendix C. The logarithm of the density is that of a, in the units of
+//! the networks, log π = Σ −ε²/2 − log σ − log √2π − log(1 − tanh² u), its last term without cancellation as
+//! 2 (log 2 − u − log(1 + e^(−2u))).
+
+use super::network::Adam;
+use super::network::{Activation, Init, Mlp, Tape, is_steppable};
+use super::tensors::{TensorError, Tensors};
+use crate::random::Rng;
+use crate::random::ziggurat::Ziggurat;
+
+/// How log σ is kept between its limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Limiter {
+    /// Low + (high − low)(1 + tanh y)/2 for an output y.
+    #[default]
+    Squash,
+    /// Cut off.
+    Clip,
+}
+
+/// A policy with its tape and what its updates need.
+#[derive(Debug, Clone)]
+pub struct Gaussian {
+    net: Mlp,
+    adam: Adam,
+    limiter: Limiter,
+    low: f32,
+    high: f32,
+    n_actions: usize,
+    tape: Tape,
+    gradient: Vec<f32>,
+    /// `batch × 2 n_actions`: derivatives by the outputs.
+    deltas: Vec<f32>,
+}
+
+/// Actions drawn from a policy, with what going back through them needs.
+#[derive(Debug, Clone, Default)]
+pub struct Drawn {
+    /// `batch × n_actions`: the actions, within ±1.
+    pub actions: Vec<f32>,
+    /// `batch`: logarithms of their densities.
+    pub log_densities: Vec<f32>,
+    /// `batch × n_actions`: σ ε.
+    spreads: Vec<f32>,
+    /// `batch × n_actions`: slopes of log σ by the outputs.
+    log_slopes: Vec<f32>,
+}
+
+impl Gaussian {
+    /// A policy with these hidden layers; log σ lies within `low` and `high`.
+    pub fn new(
+        n_observations: usize,
+        n_actions: usize,
+        hidden: &[usize],
+        (limiter, low, high): (Limiter, f32, f32),
+        lr: f32,
+        rng: &mut Rng,
+    ) -> Gaussian {
+        let mut sizes = vec![n_observations];
+        sizes.extend(hidden);
+        sizes.push(2 * n_actions);
+        let net = Mlp::new(&sizes, Activation::Relu, Init::Torch, rng);
+        let n = net.params().len();
+        Gaussian {
+            adam: Adam::new(n, lr),
+            limiter,
+            low,
+            high,
+            n_actions,
+            tape: net.tape(1),
+            gradient: vec![0.0; n],
+            deltas: Vec::new(),
+            net,
+        }
+    }
+
+    /// The network: observations to `2 × n_actions` numbers, the means before squashing, then those of log σ.
+    pub fn net(&self) -> &Mlp {
+        &self.net
+    }
+
+    /// Draws an action for each row of observations.
+    pub fn draw(&mut self, observations: &[f32], normal: &Ziggurat, rng: &mut Rng, drawn: &mut Drawn) {
+        let n_a = self.n_actions;
+        let outputs = self.net.forward(observations, &mut self.tape);
+        let n = outputs.len() / (2 * n_a);
+        for list in [&mut drawn.actions, &mut drawn.spreads, &mut drawn.log_slopes] {
+            list.resize(n * n_a, 0.0);
+        }
+        drawn.log_densities.resize(n, 0.0);
+        for (row, output) in outputs.chunks_exact(2 * n_a).enumerate() {
+            let mut log_density = 0.0;
+            for k in 0..n_a {
+                let (log_sigma, slope) = match self.limiter {
+                    Limiter::Squash => {
+                        let (t, half) = (output[n_a + k].tanh(), 0.5 * (self.high - self.low));
+                        (self.low + half * (1.0 + t), half * (1.0 - t * t))
+                    }
+                    Limiter::Clip => {
+                        let y = output[n_a + k];
+                        let is_within = y >= self.low && y <= self.high;
+                        (y.max(self.low).min(self.high), if is_within { 1.0 } else { 0.0 })
+                    }
+                };
+                let noise = normal.draw(rng) as f32;
+                let spread = log_sigma.exp() * noise;
+                let u = output[k] + spread;
+                drawn.actions[row * n_a + k] = u.tanh();
+                drawn.spreads[row * n_a + k] = spread;
+                drawn.log_slopes[row * n_a + k] = slope;
+                log_density += -0.5 * noise * noise - log_sigma - HALF_LOG_TAU - log_slope_of_tanh(u);
+            }
+            drawn.log_densities[row] = log_density;
+        }
+    }
+
+    /// One step down the mean over rows of α log π(a) − V(a) for the actions last drawn, where `d_values: batch ×
+    /// n_actions` are the derivatives of V. False where a gradient is not finite, and nothing changes.
+    pub fn update(&mut self, drawn: &Drawn, alpha: f32, d_values: &[f32]) -> bool {
+        let (n, n_a) = (drawn.log_densities.len(), self.n_actions);
+        self.deltas.resize(n * 2 * n_a, 0.0);
+        let share = 1.0 / n as f32;
+        for (row, deltas) in self.deltas.chunks_exact_mut(2 * n_a).enumerate() {
+            for k in 0..n_a {
+                let at = row * n_a + k;
+                let a = drawn.actions[at];
+                // The slope of log π by u is 2 a.
+                let by_u = share * (alpha * 2.0 * a - d_values[at] * (1.0 - a * a));
+                deltas[k] = by_u;
+                deltas[n_a + k] = (by_u * drawn.spreads[at] - share * alpha) * drawn.log_slopes[at];
+            }
+        }
+        self.net.backward(&self.deltas, &mut self.tape, &mut self.gradient, None);
+        let is_finite = is_steppable(&self.gradient);
+        if is_finite {
+            self.adam.step(self.net.params_mut(), &self.gradient);
+        }
+        is_finite
+    }
+
+    /// Writes the network; with `adam`, also the state of its steps.
+    pub fn save(&self, adam: bool, to: &mut Tensors) {
+        self.net.save("actor", to);
+        if adam {
+            self.adam.save("adam/actor", to);
+        }
+    }
+
+    /// Reads what [`Gaussian::save`] wrote.
+    ///
+    /// # Errors
+    /// Where an array is missing, or of another shape.
+    pub fn load(&mut self, adam: bool, from: &Tensors) -> Result<(), TensorError> {
+        let mut net = self.net.clone();
+        net.load("actor", from)?;
+        if adam {
+            self.adam.load("adam/actor", from)?;
+        }
+        self.net = net;
+        Ok(())
+    }
+}
+
+/// log √2π.
+const HALF_LOG_TAU: f32 = 0.918_938_5;
+
+/// log(1 − tanh² u).
+fn log_slope_of_tanh(u: f32) -> f32 {
+    // Even in u; of |u| the exponential does not overflow.
+    let u = u.abs();
+    2.0 * (std::f32::consts::LN_2 - u - (-2.0 * u).exp().ln_1p())
+}
