@@ -42,6 +42,9 @@ pub enum LearnError {
         /// Why.
         reason: String,
     },
+    /// A task that the algorithm is not for, or settings that do not fit it; one sentence without a full stop.
+    #[error("{0}")]
+    Unsuited(String),
     /// A number that is not finite.
     #[error("{what} is not finite after {at_step} steps")]
     NotFinite {

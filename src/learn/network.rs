@@ -8,12 +8,14 @@
 //! transpose of what PyTorch stores), then its bias, `n_out`.
 
 pub mod adam;
+mod forward_mode;
 pub mod init;
 mod product;
 #[cfg(test)]
 mod tests;
 
 pub use adam::{Adam, clip_norm, follow, is_steppable};
+pub use forward_mode::Tangent;
 pub use init::Init;
 pub use product::tanh;
 
