@@ -4,9 +4,9 @@
 //! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
 //! clocks. Networks are in `f32`, environments in `f64`.
 
-pub mod acting;
 pub mod critics;
 pub mod gaussian;
+pub mod interaction;
 pub mod learner;
 pub mod meter;
 pub mod network;
@@ -14,5 +14,9 @@ pub mod policy;
 pub mod replay;
 pub mod sac;
 pub mod safetensors;
+pub mod scales;
 pub mod settings;
 pub mod tensors;
+
+#[cfg(test)]
+mod problems;
