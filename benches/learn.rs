@@ -99,7 +99,7 @@ impl Log for Silent {
 }
 
 /// Seconds of one of `count` steps with their updates.
-fn seconds(sac: &mut Sac, count: usize) -> f64 {
+fn seconds(sac: &mut Sac<'_>, count: usize) -> f64 {
     let watch = Stopwatch::start();
     for _ in 0..count {
         sac.advance(&mut Silent).expect("finite");

@@ -4,7 +4,6 @@
 //! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
 //! clocks. Networks are in `f32`, environments in `f64`.
 
-pub mod acting;
 pub mod actor_critic;
 pub mod album;
 pub mod algorithms;
@@ -16,6 +15,7 @@ pub mod environments;
 pub mod gaussian;
 pub mod greedy;
 pub mod head;
+pub mod interaction;
 pub mod learner;
 pub mod meter;
 pub mod network;
@@ -28,9 +28,12 @@ pub mod rollout;
 pub mod sac;
 pub mod safetensors;
 pub mod scaler;
+pub mod scales;
 pub mod settings;
 pub mod tensors;
 pub mod train;
 
+#[cfg(test)]
+mod problems;
 #[cfg(test)]
 mod tests;

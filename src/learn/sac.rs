@@ -7,25 +7,28 @@
 
 pub mod agent;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 use rand::Rng as _;
 
 pub use agent::Agent;
 pub use settings::{SETTINGS, SacSettings};
 
-use super::acting::{Acting, Scales};
+use super::interaction::Interaction;
 use super::learner::{LearnError, Learner, Log};
 use super::meter::Meter;
 use super::policy::{Squashed, check_scales};
 use super::replay::{Batch, Replay, Transition};
+use super::scales::Scales;
 use super::tensors::{TensorError, Tensors};
 use crate::decide::{Environments, Policy};
 use crate::random::{Rng, stream};
 
 /// Learns by SAC.
-pub struct Sac {
+pub struct Sac<'e> {
     settings: SacSettings,
-    acting: Acting<dyn Environments>,
+    acting: Interaction<dyn Environments + 'e>,
     scales: Scales,
     agent: Agent,
     replay: Replay,
@@ -41,15 +44,15 @@ pub struct Sac {
     actions: Vec<f32>,
 }
 
-impl Sac {
+impl<'e> Sac<'e> {
     /// Before the first step. Everything that is drawn follows from `seed`.
-    pub fn new(environments: Box<dyn Environments>, settings: SacSettings, seed: u64) -> Sac {
+    pub fn new(environments: Box<dyn Environments + 'e>, settings: SacSettings, seed: u64) -> Sac<'e> {
         let (observations, actions) = (environments.observation_space(), environments.action_space());
         let scales = Scales::new(observations, actions, settings.scales_observations);
         let (n_o, n_a, n) = (observations.len(), actions.len(), environments.n_copies());
         let agent = Agent::new(settings.clone(), (n_o, n_a), scales.log_reach(), &mut stream(seed, 0));
         Sac {
-            acting: Acting::new(environments, seed),
+            acting: Interaction::new(environments, seed),
             scales,
             agent,
             replay: Replay::new(n_o, n_a, 0, settings.capacity),
@@ -86,7 +89,7 @@ impl Sac {
     }
 }
 
-impl Learner for Sac {
+impl Learner for Sac<'_> {
     fn advance(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
         self.acting.begin()?;
         self.scales.observe(self.acting.observations(), &mut self.observations);

@@ -1,6 +1,6 @@
 //! Learners on tasks so small that the best policy is known.
 
-use super::acting::Acting;
+use super::interaction::Interaction;
 use super::cpo::{Cpo, CpoSettings};
 use super::distill::{Distill, DistillSettings};
 use super::dqn::{Dqn, DqnSettings};
@@ -551,7 +551,7 @@ fn an_episode_that_cannot_begin_is_told() {
 #[test]
 fn starts_of_episodes_depend_on_their_number_alone() {
     let starts = |n_copies: usize| {
-        let mut acting = Acting::new(task(PUSH, n_copies), 5);
+        let mut acting = Interaction::new(task(PUSH, n_copies), 5);
         acting.begin().expect("begins");
         acting.observations().to_vec()
     };
