@@ -13,6 +13,7 @@ mod hold;
 mod imports;
 mod lints;
 mod lower;
+mod lower_belief;
 mod lower_control;
 mod lower_data;
 mod lower_dist;

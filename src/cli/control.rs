@@ -21,12 +21,12 @@ use crate::calibrate::bind;
 use crate::control::assemble::Assembly;
 use crate::control::closed_loop::Ending;
 use crate::control::controller::LoopOptions;
-use crate::control::filters;
+use crate::control::filters::{self, Estimand};
 use crate::control::planners::{self, PlannerKind};
 use crate::control::plant::Drawn;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::flat::{FlatTask, flatten_task};
-use crate::hir::task::{Control, Task};
+use crate::hir::task::{Control, Scenarios, Task};
 use crate::hir::{Module, Study};
 use crate::jit::{CompileError, Needs, Options};
 use crate::source::SourceMap;
@@ -304,7 +304,7 @@ fn prepared(
         }
         let flat = flat(&control.task_for(algorithm), Some(kind), warnings)?;
         same_layout(plant.task(), &flat)?;
-        let assembly = assembled(flat, options, control)?;
+        let assembly = uncertain(assembled(flat, options, control)?, control)?;
         let functions = assembly.plant_functions().map_err(no_code)?;
         let settings = algorithm.settings.clone();
         let horizon = planners::horizon(&settings, assembly.task().n_steps);
@@ -321,12 +321,18 @@ fn prepared(
     let hidden = control.hidden.iter().filter_map(|(name, _)| {
         task.model.disturbances.iter().position(|disturbance| disturbance.quantity.name == *name)
     });
+    let estimands = control.estimates.iter().map(|one| {
+        let declared = task.model.params.iter().find(|param| param.quantity.name == one.name);
+        let prior = one.prior.zip(declared).map(|(prior, param)| bind::distribution(prior, param.value));
+        Estimand { name: one.name.clone(), low: one.low, high: one.high, prior }
+    });
     Ok(Loops {
         name: study.name.clone(),
         doc: if study.doc.is_empty() { task.doc.clone() } else { study.doc.clone() },
         drawn: drawn.collect(),
         planners: entries,
         filter: control.filter.clone(),
+        estimands: estimands.collect(),
         hidden: hidden.collect(),
         options: LoopOptions::stated(&control.closed_loop, &control.belief.model),
         between: control.closed_loop.clone(),
@@ -371,6 +377,26 @@ pub fn assembled(task: FlatTask, options: &Options, control: &Control) -> Result
     let estimates = if control.filter.is_some() { Needs::SENSITIVITIES } else { Needs::SIMULATION };
     assembly.kernels().prepare(Needs::SIMULATION | Needs::STIFF | estimates).map_err(no_code)?;
     Ok(assembly)
+}
+
+/// The same with the scenarios of the study.
+fn uncertain(assembly: Assembly, control: &Control) -> Result<Assembly, Failure> {
+    let params = &assembly.task().model.params;
+    let (mut listed, mut drawn) = (Vec::new(), Vec::new());
+    for scenario in &control.scenarios {
+        let Some(param_idx) = params.iter().position(|param| param.quantity.name == scenario.name) else { continue };
+        let param = &params[param_idx];
+        match &scenario.values {
+            Scenarios::Listed(values) => listed.push((param_idx, values.as_slice())),
+            Scenarios::Drawn(prior) => drawn.push(Drawn {
+                param_idx,
+                distribution: bind::distribution(*prior, param.value),
+                low: param.quantity.low,
+                high: param.quantity.high,
+            }),
+        }
+    }
+    assembly.uncertain(&listed, &drawn).map_err(|error| Failure::new("E0602", error.to_string()))
 }
 
 fn no_code(error: CompileError) -> Failure {

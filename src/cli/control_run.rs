@@ -10,7 +10,7 @@ use crate::control::assemble::Assembly;
 use crate::control::closed_loop::{ClosedLoop, Ending, Trace};
 use crate::control::controller::{Belief, LoopOptions, Reads};
 use crate::control::estimate::SystemSpace;
-use crate::control::filters::{self, FilterError};
+use crate::control::filters::{self, Estimand, FilterError};
 use crate::control::planners::{self, PlannerError, PlannerKind};
 use crate::control::plant::{Drawn, Plant, PlantFunctions, step_options};
 use crate::control::sampling::SamplingError;
@@ -41,6 +41,8 @@ pub struct Loops {
     pub planners: Vec<Entry>,
     /// What estimates the state.
     pub filter: Option<Settings>,
+    /// Parameters that are estimated beside the state.
+    pub estimands: Vec<Estimand>,
     /// Disturbances that the controller does not know.
     pub hidden: Vec<usize>,
     /// What stands between plant and controller, ...
@@ -181,7 +183,8 @@ impl Loops {
             .map_err(|error| refused(error.to_string()))?;
         let estimator = match &self.filter {
             Some(settings) => Some(
-                filters::make(settings, &entry.assembly).map_err(|error| no_filter(settings, entry.span, &error))?,
+                filters::make(settings, &entry.assembly, &self.estimands)
+                    .map_err(|error| no_filter(settings, entry.span, &error))?,
             ),
             None => None,
         };
@@ -258,8 +261,9 @@ fn no_filter(settings: &Settings, span: Span, error: &FilterError) -> Failure {
     let span = settings.method.as_ref().map_or(span, |(_, span)| *span);
     let (code, help) = match error {
         FilterError::Unknown(_) => {
-            ("E0901", "use `ekf`, `ukf`, `enkf`, `particle` or `replace`, or none where the state is seen")
+            ("E0901", "use `ekf`, `ukf`, `enkf`, `particle`, `mhe` or `replace`, or none where the state is seen")
         }
+        FilterError::NotEstimated(_) => ("E0602", "`ekf`, `ukf`, `enkf`, `particle` and `mhe` estimate parameters too"),
         FilterError::NothingMeasured | FilterError::NoNoise(_) => {
             ("E0409", "write for example `observe y = x ~ Normal(sd = 0.1)` in the model")
         }

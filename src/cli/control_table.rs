@@ -257,6 +257,9 @@ pub fn trajectory(loops: &Loops, episodes: &[Episode]) -> String {
     if is_estimated {
         let believed = |name: &str| format!("{name} believed");
         heads.extend(model.states.iter().map(|s| table::header(&believed(&s.quantity.name), &s.quantity.unit)));
+        let of = |name: &String| model.params.iter().find(|param| param.quantity.name == *name);
+        let estimated = loops.estimands.iter().filter_map(|estimand| of(&estimand.name));
+        heads.extend(estimated.map(|p| table::header(&believed(&p.quantity.name), &p.quantity.unit)));
     }
     heads.extend(model.inputs.iter().map(|i| table::header(&i.quantity.name, &i.quantity.unit)));
     heads.extend(model.observables.iter().map(|o| table::header(&o.quantity.name, &o.quantity.unit)));
@@ -277,6 +280,8 @@ pub fn trajectory(loops: &Loops, episodes: &[Episode]) -> String {
             cells(Some(x), n);
             if is_estimated {
                 cells(trace.believed.get(k * n..(k + 1) * n), n);
+                let n = loops.estimands.len();
+                cells(trace.estimated.get(k * n..(k + 1) * n), n);
             }
             cells(trace.inputs.get(k * m..(k + 1) * m), m);
             cells(trace.measured.get(k * n_y..(k + 1) * n_y), n_y);

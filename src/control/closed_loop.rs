@@ -79,6 +79,8 @@ pub struct Trace {
     pub states: Vec<f64>,
     /// `n × n_states`: what the controller took them for.
     pub believed: Vec<f64>,
+    /// `n × n_estimated`: what the controller took the parameters for that it estimates.
+    pub estimated: Vec<f64>,
     /// `n × n_inputs`
     pub inputs: Vec<f64>,
     /// `n × n_observables`: what was measured before each step.
@@ -206,6 +208,7 @@ impl<'s> ClosedLoop<'s> {
         let mut trace = Trace {
             states: Vec::with_capacity((most + 1) * n),
             believed: Vec::with_capacity(most * n),
+            estimated: Vec::with_capacity(most * self.controller.estimated().count()),
             inputs: Vec::with_capacity(most * m),
             measured: Vec::with_capacity(most * self.plant.measured().len()),
             moments: Vec::with_capacity(most),
@@ -225,6 +228,7 @@ impl<'s> ClosedLoop<'s> {
             let keeps = keep_every > 0 && k % keep_every == 0;
             let (moment, step) = self.step(clock, &mut trace, keeps);
             trace.believed.extend_from_slice(self.controller.believed());
+            trace.estimated.extend(self.controller.estimated());
             trace.inputs.extend_from_slice(self.plant.input());
             trace.states.extend_from_slice(self.plant.state());
             trace.moments.push(moment);

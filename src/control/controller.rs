@@ -245,6 +245,13 @@ impl<'s> Controller<'s> {
         &self.state
     }
 
+    /// What is believed of the parameters that are estimated beside the state, in the order of
+    /// [`Estimator::estimated`]; nothing where none are.
+    pub fn estimated(&self) -> impl Iterator<Item = f64> {
+        let estimated = self.belief.estimator.as_ref().map_or(&[][..], |estimator| estimator.estimated());
+        estimated.iter().map(|&param_idx| self.belief.parameters[param_idx])
+    }
+
     /// Begins an episode: the plant starts at `state: n_states`, and `applied: n_inputs` acted until then.
     pub fn begin(&mut self, seed: u64, state: &[f64], applied: &[f64]) {
         // Stream 0 is the plant's, 1 that of lost samples; planners and estimators seed their own.
@@ -386,6 +393,13 @@ impl<'s> Controller<'s> {
             let belief = estimator.belief();
             nis = belief.nis;
             self.shown[last * n..].copy_from_slice(&belief.mean[..n]);
+            let estimated = estimator.estimated();
+            for (&param_idx, &value) in estimated.iter().zip(&belief.mean[n..]) {
+                self.belief.parameters[param_idx] = value;
+            }
+            if !estimated.is_empty() {
+                self.planner.believe(&self.belief.parameters);
+            }
         } else if is_lost && k > 0 {
             // What was believed goes on by the model.
             let over = Interval { t: (k - 1) as f64 * dt, dt, u, d: disturbed };

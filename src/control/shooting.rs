@@ -249,6 +249,17 @@ impl Stages for Shooting {
         self.fixed.write_root(instant.state, instant.previous, root);
     }
 
+    fn believe(&mut self, parameters: &[f64]) {
+        let n = parameters.len();
+        for (j, &value) in parameters.iter().enumerate() {
+            let (first, rest) = self.parameters.split_at(n.min(self.parameters.len()));
+            if first.get(j).is_some_and(|own| rest.iter().skip(j).step_by(n).all(|other| other == own)) {
+                self.parameters.iter_mut().skip(j).step_by(n).for_each(|own| *own = value);
+            }
+        }
+        self.swept = None;
+    }
+
     fn has_curvature(&self) -> bool {
         self.stepper.has_curvature() && self.fixed.problem.system.curvature_pattern().is_some()
     }

@@ -12,7 +12,8 @@
 //! [`Sqp::prepare`] does all of it that does not need the state.
 //!
 //! A quadratic problem without a point that keeps all bounds is answered by the point that leaves them least, so that the
-//! method goes on towards feasibility; where none is found, the constraint and the step of the horizon are named.
+//! method goes on towards feasibility ([`restore`]); where no small change violates less, the problem is called infeasible
+//! and the constraint and the step of the horizon are named.
 //!
 //! **Invariant.** Nothing allocates after the first plan, and the work of a plan is bounded.
 
@@ -20,6 +21,7 @@ mod barrier;
 mod filter;
 mod iterate;
 mod linearize;
+mod restore;
 mod search;
 mod settings;
 
@@ -252,7 +254,7 @@ impl Sqp {
         self.last_conflict = self.conflict;
     }
 
-    fn tell_conflict(&mut self, violation: f64) {
+    fn tell_conflict(&mut self, status: PlanStatus, violation: f64) {
         self.message.clear();
         if let Some(Conflict { node, depth, bounded }) = self.conflict {
             let (what, index) = match bounded {
@@ -260,10 +262,11 @@ impl Sqp {
                 Bounded::Input(j) => ("the bounds of input", j),
                 Bounded::Row(j) => ("row", j),
             };
+            let subject = if status == PlanStatus::Infeasible { "no plan keeps" } else { "the plan does not yet keep" };
             // Writing to a text cannot fail.
             let _ = write!(
                 self.message,
-                "no plan keeps {what} {index} at step {depth} of the horizon (node {node}); the plan breaks a constraint by {violation:.3e}"
+                "{subject} {what} {index} at step {depth} of the horizon (node {node}); it breaks a constraint by {violation:.3e}"
             );
         }
     }
@@ -304,7 +307,7 @@ impl Sqp {
         self.now.copy_from(&self.trial);
         let cost = standing.merit.cost + slope;
         if self.conflict.is_some() {
-            self.tell_conflict(standing.worst);
+            self.tell_conflict(PlanStatus::Infeasible, standing.worst);
             return Outcome { status: PlanStatus::Infeasible, cost, violation: standing.worst };
         }
         Outcome { status: PlanStatus::Improved, cost, violation: 0.0 }
@@ -332,6 +335,11 @@ impl Sqp {
 }
 
 impl Planner for Sqp {
+    fn believe(&mut self, parameters: &[f64]) {
+        self.problem.believe(parameters);
+        self.prepared = None;
+    }
+
     fn reset(&mut self, _seed: u64) {
         self.now.z.fill(0.0);
         self.now.clear_forces();

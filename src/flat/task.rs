@@ -139,6 +139,9 @@ pub struct Keep {
     pub high: f64,
     /// What leaving it costs, in the unit of the value.
     pub softness: Softness,
+    /// How probably it is kept where the state is uncertain, above 0.5 and below 1; each of several intervals of one
+    /// statement by itself.
+    pub probability: Option<f64>,
     /// Where it holds.
     pub when: When,
     /// True where the value reads a decided input.

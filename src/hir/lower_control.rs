@@ -8,7 +8,7 @@ use super::clauses::{Allowed, Clauses};
 use super::imports::Item;
 use super::lower::Lower;
 use super::lower_expr::text;
-use super::model::{DistKind, Model, Symbol, SymbolKind};
+use super::model::{DistKind, Model, Symbol, SymbolId, SymbolKind};
 use super::models::Models;
 use super::settings::{SettingSpec, Settings};
 use super::study::Prior;
@@ -17,7 +17,7 @@ use super::unknown::{did_you_mean, nearest};
 
 /// Words of a study that need it to be of a task.
 pub(super) const CONTROL_WORDS: &[&str] =
-    &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget", "loop", "evaluate", "stop"];
+    &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget", "loop", "evaluate", "stop", "scenario"];
 
 impl Models<'_> {
     /// The task at `statement` of `task_file` for the models that the `statements` of a study name, and the model that it is of.
@@ -52,6 +52,8 @@ impl Models<'_> {
             algorithms: Vec::new(),
             learners: Vec::new(),
             filter: None,
+            estimates: Vec::new(),
+            scenarios: Vec::new(),
             hidden: Vec::new(),
             budget: Settings::default(),
             closed_loop: Settings::default(),
@@ -196,6 +198,7 @@ impl Lower<'_> {
                 control.filter.get_or_insert_with(Settings::default).extend(settings);
             }
             "hide" => self.hide(directive, span, &mut control.hidden),
+            "scenario" => self.scenario(directive, span, &mut control.scenarios),
             word @ ("budget" | "loop" | "evaluate") => {
                 self.no_clauses(directive);
                 let settings = self.method_settings(directive);
@@ -303,42 +306,52 @@ impl Lower<'_> {
                 self.report(d.at("again here").label(first, "first here").help("keep one of the two"));
                 continue;
             }
-            let prior =
-                match (clauses.dist, clauses.range, &found.dist) {
-                    (Some(dist), ..) => self.prior(symbol, dist),
-                    (None, Some((Some(low), Some(high))), _) => {
-                        let ends = [self.constant_in(symbol, low), self.constant_in(symbol, high)];
-                        let at = high.span;
-                        match ends {
-                            [Some(low), Some(high)] if low >= high => {
-                                let title = format!("`{name}` cannot be drawn from {low} to {high}");
-                                self.report(Diagnostic::new(Code("E0613"), at, title).at("not above the lower end"));
-                                None
-                            }
-                            [Some(_), Some(_)] => Some(Prior { kind: DistKind::Uniform, args: ends }),
-                            _ => None,
-                        }
-                    }
-                    (None, None, Some(dist)) => {
-                        let mut args = [None, None];
-                        for (slot, arg) in args.iter_mut().zip(dist.args) {
-                            *slot = arg.and_then(|e| self.known_constant(e, dist.span));
-                        }
-                        Some(Prior { kind: dist.kind, args })
-                    }
-                    (None, Some(_), _) | (None, None, None) => {
-                        let d = Diagnostic::new(
-                            Code("E0409"),
-                            subject.span,
-                            format!("nothing says what `{name}` is drawn from"),
-                        );
-                        self.report(d.at("drawn from what?").label(found.span, "declared here").help(format!(
-                            "write `randomize {name} ~ Uniform(low, high)`, or give the parameter its `~`"
-                        )));
+            let prior = self.drawn_from(symbol, &name, subject.span, &clauses, "randomize");
+            list.extend(prior.map(|prior| Randomize { name, prior, span: subject.span }));
+        }
+    }
+
+    /// What a parameter is drawn from: what the clauses of `word` say, evenly within a range, or its own `~`.
+    pub(super) fn drawn_from(
+        &mut self,
+        symbol: SymbolId,
+        name: &str,
+        at: Span,
+        clauses: &Clauses<'_>,
+        word: &str,
+    ) -> Option<Prior> {
+        let found = self.model.symbol(symbol).clone();
+        match (clauses.dist, clauses.range, &found.dist) {
+            (Some(dist), ..) => self.prior(symbol, dist),
+            (None, Some((Some(low), Some(high))), _) => {
+                let ends = [self.constant_in(symbol, low), self.constant_in(symbol, high)];
+                let at = high.span;
+                match ends {
+                    [Some(low), Some(high)] if low >= high => {
+                        let title = format!("`{name}` cannot be drawn from {low} to {high}");
+                        self.report(Diagnostic::new(Code("E0613"), at, title).at("not above the lower end"));
                         None
                     }
-                };
-            list.extend(prior.map(|prior| Randomize { name, prior, span: subject.span }));
+                    [Some(_), Some(_)] => Some(Prior { kind: DistKind::Uniform, args: ends }),
+                    _ => None,
+                }
+            }
+            (None, None, Some(dist)) => {
+                let mut args = [None, None];
+                for (slot, arg) in args.iter_mut().zip(dist.args) {
+                    *slot = arg.and_then(|e| self.known_constant(e, dist.span));
+                }
+                Some(Prior { kind: dist.kind, args })
+            }
+            (None, Some(_), _) | (None, None, None) => {
+                let d = Diagnostic::new(Code("E0409"), at, format!("nothing says what `{name}` is drawn from"));
+                self.report(
+                    d.at("drawn from what?")
+                        .label(found.span, "declared here")
+                        .help(format!("write `{word} {name} ~ Uniform(low, high)`, or give the parameter its `~`")),
+                );
+                None
+            }
         }
     }
 
@@ -391,6 +404,13 @@ impl Control {
                     });
                 }
             }
+        }
+        if let (Some(first), None) = (self.estimates.first(), &self.filter)
+            && self.algorithms.iter().all(|a| planners.iter().any(|(known, _)| *known == a.name()))
+        {
+            let title = format!("nothing estimates `{}`: this study has no `filter`", first.name);
+            let d = Diagnostic::new(Code("E0409"), first.span, title).at("estimated by what?");
+            diagnostics.push(d.help("write for example `filter ekf` beside it"));
         }
         self.budget.check("budget", budget, diagnostics);
         self.budget.check_times(budget, &self.belief.model, diagnostics);

@@ -203,6 +203,8 @@ pub struct Keep {
     pub what: KeepWhat,
     /// What breaking it costs.
     pub softness: Softness,
+    /// `probability 0.95`: how probably it is kept, above 0.5 and below 1.
+    pub probability: Option<f64>,
     /// At the end only.
     pub is_final: bool,
     /// Bound indices.
@@ -336,6 +338,41 @@ pub struct Randomize {
     pub span: Span,
 }
 
+/// `estimate beta in 0.8 .. 1.2`: a parameter that a filter estimates beside the state, as a slow random walk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimated {
+    /// A parameter of the believed model, by the name of the member.
+    pub name: String,
+    /// Ends in its unit that replace the model's.
+    pub low: Option<f64>,
+    /// Ends in its unit that replace the model's.
+    pub high: Option<f64>,
+    /// What is believed of it at the start instead of the model's `~`.
+    pub prior: Option<Prior>,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// The values that a parameter may have in the scenarios of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scenarios {
+    /// `in [1, 1.05, 0.95]`, in its unit: every combination with those of others.
+    Listed(Vec<f64>),
+    /// Drawn, together with the others that are.
+    Drawn(Prior),
+}
+
+/// `scenario alpha in [1, 1.05, 0.95]`: plans hold for each of several values of a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// A parameter of the believed model, by the name of the member.
+    pub name: String,
+    /// Its values.
+    pub values: Scenarios,
+    /// Where it is written.
+    pub span: Span,
+}
+
 /// `algorithm sqp { horizon = 20; relax u in 0 .. 80 }`
 #[derive(Debug, Clone)]
 pub struct Algorithm {
@@ -364,6 +401,10 @@ pub struct Control {
     pub learners: Vec<Algorithm>,
     /// What estimates the state; the true state is seen where nothing does.
     pub filter: Option<Settings>,
+    /// Parameters that the filter estimates beside the state.
+    pub estimates: Vec<Estimated>,
+    /// Parameters whose several values a plan is to hold for.
+    pub scenarios: Vec<Scenario>,
     /// Disturbances that the controller does not know, by the name of the member.
     pub hidden: Vec<(String, Span)>,
     /// How many episodes, and their seeds.
