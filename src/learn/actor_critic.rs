@@ -3,9 +3,9 @@
 //!
 //! A step costs 1 where it failed, else nothing, so that the cost of an episode is the probability that it fails.
 
-use super::interaction::Interaction;
 use super::greedy::Greedy;
 use super::head::Head;
+use super::interaction::Interaction;
 use super::learner::{Episode, LearnError, Log};
 use super::network::{Activation, Init, Mlp, Tape};
 use super::rollout::{End, Rollout, Worth, advantages};

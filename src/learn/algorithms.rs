@@ -3,8 +3,13 @@
 //! `algorithm sac { lr = 1e-3 }` becomes a [`Learner`] by [`make`] or [`make_advised`], a file of its policy becomes a policy
 //! again by [`policy`]; a checker gets the same tables from [`LearnerKind::settings`] and [`LearnerKind::part`].
 
+use super::cpo::{self, Cpo, CpoSettings};
+use super::dqn::{self, Dqn, DqnSettings};
+use super::greedy::Greedy;
 use super::learner::{LearnError, Learner};
 use super::policy::Squashed;
+use super::ppo::{self, Ppo, PpoSettings};
+use super::ppo_lagrangian::{self, PpoLagrangian, PpoLagrangianSettings};
 use super::sac::{self, Sac, SacSettings};
 use super::tensors::{TensorError, Tensors};
 use super::train::PRETRAIN;
@@ -65,7 +70,11 @@ impl LearnerKind {
     pub const fn settings(self) -> &'static [SettingSpec] {
         match self {
             LearnerKind::Sac => sac::SETTINGS,
-            _ => &[],
+            LearnerKind::Ppo => ppo::SETTINGS,
+            LearnerKind::PpoLagrangian => ppo_lagrangian::SETTINGS,
+            LearnerKind::Cpo => cpo::SETTINGS,
+            LearnerKind::Dqn => dqn::SETTINGS,
+            LearnerKind::Acr | LearnerKind::Td3 => &[],
         }
     }
 
@@ -132,21 +141,50 @@ pub fn make(
 ) -> Result<Box<dyn Learner>, LearnError> {
     let Making { algorithm, seed, total_steps, start } = making;
     let block = &algorithm.settings;
-    let _ = total_steps;
     match kind {
         LearnerKind::Sac => {
             let mut learner = Sac::new(environments, SacSettings::default().with(block), seed);
-            if let Some(start) = start {
-                learner.start_from(start).map_err(unsuited)?;
-            }
+            begun_from(start, |saved| learner.start_from(saved))?;
             Ok(Box::new(learner))
         }
-        _ => Err(LearnError::Reset { episode: 0, reason: String::new() }),
+        LearnerKind::Ppo => {
+            let settings = PpoSettings { total_steps, ..PpoSettings::from_settings(block) };
+            let mut learner = Ppo::new(environments, settings, seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::PpoLagrangian => {
+            let mut settings = PpoLagrangianSettings::from_settings(block);
+            settings.ppo.total_steps = total_steps;
+            let mut learner = PpoLagrangian::new(environments, settings, seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Cpo => {
+            let mut learner = Cpo::new(environments, CpoSettings::from_settings(block), seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Dqn => {
+            let mut settings = DqnSettings::from_settings(block);
+            if total_steps > 0 {
+                settings.total_steps = total_steps;
+            }
+            let mut learner = Dqn::new(environments, settings, seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Acr | LearnerKind::Td3 => Err(LearnError::Unsuited("not there".into())),
     }
 }
 
-fn unsuited(error: TensorError) -> LearnError {
-    LearnError::Reset { episode: 0, reason: error.to_string() }
+/// Hands the policy to begin from to a learner.
+fn begun_from(
+    start: Option<&Tensors>,
+    mut take: impl FnMut(&Tensors) -> Result<(), TensorError>,
+) -> Result<(), LearnError> {
+    let Some(saved) = start else { return Ok(()) };
+    take(saved).map_err(|error| LearnError::Unsuited(format!("the policy to begin from does not fit: {error}")))
 }
 
 /// A learner with a controller beside it.
@@ -155,7 +193,7 @@ fn unsuited(error: TensorError) -> LearnError {
 /// As [`make`].
 pub fn make_advised(making: Making<'_>, environments: Box<dyn Advised>) -> Result<Box<dyn Learner>, LearnError> {
     let _ = (making, environments);
-    Err(LearnError::Reset { episode: 0, reason: String::new() })
+    Err(LearnError::Unsuited("not there".into()))
 }
 
 /// The policy in a file, for a task with these spaces. Of a kind with a controller beside it, the policy sees behind an
@@ -169,12 +207,30 @@ pub fn policy(
     observations: &Space,
     actions: &Space,
 ) -> Result<Box<dyn Policy>, TensorError> {
+    let unfit = |n_observed: usize, n_acted: usize| {
+        let (n, m) = (observations.len(), actions.len());
+        TensorError::Format(format!(
+            "it sees {n_observed} and acts on {n_acted} quantities, and the task has {n} and {m}"
+        ))
+    };
     match kind {
-        LearnerKind::Sac => Ok(Box::new(Squashed::load(saved)?)),
-        _ => {
-            let _ = (observations, actions);
-            Err(TensorError::Missing("policy".into()))
+        LearnerKind::Sac | LearnerKind::Td3 => {
+            let policy = Squashed::load(saved)?;
+            let sizes = (policy.scales().n_observations(), policy.scales().n_actions());
+            if sizes != (observations.len(), actions.len()) {
+                return Err(unfit(sizes.0, sizes.1));
+            }
+            Ok(Box::new(policy))
         }
+        LearnerKind::Ppo | LearnerKind::PpoLagrangian | LearnerKind::Cpo | LearnerKind::Dqn => {
+            let policy = Greedy::load(saved)?;
+            let sizes = (policy.n_observations(), policy.action_space().len());
+            if sizes != (observations.len(), actions.len()) {
+                return Err(unfit(sizes.0, sizes.1));
+            }
+            Ok(Box::new(policy))
+        }
+        LearnerKind::Acr => Err(TensorError::Missing("policy".into())),
     }
 }
 

@@ -9,9 +9,9 @@ pub mod settings;
 
 pub use settings::{DistillSettings, SETTINGS};
 
-use super::interaction::Interaction;
 use super::greedy::Greedy;
 use super::head::Head;
+use super::interaction::Interaction;
 use super::learner::{LearnError, Learner, Log};
 use super::network::{Activation, Adam, Init, Mlp, Tape};
 use super::scaler::Scaler;

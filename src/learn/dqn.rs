@@ -14,9 +14,9 @@ pub mod settings;
 
 pub use settings::{DqnSettings, SETTINGS};
 
-use super::interaction::Interaction;
 use super::greedy::Greedy;
 use super::head::{Head, Levels, largest};
+use super::interaction::Interaction;
 use super::learner::{LearnError, Learner, Log};
 use super::network::{Activation, Init, Mlp, Tape};
 use super::scaler::Scaler;

@@ -1,9 +1,9 @@
 //! Learners on tasks so small that the best policy is known.
 
-use super::interaction::Interaction;
 use super::cpo::{Cpo, CpoSettings};
 use super::distill::{Distill, DistillSettings};
 use super::dqn::{Dqn, DqnSettings};
+use super::interaction::Interaction;
 use super::learner::{Episode, LearnError, Learner, Log};
 use super::ppo::{Ppo, PpoSettings};
 use super::ppo_lagrangian::{PpoLagrangian, PpoLagrangianSettings};

@@ -225,7 +225,8 @@ impl StageQpSolver {
         let n_z = self.layout.n_nodes * self.layout.stride;
         if at >= n_z {
             let count = qp.n_rows(node);
-            let normal = qp.row_jacobian(node).iter().skip(at - n_z - self.layout.row_start[node]).step_by(count.max(1));
+            let normal =
+                qp.row_jacobian(node).iter().skip(at - n_z - self.layout.row_start[node]).step_by(count.max(1));
             normal.enumerate().for_each(|(j, &value)| rows.add(start[node] + j, -sign * value));
         } else {
             let j = at - node * self.layout.stride;
