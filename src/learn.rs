@@ -16,6 +16,7 @@ pub mod sac;
 pub mod safetensors;
 pub mod scales;
 pub mod settings;
+pub mod td3;
 pub mod tensors;
 
 #[cfg(test)]
