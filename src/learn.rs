@@ -4,6 +4,7 @@
 //! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
 //! clocks. Networks are in `f32`, environments in `f64`.
 
+pub mod acr;
 pub mod critics;
 pub mod gaussian;
 pub mod interaction;

@@ -67,6 +67,9 @@ impl Td3Settings {
     /// These settings with what a checked block says.
     pub fn with(mut self, block: &Settings) -> Td3Settings {
         set_layers(&mut self.hidden, block, "hidden");
+        for lr in [&mut self.critic_lr, &mut self.actor_lr] {
+            set(lr, block, "lr");
+        }
         set(&mut self.critic_lr, block, "critic_lr");
         set(&mut self.actor_lr, block, "actor_lr");
         set(&mut self.gamma, block, "gamma");
@@ -88,6 +91,7 @@ impl Td3Settings {
 /// The settings of `td3 { ... }`.
 pub const SETTINGS: &[SettingSpec] = &[
     layers("hidden", "[256, 256]", "sizes of the hidden layers of policy and critics"),
+    number("lr", LR, "3e-4", "length of all steps that have none of their own"),
     number("critic_lr", LR, "3e-4", "length of the critics' steps"),
     number("actor_lr", LR, "3e-4", "length of the policy's steps"),
     GAMMA,
