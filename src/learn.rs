@@ -4,6 +4,7 @@
 //! runs it decides when it ends, evaluates, and keeps [`tensors::Tensors`] to go on from. Nothing here touches files or
 //! clocks. Networks are in `f32`, environments in `f64`.
 
+pub mod acr;
 pub mod actor_critic;
 pub mod album;
 pub mod algorithms;
@@ -30,6 +31,7 @@ pub mod safetensors;
 pub mod scaler;
 pub mod scales;
 pub mod settings;
+pub mod td3;
 pub mod tensors;
 pub mod train;
 

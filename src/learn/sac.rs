@@ -74,11 +74,7 @@ impl<'e> Sac<'e> {
     /// Where it is of other spaces or other sizes.
     pub fn start_from(&mut self, saved: &Tensors) -> Result<(), TensorError> {
         check_scales(&self.scales, saved)?;
-        if saved.arrays.contains_key("critic/0/0/weight") {
-            self.agent.load(false, saved)?;
-        } else {
-            self.agent.actor.load(false, saved)?;
-        }
+        self.agent.start_from(saved)?;
         self.settings.is_random_at_start = false;
         Ok(())
     }
@@ -122,13 +118,7 @@ impl Learner for Sac<'_> {
             self.replay.draw(self.settings.batch, &mut self.draws, &mut self.batch);
             let seen = self.agent.update(&self.batch, &mut self.draws);
             let seen = seen.map_err(|what| LearnError::NotFinite { what, at_step })?;
-            self.meter.add("loss/critic", seen.critic_loss);
-            self.meter.add("value", seen.value);
-            if let Some((loss, entropy)) = seen.policy {
-                self.meter.add("loss/policy", loss);
-                self.meter.add("entropy", entropy);
-                self.meter.add("temperature", f64::from(self.agent.alpha()));
-            }
+            self.agent.tell(&seen, &mut self.meter);
         }
         self.meter.tell(self.acting.is_between(), at_step, log);
         Ok(())
@@ -149,7 +139,7 @@ impl Learner for Sac<'_> {
     fn save(&self) -> Tensors {
         let mut kept = self.save_policy();
         kept.put_word("algorithm", "sac");
-        self.agent.save(true, &mut kept);
+        self.agent.save(&mut kept);
         self.acting.save(&mut kept);
         self.replay.save("replay", &mut kept);
         kept.put_rng("random/noise", &self.noise);
@@ -160,7 +150,7 @@ impl Learner for Sac<'_> {
     fn load(&mut self, saved: &Tensors) -> Result<(), TensorError> {
         saved.check_word("algorithm", "sac")?;
         check_scales(&self.scales, saved)?;
-        self.agent.load(true, saved)?;
+        self.agent.load(saved)?;
         self.replay.load("replay", saved)?;
         self.noise = saved.get_rng("random/noise")?;
         self.draws = saved.get_rng("random/draws")?;

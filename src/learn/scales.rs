@@ -69,6 +69,15 @@ impl Scales {
         }
     }
 
+    /// Cuts actions off at the ends of their space; any number of rows.
+    pub fn clip(&self, actions: &mut [f64]) {
+        for row in actions.chunks_exact_mut(self.n_actions()) {
+            for (action, (middle, reach)) in row.iter_mut().zip(self.action_middle.iter().zip(&self.action_reach)) {
+                *action = action.clamp(middle - reach, middle + reach);
+            }
+        }
+    }
+
     /// `scaled` = actions as the networks see them.
     pub fn scale_actions(&self, actions: &[f64], scaled: &mut [f32]) {
         let n = self.n_actions();
