@@ -9,13 +9,13 @@ pub mod actor;
 pub mod actor_critic;
 pub mod album;
 pub mod algorithms;
-pub mod copies;
 pub mod cpo;
 pub mod critics;
 pub mod distill;
 pub mod dqn;
 pub mod environments;
 pub mod gaussian;
+pub mod greedy;
 pub mod head;
 pub mod interaction;
 pub mod learner;
@@ -25,6 +25,7 @@ pub mod play;
 pub mod policy;
 pub mod ppo;
 pub mod ppo_lagrangian;
+mod problems;
 pub mod replay;
 pub mod rollout;
 pub mod sac;
@@ -35,9 +36,6 @@ pub mod settings;
 pub mod td3;
 pub mod tensors;
 pub mod train;
-
-#[cfg(test)]
-mod problems;
 
 #[cfg(test)]
 mod tests;

@@ -127,6 +127,7 @@ fn carried_out(training: &Training, page: &Page, folder: &RunFolder, console: &m
     folder.write("result.json", format!("{result:#}\n").as_bytes())?;
     results.write(training, page, folder)?;
     console.say(format!("results: {}", folder.path().join("report.html").display()));
+    console.report(results.troubles(), &SourceMap::default());
     Ok(if is_interrupted { interrupted(folder, console) } else { results.exit() })
 }
 

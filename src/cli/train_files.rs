@@ -81,7 +81,8 @@ impl JobFolder {
         self.sink.append(METRICS, &line.to_string())?;
         let Some(events) = &self.events else { return Ok(()) };
         let step = line["step"].as_u64().unwrap_or(0);
-        let fields = line.as_object().into_iter().flatten().filter(|(name, _)| name.contains('/'));
+        let is_number = |name: &str| !["episode", "step", "evaluated_after"].contains(&name);
+        let fields = line.as_object().into_iter().flatten().filter(|(name, _)| is_number(name));
         let numbers: Vec<(&str, f64)> = fields.filter_map(|(name, v)| Some((name.as_str(), v.as_f64()?))).collect();
         self.add_bytes(events, &tensorboard::scalars(now(), step, numbers))
     }

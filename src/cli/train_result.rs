@@ -10,6 +10,7 @@ use super::run_folder::RunFolder;
 use super::train_files::JobFolder;
 use super::train_job::{Ended, Job, Judged, Outcome, Training};
 use super::train_live::WEIGHT;
+use crate::diag::Diagnostics;
 use crate::export::plot;
 use crate::export::report::learning::{self, CourseDrawn, FocusPoint, LearningReport, MethodCurves, SeedCurve};
 use crate::learn::album::Picture;
@@ -105,7 +106,7 @@ fn remarks(training: &Training, entries: &[Entry]) -> Vec<String> {
             Ended::Interrupted => {
                 out.push(format!("{method}, seed {seed}: interrupted after {} episodes.", tally.n_episodes));
             }
-            Ended::Broken => out.push(format!("{method}, seed {seed}: {}.", outcome.why)),
+            Ended::Broken => out.push(format!("{method}, seed {seed}: {}; its policy is that of before.", outcome.why)),
         }
         if *is_own && tally.n_failed > 0 && outcome.ended != Ended::Unsafe {
             out.push(format!(
@@ -143,6 +144,9 @@ impl Entry {
         rewards[rewards.len() - n..].iter().sum::<f64>() / n as f64
     }
 }
+
+const TROUBLE: &str = "give the reward a finite value wherever the plant can be, and take a smaller `lr` where networks grow without \
+                       bounds; the policy of before and a checkpoint are kept";
 
 const HEADS: [&str; 8] = [
     "method",
@@ -359,6 +363,16 @@ impl Results {
             command: page.command.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
         }
+    }
+
+    /// E0711 for each training of the study's own method that broke off.
+    pub fn troubles(&self) -> Diagnostics {
+        let mut list = Diagnostics::default();
+        for entry in self.entries.iter().filter(|entry| entry.is_own && entry.outcome.ended == Ended::Broken) {
+            let title = format!("{}, seed {}: {}", entry.method, entry.seed, entry.outcome.why);
+            list.extend(Failure::new("E0711", title).help(TROUBLE).diagnostics);
+        }
+        list
     }
 
     /// 4 where a rule of the study stopped its own method, 3 where learning broke off.

@@ -3,9 +3,9 @@
 //!
 //! A step costs 1 where it failed, else nothing, so that the cost of an episode is the probability that it fails.
 
-use super::actor::Actor;
-use super::copies::{Copies, streams};
+use super::greedy::Greedy;
 use super::head::Head;
+use super::interaction::Interaction;
 use super::learner::{Episode, LearnError, Log};
 use super::network::{Activation, Init, Mlp, Tape};
 use super::rollout::{End, Rollout, Worth, advantages};
@@ -135,7 +135,7 @@ impl Judged {
 /// A policy at work, with its judges.
 pub struct ActorCritic {
     /// What is acted on.
-    pub copies: Copies<dyn Environments>,
+    pub acting: Interaction<dyn Environments>,
     /// What the policy's outputs mean.
     pub head: Head,
     /// What is learnt.
@@ -154,10 +154,9 @@ pub struct ActorCritic {
     scaler: Scaler,
     scaler_before: Scaler,
     draws: Rng,
-    acting: Tape,
+    deciding: Tape,
     judging: Tape,
     inputs: Vec<f32>,
-    actions: Vec<f64>,
     drawn: Vec<f32>,
 }
 
@@ -176,7 +175,7 @@ impl ActorCritic {
         }
         let head = Head::new(environments.action_space(), shape.levels)?;
         let scaler = Scaler::new(environments.observation_space(), shape.scaling);
-        let mut rng = stream(seed, streams::NETWORKS);
+        let mut rng = stream(seed, 0);
         let mut network = |n_outputs: usize, output_gain: f32| {
             let sizes: Vec<usize> =
                 [n_inputs].into_iter().chain(shape.hidden.iter().copied()).chain([n_outputs]).collect();
@@ -190,17 +189,16 @@ impl ActorCritic {
             cost_value: shape.has_costs.then(|| network(1, 1.0)),
         };
         Ok(ActorCritic {
-            acting: networks.policy.tape(n),
+            deciding: networks.policy.tape(n),
             judging: networks.value.tape(n),
-            copies: Copies::new(environments, seed),
+            acting: Interaction::new(environments, seed),
             rollout: Rollout::new(n),
             by_reward: Judged::default(),
             by_cost: Judged::default(),
             tally: Tally::default(),
-            order: stream(seed, streams::BATCHES),
-            draws: stream(seed, streams::ACTIONS),
+            order: stream(seed, 2),
+            draws: stream(seed, 1),
             inputs: vec![0.0; n * n_inputs],
-            actions: vec![0.0; n * n_actions],
             drawn: vec![0.0; n * head.n_drawn()],
             scaler_before: scaler.clone(),
             head,
@@ -236,13 +234,13 @@ impl ActorCritic {
     fn act_and_judge(&mut self, n_steps: usize, log: &mut dyn Log) -> Result<Tally, LearnError> {
         let mut counting = Counting { log, tally: Tally::default() };
         self.rollout.clear();
-        self.copies.begin()?;
         for _ in 0..n_steps {
-            self.scaler.meet(self.copies.observations());
-            self.scaler.scale(self.copies.observations(), &mut self.inputs);
+            self.acting.begin()?;
+            self.scaler.meet(self.acting.observations());
+            self.scaler.scale(self.acting.observations(), &mut self.inputs);
             self.act(&mut counting)?;
         }
-        self.scaler.scale(self.copies.observations(), &mut self.inputs);
+        self.scaler.scale(self.acting.observations(), &mut self.inputs);
         self.rollout.next_inputs.extend_from_slice(&self.inputs);
         self.tally = counting.tally;
         self.judge()?;
@@ -252,13 +250,12 @@ impl ActorCritic {
     /// One step of every copy from the inputs that stand in `inputs`.
     fn act(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
         let (n_drawn, n_outputs, n_inputs) = (self.head.n_drawn(), self.head.n_outputs(), self.scaler.n());
-        let n_actions = self.actions.len() / self.copies.len();
-        let outputs = self.networks.policy.forward(&self.inputs, &mut self.acting);
+        let (at_step, n_actions) = (self.acting.n_steps(), self.head.space().len());
+        let outputs = self.networks.policy.forward(&self.inputs, &mut self.deciding);
         let rows = outputs.chunks_exact(n_outputs).zip(self.drawn.chunks_exact_mut(n_drawn));
-        for ((outputs, drawn), action) in rows.zip(self.actions.chunks_exact_mut(n_actions)) {
+        for ((outputs, drawn), action) in rows.zip(self.acting.actions_mut().chunks_exact_mut(n_actions)) {
             let log_prob = self.head.draw(outputs, &self.networks.log_spreads, &mut self.draws, drawn);
             if !log_prob.is_finite() {
-                let at_step = self.copies.n_steps();
                 return Err(LearnError::NotFinite { what: "the probability of an action", at_step });
             }
             self.head.write_action(drawn, action);
@@ -266,8 +263,8 @@ impl ActorCritic {
         }
         self.rollout.inputs.extend_from_slice(&self.inputs);
         self.rollout.drawn.extend_from_slice(&self.drawn);
-        self.copies.act(&self.actions, log)?;
-        let (steps, last) = (self.copies.steps(), self.copies.last());
+        self.acting.step(log)?;
+        let (steps, last) = (self.acting.steps(), self.acting.next_observations());
         for (step, last) in steps.iter().zip(last.chunks_exact(n_inputs)) {
             self.rollout.rewards.push(step.reward * self.shape.reward_scale);
             self.rollout.costs.push(if step.failed { 1.0 } else { 0.0 });
@@ -283,6 +280,7 @@ impl ActorCritic {
             };
             self.rollout.ends.push(end);
         }
+        self.acting.go_on();
         Ok(())
     }
 
@@ -296,18 +294,18 @@ impl ActorCritic {
             self.by_cost.judge((network, &mut self.judging), rollout, costs);
         }
         let is_finite = self.by_reward.targets.iter().chain(&self.by_cost.targets).all(|v| v.is_finite());
-        let at_step = self.copies.n_steps();
+        let at_step = self.acting.n_steps();
         if is_finite { Ok(()) } else { Err(LearnError::NotFinite { what: "the value of a state", at_step }) }
     }
 
     /// The policy as it stands.
-    pub fn policy(&self) -> Actor {
-        Actor::new(self.scaler.clone(), self.networks.policy.clone(), self.head.clone())
+    pub fn policy(&self) -> Greedy {
+        Greedy::new(self.scaler.clone(), self.networks.policy.clone(), self.head.clone())
     }
 
     /// The policy for a file.
     pub fn save_policy(&self, to: &mut Tensors) {
-        Actor::save(&self.scaler, &self.networks.policy, &self.head, to);
+        Greedy::save(&self.scaler, &self.networks.policy, &self.head, to);
         to.put("log_spreads", &[self.networks.log_spreads.len()], &self.networks.log_spreads);
     }
 
@@ -318,7 +316,7 @@ impl ActorCritic {
         if let Some(network) = &self.networks.cost_value {
             network.save("cost_value", to);
         }
-        self.copies.save(to);
+        self.acting.save(to);
         to.put_rng("rng/order", &self.order);
         to.put_rng("rng/draws", &self.draws);
     }
@@ -329,7 +327,7 @@ impl ActorCritic {
     /// Where it is of another task or other sizes; what was read until then has changed.
     pub fn load(&mut self, from: &Tensors) -> Result<(), TensorError> {
         self.load_networks(from)?;
-        self.copies.load(from)?;
+        self.acting.load(from)?;
         self.order = from.get_rng("rng/order")?;
         self.draws = from.get_rng("rng/draws")?;
         Ok(())
@@ -341,7 +339,8 @@ impl ActorCritic {
     /// Where they are of another task or other sizes; nothing has changed then.
     pub fn load_networks(&mut self, from: &Tensors) -> Result<(), TensorError> {
         let (mut networks, mut scaler) = (self.networks.clone(), self.scaler.clone());
-        from.check_word("activation", super::actor::name(networks.policy.activation()))?;
+        from.check_word("activation", super::greedy::name(networks.policy.activation()))?;
+        self.head.check(from)?;
         scaler.load(from)?;
         networks.policy.load("policy", from)?;
         networks.value.load("value", from)?;

@@ -3,7 +3,14 @@
 //! `algorithm sac { lr = 1e-3 }` becomes a [`Learner`] by [`make`] or [`make_advised`], a file of its policy becomes a policy
 //! again by [`policy`]; a checker gets the same tables from [`LearnerKind::settings`] and [`LearnerKind::part`].
 
+use super::cpo::{self, Cpo, CpoSettings};
+use super::dqn::{self, Dqn, DqnSettings};
+use super::greedy::Greedy;
 use super::learner::{LearnError, Learner};
+use super::policy::Squashed;
+use super::ppo::{self, Ppo, PpoSettings};
+use super::ppo_lagrangian::{self, PpoLagrangian, PpoLagrangianSettings};
+use super::sac::{self, Sac, SacSettings};
 use super::tensors::{TensorError, Tensors};
 use super::train::PRETRAIN;
 use crate::decide::{Advised, Environments, Policy, Space};
@@ -61,7 +68,14 @@ impl LearnerKind {
 
     /// Its table of settings.
     pub const fn settings(self) -> &'static [SettingSpec] {
-        &[]
+        match self {
+            LearnerKind::Sac => sac::SETTINGS,
+            LearnerKind::Ppo => ppo::SETTINGS,
+            LearnerKind::PpoLagrangian => ppo_lagrangian::SETTINGS,
+            LearnerKind::Cpo => cpo::SETTINGS,
+            LearnerKind::Dqn => dqn::SETTINGS,
+            LearnerKind::Acr | LearnerKind::Td3 => &[],
+        }
     }
 
     /// Names of its parts, beside those that plan.
@@ -125,8 +139,52 @@ pub fn make(
     making: Making<'_>,
     environments: Box<dyn Environments>,
 ) -> Result<Box<dyn Learner>, LearnError> {
-    let _ = (kind, making, environments);
-    Err(LearnError::Reset { episode: 0, reason: String::new() })
+    let Making { algorithm, seed, total_steps, start } = making;
+    let block = &algorithm.settings;
+    match kind {
+        LearnerKind::Sac => {
+            let mut learner = Sac::new(environments, SacSettings::default().with(block), seed);
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Ppo => {
+            let settings = PpoSettings { total_steps, ..PpoSettings::from_settings(block) };
+            let mut learner = Ppo::new(environments, settings, seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::PpoLagrangian => {
+            let mut settings = PpoLagrangianSettings::from_settings(block);
+            settings.ppo.total_steps = total_steps;
+            let mut learner = PpoLagrangian::new(environments, settings, seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Cpo => {
+            let mut learner = Cpo::new(environments, CpoSettings::from_settings(block), seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Dqn => {
+            let mut settings = DqnSettings::from_settings(block);
+            if total_steps > 0 {
+                settings.total_steps = total_steps;
+            }
+            let mut learner = Dqn::new(environments, settings, seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Acr | LearnerKind::Td3 => Err(LearnError::Unsuited("not there".into())),
+    }
+}
+
+/// Hands the policy to begin from to a learner.
+fn begun_from(
+    start: Option<&Tensors>,
+    mut take: impl FnMut(&Tensors) -> Result<(), TensorError>,
+) -> Result<(), LearnError> {
+    let Some(saved) = start else { return Ok(()) };
+    take(saved).map_err(|error| LearnError::Unsuited(format!("the policy to begin from does not fit: {error}")))
 }
 
 /// A learner with a controller beside it.
@@ -135,7 +193,7 @@ pub fn make(
 /// As [`make`].
 pub fn make_advised(making: Making<'_>, environments: Box<dyn Advised>) -> Result<Box<dyn Learner>, LearnError> {
     let _ = (making, environments);
-    Err(LearnError::Reset { episode: 0, reason: String::new() })
+    Err(LearnError::Unsuited("not there".into()))
 }
 
 /// The policy in a file, for a task with these spaces. Of a kind with a controller beside it, the policy sees behind an
@@ -149,8 +207,31 @@ pub fn policy(
     observations: &Space,
     actions: &Space,
 ) -> Result<Box<dyn Policy>, TensorError> {
-    let _ = (kind, saved, observations, actions);
-    Err(TensorError::Missing("policy".into()))
+    let unfit = |n_observed: usize, n_acted: usize| {
+        let (n, m) = (observations.len(), actions.len());
+        TensorError::Format(format!(
+            "it sees {n_observed} and acts on {n_acted} quantities, and the task has {n} and {m}"
+        ))
+    };
+    match kind {
+        LearnerKind::Sac | LearnerKind::Td3 => {
+            let policy = Squashed::load(saved)?;
+            let sizes = (policy.scales().n_observations(), policy.scales().n_actions());
+            if sizes != (observations.len(), actions.len()) {
+                return Err(unfit(sizes.0, sizes.1));
+            }
+            Ok(Box::new(policy))
+        }
+        LearnerKind::Ppo | LearnerKind::PpoLagrangian | LearnerKind::Cpo | LearnerKind::Dqn => {
+            let policy = Greedy::load(saved)?;
+            let sizes = (policy.n_observations(), policy.action_space().len());
+            if sizes != (observations.len(), actions.len()) {
+                return Err(unfit(sizes.0, sizes.1));
+            }
+            Ok(Box::new(policy))
+        }
+        LearnerKind::Acr => Err(TensorError::Missing("policy".into())),
+    }
 }
 
 /// Weights of the controller where a policy of [`LearnerKind::Acr`] sees `observation`: one for each action.

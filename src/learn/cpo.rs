@@ -174,7 +174,7 @@ impl Learner for Cpo {
             self.cost = tally.n_failed as f64 / tally.n_episodes as f64;
             self.length = tally.n_steps as f64 / tally.n_episodes as f64;
         }
-        let at_step = self.actor.copies.n_steps();
+        let at_step = self.actor.acting.n_steps();
         let before = (self.actor.networks.clone(), self.adams.clone());
         let result = self.improve().and_then(|moved| Ok((moved, self.fit_values()?)));
         let result = result.and_then(|r| if self.actor.networks.is_finite() { Ok(r) } else { Err("a weight") });
@@ -200,11 +200,11 @@ impl Learner for Cpo {
     }
 
     fn n_steps(&self) -> u64 {
-        self.actor.copies.n_steps()
+        self.actor.acting.n_steps()
     }
 
     fn n_episodes(&self) -> u64 {
-        self.actor.copies.n_ended()
+        self.actor.acting.n_episodes()
     }
 
     fn is_between(&self) -> bool {

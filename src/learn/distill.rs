@@ -9,9 +9,9 @@ pub mod settings;
 
 pub use settings::{DistillSettings, SETTINGS};
 
-use super::actor::Actor;
-use super::copies::{Copies, streams};
+use super::greedy::Greedy;
 use super::head::Head;
+use super::interaction::Interaction;
 use super::learner::{LearnError, Learner, Log};
 use super::network::{Activation, Adam, Init, Mlp, Tape};
 use super::scaler::Scaler;
@@ -26,7 +26,7 @@ pub const NAME: &str = "distill";
 /// Distilling at work. Its unit is a round: acting, then learning from all advice so far.
 pub struct Distill {
     settings: DistillSettings,
-    copies: Copies<dyn Advised>,
+    acting: Interaction<dyn Advised>,
     actions: Space,
     head: Head,
     scaler: Scaler,
@@ -57,7 +57,7 @@ impl Distill {
         }
         let sizes: Vec<usize> =
             [n_inputs].into_iter().chain(settings.hidden.iter().copied()).chain([actions.len()]).collect();
-        let network = Mlp::new(&sizes, Activation::Relu, Init::Torch, &mut stream(seed, streams::NETWORKS));
+        let network = Mlp::new(&sizes, Activation::Relu, Init::Torch, &mut stream(seed, 0));
         Ok(Distill {
             head: Head::new(&actions, 0)?,
             scaler: Scaler::new(environments.observation_space(), settings.observations),
@@ -66,10 +66,10 @@ impl Distill {
             observations: Vec::new(),
             advice: Vec::new(),
             next: 0,
-            draws: stream(seed, streams::ACTIONS),
-            order: stream(seed, streams::BATCHES),
+            draws: stream(seed, 1),
+            order: stream(seed, 2),
             tape: network.tape(n.max(settings.batch)),
-            copies: Copies::new(environments, seed),
+            acting: Interaction::new(environments, seed),
             actions,
             network,
             settings,
@@ -83,22 +83,22 @@ impl Distill {
 
     /// Acts for a round, and remembers what the controller said.
     fn collect(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
-        let (n_actions, n_inputs, n) = (self.actions.len(), self.scaler.n(), self.copies.len());
+        let (n_actions, n_inputs, n) = (self.actions.len(), self.scaler.n(), self.acting.n_copies());
         let (mut advice, mut inputs) = (vec![0.0; n * n_actions], vec![0.0; n * n_inputs]);
-        let mut actions = advice.clone();
         let trust = match (self.settings.dagger, self.n_rounds) {
             (false, _) | (true, 0) => 1.0,
             (true, round) => self.settings.mix.powi(round.min(1_000_000) as i32),
         };
-        self.copies.begin()?;
         for _ in 0..self.settings.n_steps {
-            self.copies.environments().advise(&mut advice);
+            self.acting.begin()?;
+            self.acting.environments().advise(&mut advice);
             if advice.iter().any(|a| !a.is_finite()) {
-                return Err(LearnError::NotFinite { what: "the advice", at_step: self.copies.n_steps() });
+                return Err(LearnError::NotFinite { what: "the advice", at_step: self.acting.n_steps() });
             }
-            self.scaler.meet(self.copies.observations());
-            self.scaler.scale(self.copies.observations(), &mut inputs);
+            self.scaler.meet(self.acting.observations());
+            self.scaler.scale(self.acting.observations(), &mut inputs);
             let outputs = self.network.forward(&inputs, &mut self.tape);
+            let actions = self.acting.actions_mut();
             for copy in 0..n {
                 let row = copy * n_actions..(copy + 1) * n_actions;
                 if self.draws.random::<f64>() < trust {
@@ -110,7 +110,8 @@ impl Distill {
             for copy in 0..n {
                 self.remember(copy, &advice[copy * n_actions..(copy + 1) * n_actions]);
             }
-            self.copies.act(&actions, log)?;
+            self.acting.step(log)?;
+            self.acting.go_on();
         }
         self.n_rounds += 1;
         Ok(())
@@ -118,7 +119,7 @@ impl Distill {
 
     fn remember(&mut self, copy: usize, advice: &[f64]) {
         let (n_inputs, n_actions) = (self.scaler.n(), self.actions.len());
-        let observation = &self.copies.observations()[copy * n_inputs..(copy + 1) * n_inputs];
+        let observation = &self.acting.observations()[copy * n_inputs..(copy + 1) * n_inputs];
         let scaled = advice.iter().zip(self.actions.low.iter().zip(&self.actions.high)).map(|(a, (low, high))| {
             let width = high - low;
             if width > 0.0 { ((2.0 * a - low - high) / width) as f32 } else { 0.0 }
@@ -182,7 +183,7 @@ impl Learner for Distill {
             self.scaler = scaler;
             return Err(error);
         }
-        let at_step = self.copies.n_steps();
+        let at_step = self.acting.n_steps();
         match self.learn() {
             Ok(loss) => {
                 log.measured(at_step, &[("loss/policy", loss), ("policy/advice", self.n_advice() as f64)]);
@@ -196,11 +197,11 @@ impl Learner for Distill {
     }
 
     fn n_steps(&self) -> u64 {
-        self.copies.n_steps()
+        self.acting.n_steps()
     }
 
     fn n_episodes(&self) -> u64 {
-        self.copies.n_ended()
+        self.acting.n_episodes()
     }
 
     fn is_between(&self) -> bool {
@@ -210,7 +211,7 @@ impl Learner for Distill {
     fn save(&self) -> Tensors {
         let mut to = self.save_policy();
         self.adam.save("adam", &mut to);
-        self.copies.save(&mut to);
+        self.acting.save(&mut to);
         let n = self.n_advice();
         to.put("advice/observations", &[n, self.scaler.n()], &self.observations);
         to.put("advice/actions", &[n, self.actions.len()], &self.advice);
@@ -223,6 +224,7 @@ impl Learner for Distill {
     fn load(&mut self, saved: &Tensors) -> Result<(), TensorError> {
         saved.check_word("algorithm", NAME)?;
         let (mut network, mut adam, mut scaler) = (self.network.clone(), self.adam.clone(), self.scaler.clone());
+        self.head.check(saved)?;
         network.load("policy", saved)?;
         adam.load("adam", saved)?;
         scaler.load(saved)?;
@@ -232,7 +234,7 @@ impl Learner for Distill {
         let observations = saved.get::<f64>("advice/observations", &[n, scaler.n()])?.to_vec();
         let counts = saved.get::<u64>("advice/counts", &[2])?;
         let (draws, order) = (saved.get_rng("rng/draws")?, saved.get_rng("rng/order")?);
-        self.copies.load(saved)?;
+        self.acting.load(saved)?;
         (self.n_rounds, self.next) = (counts[0], counts[1] as usize);
         (self.network, self.adam, self.scaler, self.draws, self.order) = (network, adam, scaler, draws, order);
         (self.observations, self.advice) = (observations, advice);
@@ -240,13 +242,13 @@ impl Learner for Distill {
     }
 
     fn policy(&self) -> Box<dyn Policy> {
-        Box::new(Actor::new(self.scaler.clone(), self.network.clone(), self.head.clone()))
+        Box::new(Greedy::new(self.scaler.clone(), self.network.clone(), self.head.clone()))
     }
 
     fn save_policy(&self) -> Tensors {
         let mut to = Tensors::default();
         to.put_word("algorithm", NAME);
-        Actor::save(&self.scaler, &self.network, &self.head, &mut to);
+        Greedy::save(&self.scaler, &self.network, &self.head, &mut to);
         to
     }
 }

@@ -14,9 +14,9 @@ pub mod settings;
 
 pub use settings::{DqnSettings, SETTINGS};
 
-use super::actor::Actor;
-use super::copies::{Copies, streams};
+use super::greedy::Greedy;
 use super::head::{Head, Levels, largest};
+use super::interaction::Interaction;
 use super::learner::{LearnError, Learner, Log};
 use super::network::{Activation, Init, Mlp, Tape};
 use super::scaler::Scaler;
@@ -33,19 +33,18 @@ pub const NAME: &str = "dqn";
 /// DQN at work. Its unit is a step of every copy with the training that is due.
 pub struct Dqn {
     settings: DqnSettings,
-    copies: Copies<dyn Environments>,
+    acting: Interaction<dyn Environments>,
     scaler: Scaler,
     levels: Levels,
     values: Values,
     memory: Memory,
     draws: Rng,
     batches: Rng,
-    acting: Tape,
+    deciding: Tape,
     work: Workspace,
     inputs: Vec<f32>,
     later: Vec<f32>,
     choices: Vec<u32>,
-    actions: Vec<f64>,
 }
 
 impl Dqn {
@@ -65,20 +64,19 @@ impl Dqn {
         let n_outputs = levels.len() + usize::from(settings.dueling);
         let sizes: Vec<usize> =
             [n_inputs].into_iter().chain(settings.hidden.iter().copied()).chain([n_outputs]).collect();
-        let network = Mlp::new(&sizes, Activation::Relu, Init::Torch, &mut stream(seed, streams::NETWORKS));
+        let network = Mlp::new(&sizes, Activation::Relu, Init::Torch, &mut stream(seed, 0));
         let values = Values::new(network, levels.len(), settings.lr);
         Ok(Dqn {
             scaler: Scaler::new(environments.observation_space(), settings.observations),
             memory: Memory::new(n_inputs, settings.buffer, n, settings.gamma, settings.returns_over),
-            draws: stream(seed, streams::ACTIONS),
-            batches: stream(seed, streams::BATCHES),
-            acting: values.network.tape(n),
+            draws: stream(seed, 1),
+            batches: stream(seed, 2),
+            deciding: values.network.tape(n),
             work: values.workspace(&settings),
             inputs: vec![0.0; n * n_inputs],
             later: vec![0.0; n * n_inputs],
             choices: vec![0; n],
-            actions: vec![0.0; n * n_actions],
-            copies: Copies::new(environments, seed),
+            acting: Interaction::new(environments, seed),
             values,
             levels,
             settings,
@@ -91,6 +89,7 @@ impl Dqn {
     /// Where it is of other sizes; nothing has changed then.
     pub fn start_from(&mut self, saved: &Tensors) -> Result<(), TensorError> {
         let (mut network, mut scaler) = (self.values.network.clone(), self.scaler.clone());
+        Head::Choice(self.levels.clone()).check(saved)?;
         scaler.load(saved)?;
         network.load("policy", saved)?;
         (self.values.network, self.scaler) = (network, scaler);
@@ -110,7 +109,7 @@ impl Dqn {
 
     /// Chooses for every copy from the inputs.
     fn choose(&mut self) {
-        let exploration = self.exploration(self.copies.n_steps());
+        let exploration = self.exploration(self.acting.n_steps());
         let n = self.levels.len();
         let mut is_any_greedy = false;
         for choice in &mut self.choices {
@@ -120,15 +119,16 @@ impl Dqn {
         }
         if is_any_greedy {
             let network = &self.values.network;
-            let outputs = network.forward(&self.inputs, &mut self.acting).chunks_exact(network.n_out());
+            let outputs = network.forward(&self.inputs, &mut self.deciding).chunks_exact(network.n_out());
             for (choice, outputs) in self.choices.iter_mut().zip(outputs) {
                 if *choice == n as u32 {
                     *choice = largest(&outputs[..n]) as u32;
                 }
             }
         }
-        let n_actions = self.actions.len() / self.choices.len();
-        for (choice, action) in self.choices.iter().zip(self.actions.chunks_exact_mut(n_actions)) {
+        let actions = self.acting.actions_mut();
+        let n_actions = actions.len() / self.choices.len();
+        for (choice, action) in self.choices.iter().zip(actions.chunks_exact_mut(n_actions)) {
             self.levels.write(*choice as usize, action);
         }
     }
@@ -136,9 +136,9 @@ impl Dqn {
     /// Remembers what the step gave.
     fn remember(&mut self) {
         let n_inputs = self.scaler.n();
-        self.scaler.scale(self.copies.last(), &mut self.later);
+        self.scaler.scale(self.acting.next_observations(), &mut self.later);
         let rows = self.inputs.chunks_exact(n_inputs).zip(self.later.chunks_exact(n_inputs));
-        for (copy, ((input, later), step)) in rows.zip(self.copies.steps()).enumerate() {
+        for (copy, ((input, later), step)) in rows.zip(self.acting.steps()).enumerate() {
             let end = (step.terminated || step.truncated, step.terminated);
             let reward = step.reward * self.settings.reward_scale;
             self.memory.meet(copy, (input, self.choices[copy]), reward, later, end);
@@ -146,14 +146,15 @@ impl Dqn {
     }
 
     fn act_and_train(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
-        self.copies.begin()?;
-        self.scaler.meet(self.copies.observations());
-        self.scaler.scale(self.copies.observations(), &mut self.inputs);
+        self.acting.begin()?;
+        self.scaler.meet(self.acting.observations());
+        self.scaler.scale(self.acting.observations(), &mut self.inputs);
         self.choose();
-        let before = self.copies.n_steps();
-        self.copies.act(&self.actions, log)?;
+        let before = self.acting.n_steps();
+        self.acting.step(log)?;
         self.remember();
-        let now = self.copies.n_steps();
+        self.acting.go_on();
+        let now = self.acting.n_steps();
         let is_due = |every: u64| now / every.max(1) != before / every.max(1);
         if is_due(self.settings.target_every) {
             self.values.renew();
@@ -182,11 +183,11 @@ impl Learner for Dqn {
     }
 
     fn n_steps(&self) -> u64 {
-        self.copies.n_steps()
+        self.acting.n_steps()
     }
 
     fn n_episodes(&self) -> u64 {
-        self.copies.n_ended()
+        self.acting.n_episodes()
     }
 
     fn is_between(&self) -> bool {
@@ -198,7 +199,7 @@ impl Learner for Dqn {
         self.values.target.save("target", &mut to);
         self.values.adam.save("adam", &mut to);
         self.memory.save(&mut to);
-        self.copies.save(&mut to);
+        self.acting.save(&mut to);
         to.put_rng("rng/draws", &self.draws);
         to.put_rng("rng/batches", &self.batches);
         to
@@ -207,25 +208,26 @@ impl Learner for Dqn {
     fn load(&mut self, saved: &Tensors) -> Result<(), TensorError> {
         saved.check_word("algorithm", NAME)?;
         let (mut values, mut scaler, mut memory) = (self.values.clone(), self.scaler.clone(), self.memory.clone());
+        Head::Choice(self.levels.clone()).check(saved)?;
         scaler.load(saved)?;
         values.network.load("policy", saved)?;
         values.target.load("target", saved)?;
         values.adam.load("adam", saved)?;
         memory.load(saved)?;
         let (draws, batches) = (saved.get_rng("rng/draws")?, saved.get_rng("rng/batches")?);
-        self.copies.load(saved)?;
+        self.acting.load(saved)?;
         (self.values, self.scaler, self.memory, self.draws, self.batches) = (values, scaler, memory, draws, batches);
         Ok(())
     }
 
     fn policy(&self) -> Box<dyn Policy> {
-        Box::new(Actor::new(self.scaler.clone(), self.values.network.clone(), Head::Choice(self.levels.clone())))
+        Box::new(Greedy::new(self.scaler.clone(), self.values.network.clone(), Head::Choice(self.levels.clone())))
     }
 
     fn save_policy(&self) -> Tensors {
         let mut to = Tensors::default();
         to.put_word("algorithm", NAME);
-        Actor::save(&self.scaler, &self.values.network, &Head::Choice(self.levels.clone()), &mut to);
+        Greedy::save(&self.scaler, &self.values.network, &Head::Choice(self.levels.clone()), &mut to);
         to
     }
 }

@@ -6,6 +6,7 @@
 //! of the box's levels, with the outputs as logits. Everything here is in `f64` and about one row.
 
 use super::learner::LearnError;
+use super::tensors::{TensorError, Tensors};
 use crate::decide::Space;
 use crate::random::Rng;
 use crate::random::draw;
@@ -88,6 +89,48 @@ impl Head {
             return Err(LearnError::Unsuited("actions need a lower and an upper limit".to_string()));
         }
         if levels == 0 { Ok(Head::Normal(space.clone())) } else { Ok(Head::Choice(Levels::new(space, levels)?)) }
+    }
+
+    /// The box of actions.
+    pub fn space(&self) -> &Space {
+        match self {
+            Head::Normal(space) => space,
+            Head::Choice(levels) => &levels.space,
+        }
+    }
+
+    /// Puts it as `action/*`.
+    pub fn save(&self, to: &mut Tensors) {
+        let space = self.space();
+        to.put("action/low", &[space.len()], &space.low);
+        to.put("action/high", &[space.len()], &space.high);
+        to.put_one("action/levels", self.n_levels() as u64);
+    }
+
+    /// The one that was put; axes have no names.
+    ///
+    /// # Errors
+    /// Where there is none, or its limits and levels make no choice.
+    pub fn read(from: &Tensors) -> Result<Head, TensorError> {
+        let low = from.shaped::<f64>("action/low")?.0.to_vec();
+        let high = from.get::<f64>("action/high", &[low.len()])?.to_vec();
+        let levels = usize::try_from(from.get_one::<u64>("action/levels")?).unwrap_or(usize::MAX);
+        let space = Space { names: vec![String::new(); low.len()], low, high };
+        Head::new(&space, levels).map_err(|error| TensorError::Format(error.to_string()))
+    }
+
+    /// Checks that what was put is of the same actions.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn check(&self, from: &Tensors) -> Result<(), TensorError> {
+        let (there, here) = (Head::read(from)?, self.space());
+        let is_same =
+            there.n_levels() == self.n_levels() && (&there.space().low, &there.space().high) == (&here.low, &here.high);
+        if is_same {
+            return Ok(());
+        }
+        Err(TensorError::Format("the actions of what was saved are not those of this task".to_string()))
     }
 
     /// Outputs that the network needs.

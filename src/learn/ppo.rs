@@ -49,7 +49,7 @@ impl Ppo {
 
 impl Learner for Ppo {
     fn advance(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
-        let left = self.settings.part_left(self.actor.copies.n_steps());
+        let left = self.settings.part_left(self.actor.acting.n_steps());
         self.actor.collect(self.settings.n_steps, log)?;
         let lesson = Lesson { advantages: &self.actor.by_reward.advantages, part_left: left };
         let measured = self.clipped.improve(
@@ -59,7 +59,7 @@ impl Learner for Ppo {
             [&self.actor.by_reward, &self.actor.by_cost],
             &mut self.actor.order,
         );
-        let at_step = self.actor.copies.n_steps();
+        let at_step = self.actor.acting.n_steps();
         match measured {
             Ok(measured) => {
                 log.measured(at_step, &measured.named());
@@ -73,11 +73,11 @@ impl Learner for Ppo {
     }
 
     fn n_steps(&self) -> u64 {
-        self.actor.copies.n_steps()
+        self.actor.acting.n_steps()
     }
 
     fn n_episodes(&self) -> u64 {
-        self.actor.copies.n_ended()
+        self.actor.acting.n_episodes()
     }
 
     fn is_between(&self) -> bool {

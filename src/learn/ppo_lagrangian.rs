@@ -135,7 +135,7 @@ impl PpoLagrangian {
 
 impl Learner for PpoLagrangian {
     fn advance(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
-        let left = self.settings.ppo.part_left(self.actor.copies.n_steps());
+        let left = self.settings.ppo.part_left(self.actor.acting.n_steps());
         let tally = self.actor.collect(self.settings.ppo.n_steps, log)?;
         let before = (self.raw, self.adam.clone());
         let cost = if tally.n_episodes > 0 {
@@ -156,7 +156,7 @@ impl Learner for PpoLagrangian {
             [&self.actor.by_reward, &self.actor.by_cost],
             &mut self.actor.order,
         );
-        let at_step = self.actor.copies.n_steps();
+        let at_step = self.actor.acting.n_steps();
         match measured {
             Ok(measured) => {
                 log.measured(at_step, &measured.named());
@@ -175,11 +175,11 @@ impl Learner for PpoLagrangian {
     }
 
     fn n_steps(&self) -> u64 {
-        self.actor.copies.n_steps()
+        self.actor.acting.n_steps()
     }
 
     fn n_episodes(&self) -> u64 {
-        self.actor.copies.n_ended()
+        self.actor.acting.n_episodes()
     }
 
     fn is_between(&self) -> bool {

@@ -130,13 +130,36 @@ impl Scaler {
     /// # Errors
     /// Where it is of other observations, or scaled in another way.
     pub fn load(&mut self, from: &Tensors) -> Result<(), TensorError> {
-        let n = self.n();
         from.check_word("scaling", Scaling::NAMES[self.scaling as usize])?;
+        let read = Scaler::read(from)?;
+        let is_of_these = match self.scaling {
+            Scaling::None | Scaling::Running => read.n() == self.n(),
+            Scaling::Range => (&read.center, &read.inverse) == (&self.center, &self.inverse),
+        };
+        if !is_of_these {
+            return Err(TensorError::Format(
+                "the observations of what was saved are not those of this task".to_string(),
+            ));
+        }
+        *self = read;
+        Ok(())
+    }
+
+    /// The one that was put.
+    ///
+    /// # Errors
+    /// Where there is none, or its parts are of different lengths.
+    pub fn read(from: &Tensors) -> Result<Scaler, TensorError> {
+        let word = from.words.get("scaling").map_or("", String::as_str);
+        let scaling = Scaling::from_name(word).ok_or_else(|| TensorError::Word {
+            name: "scaling".to_string(),
+            found: format!("`{word}`"),
+            expected: "`none`, `range` or `running`".to_string(),
+        })?;
+        let n = from.shaped::<f64>("scaler/center")?.0.len();
         let part = |name: &str| Ok(from.get::<f64>(&format!("scaler/{name}"), &[n])?.to_vec());
         let (center, inverse, mean, squares) = (part("center")?, part("inverse")?, part("mean")?, part("squares")?);
-        let count = from.get_one("scaler/count")?;
-        *self = Scaler { scaling: self.scaling, center, inverse, count, mean, squares };
-        Ok(())
+        Ok(Scaler { scaling, center, inverse, count: from.get_one("scaler/count")?, mean, squares })
     }
 }
 

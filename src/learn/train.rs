@@ -152,6 +152,10 @@ impl Tally {
     }
 }
 
+/// Episodes that a training which was asked to stop goes on for, where no occasion for a checkpoint comes before: copies
+/// whose episodes never end together. The checkpoint before it stands.
+const PATIENCE: u64 = 32;
+
 /// The first episodes, whose failures are counted apart.
 pub const EARLY: u64 = 100;
 
@@ -219,7 +223,7 @@ pub fn train(
     tally: &mut Tally,
     watch: &mut dyn Watch,
 ) -> Result<Ending, String> {
-    let (mut is_stopping, mut is_keeping) = (false, false);
+    let (mut stops_before, mut is_keeping) = (None, false);
     loop {
         let is_between = learner.is_between();
         if limits.stops.iter().any(|stop| stop.holds(&tally.counts())) {
@@ -240,9 +244,9 @@ pub fn train(
         match watch.wish(tally) {
             Wish::GoOn => {}
             Wish::Keep => is_keeping = true,
-            Wish::Stop => is_stopping = true,
+            Wish::Stop => stops_before = stops_before.or(Some(tally.n_episodes + PATIENCE)),
         }
-        if is_between && is_stopping {
+        if stops_before.is_some_and(|end| is_between || tally.n_episodes >= end) {
             return keep(learner, tally, watch, Ending::Interrupted);
         }
         if is_between && is_keeping {
@@ -251,7 +255,9 @@ pub fn train(
         }
         let mut scribe = Scribe { tally: &mut *tally, watch: &mut *watch };
         if let Err(error) = learner.advance(&mut scribe) {
-            return keep(learner, tally, watch, Ending::Broken(error));
+            // The networks are those before the unit, and no better occasion will come.
+            watch.keep(learner, tally)?;
+            return Ok(Ending::Broken(error));
         }
         tally.n_steps = learner.n_steps();
     }

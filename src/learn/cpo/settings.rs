@@ -3,8 +3,8 @@
 //! Defaults are those of A. Ray, J. Achiam and D. Amodei, Benchmarking safe exploration in deep reinforcement learning (2019),
 //! section 5 and its published agents, but for the limit: a cost there counts contacts, here it is whether an episode fails.
 
-use super::super::actor::activation;
 use super::super::actor_critic::Shape;
+use super::super::greedy::activation;
 use super::super::network::Activation;
 use super::super::scaler::Scaling;
 use crate::hir::settings::{SettingKind, SettingSpec, Settings};

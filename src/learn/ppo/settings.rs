@@ -1,7 +1,7 @@
 //! The settings of PPO, and the table by which a checker knows them.
 
-use super::super::actor::activation;
 use super::super::actor_critic::Shape;
+use super::super::greedy::activation;
 use super::super::network::Activation;
 use super::super::scaler::Scaling;
 use crate::hir::settings::{SettingKind, SettingSpec, SettingValue, Settings};
