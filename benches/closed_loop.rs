@@ -48,6 +48,15 @@ fn main() {
             if trace.ending == Ending::Failed {
                 failures += 1;
                 println!("  episode {episode} fails at step {}: {}", trace.moments.len(), trace.message);
+                let (n, m) = (trace.states.len() / (trace.moments.len() + 1), trace.inputs.len() / trace.moments.len());
+                let last = trace.moments.len() - 1;
+                println!(
+                    "    {:?} under {:?} becomes {:?}; parameters {:?}",
+                    &trace.states[last * n..][..n],
+                    &trace.inputs[last * m..][..m],
+                    &trace.states[(last + 1) * n..],
+                    trace.parameters
+                );
             } else {
                 rewards.push(trace.mean_reward());
             }

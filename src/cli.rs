@@ -10,11 +10,14 @@ mod check;
 mod config;
 mod console;
 mod control;
+mod control_asked;
+mod control_kept;
 mod control_report;
 mod control_run;
 mod control_table;
 mod diff;
 mod doctor;
+mod evaluate;
 mod explain;
 mod failure;
 mod fault;
@@ -28,6 +31,7 @@ mod inspect;
 mod interrupt;
 mod machine;
 mod new;
+mod open_loop;
 mod outlet;
 mod parts;
 mod paths;
@@ -50,6 +54,14 @@ mod steady;
 mod stream;
 mod target;
 mod test;
+mod train;
+mod train_files;
+mod train_ground;
+mod train_job;
+mod train_live;
+mod train_methods;
+mod train_policy;
+mod train_result;
 mod verdict;
 mod watch;
 
@@ -169,6 +181,8 @@ fn has_format(verb: &Verb, format: Format) -> bool {
             | Verb::Sim(_)
             | Verb::Calibrate(_)
             | Verb::Control(_)
+            | Verb::Train(_)
+            | Verb::Evaluate(_)
             | Verb::Explain(_)
             | Verb::Completions(_)
             | Verb::Doctor(_) => false,
@@ -208,6 +222,8 @@ fn verb_name(verb: &Verb) -> &'static str {
         Verb::Sim(_) => "sim",
         Verb::Calibrate(_) => "calibrate",
         Verb::Control(_) => "control",
+        Verb::Train(_) => "train",
+        Verb::Evaluate(_) => "evaluate",
         Verb::Explain(_) => "explain",
         Verb::Completions(_) => "completions",
         Verb::Doctor(_) => "doctor",
@@ -226,6 +242,8 @@ fn dispatch(cli: &Cli, config: &Config, console: &mut Console, sources: &mut Sou
         Verb::Sim(args) => sim::run(args, console, sources),
         Verb::Calibrate(args) => calibrate::run(args, console, sources),
         Verb::Control(args) => control::run(args, console, sources),
+        Verb::Train(args) => train::run(args, console, sources),
+        Verb::Evaluate(args) => evaluate::run(args, console, sources),
         Verb::Explain(args) => explain::run(args, console),
         Verb::Completions(args) => {
             let mut script = Vec::new();

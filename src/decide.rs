@@ -69,6 +69,10 @@ pub trait Planner: Send {
 
     /// Plans. Does not allocate after its first call.
     fn plan(&mut self, now: &Situation<'_>) -> Plan<'_>;
+
+    /// Takes `parameters: n_params` for those of the model from now on, as an estimator finds them. A planner that has no
+    /// model, or whose model was made for its parameters, keeps what it has.
+    fn believe(&mut self, _parameters: &[f64]) {}
 }
 
 /// Decides from an observation.
@@ -107,6 +111,11 @@ pub trait Estimator: Send {
 
     /// What is believed now.
     fn belief(&self) -> Belief<'_>;
+
+    /// The parameters of the model that stand behind the states in the mean, by their indices.
+    fn estimated(&self) -> &[usize] {
+        &[]
+    }
 }
 
 /// What a step of an environment gave. Gymnasium's terms.
@@ -179,6 +188,9 @@ pub trait Environments: Send {
     /// Acts on all copies for one step, `actions: n_copies × n_actions`, row major; writes
     /// `observations: n_copies × n_observations` and `steps: n_copies`. Copies that wait for a reset are left alone.
     fn step(&mut self, actions: &[f64], observations: &mut [f64], steps: &mut [Step]);
+
+    /// Why the last step of a copy failed, in one sentence without a full stop; empty where it did not.
+    fn reason(&self, copy: usize) -> &str;
 
     /// Everything that a later step depends on.
     fn save(&self) -> Vec<u8>;

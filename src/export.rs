@@ -12,3 +12,4 @@ pub mod report;
 pub mod snapshot;
 pub mod table;
 pub mod task;
+pub mod tensorboard;

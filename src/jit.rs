@@ -43,12 +43,12 @@ pub mod stochastic;
 mod system;
 
 pub use compiler::Compiler;
-pub use kernel::{Direction, Kernel, LaneKernel, PlainKernel};
+pub use kernel::{Direction, Kernel, LaneKernel};
 pub use kernels::{Kernels, Options};
 pub use lanes::LaneKernels;
 pub use parts::{Needs, Part, Timing};
 pub use plan::{OpCounts, Plan, PlanOptions};
-pub use rows::{RowKernel, row_functions};
+pub use rows::{RowKernel, row_function, row_functions, row_slopes};
 pub use stage::{Square, StageKernels, StageNodes, StageTerms};
 pub use stochastic::{DiffusionKernels, JumpKernels};
 

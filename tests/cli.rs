@@ -14,6 +14,7 @@ mod sim;
 mod steady;
 mod streams;
 mod told;
+mod train;
 mod verbs;
 
 use assert_cmd::Command;

@@ -16,6 +16,8 @@ const NAME: &str = "<command line>";
 const BARE: &str = "simulation of ";
 /// The study that carries out a bare task.
 const CONTROL: &str = "control of ";
+/// The study that trains on a bare task.
+const TRAINING: &str = "training on ";
 /// The model that has other constants.
 const VARIANT: &str = "variant of ";
 
@@ -153,6 +155,8 @@ pub fn to_study(name: &str, assignments: &[Assignment], simulate: &[String], mor
 /// What the command line says of a study of a task: the planners asked for, flags of the budget, and assignments.
 #[derive(Debug, Clone, Default)]
 pub struct ControlWords {
+    /// The model that is acted on, in place of the study's.
+    pub plant: Option<String>,
     /// In the order asked for.
     pub planners: Vec<String>,
     /// `episodes = 3`
@@ -172,20 +176,32 @@ impl ControlWords {
         self.planners.iter().for_each(|name| add(format!("algorithm {}", quoted(name)), None));
         self.budget.iter().for_each(|line| add("budget".into(), Some(line.clone())));
         let mut starts = String::new();
+        let mut parts: Vec<(String, String, String)> = Vec::new();
         for Assignment { path, value } in &self.assignments {
             let head = match path.split_once('.') {
-                Some(("budget", _)) => Some("budget".to_string()),
+                Some((block @ ("budget" | "evaluate"), _)) => Some(block.to_string()),
                 Some((block, _)) if planners.contains(&block) => Some(format!("algorithm {block}")),
                 Some((block, _)) if filters.contains(&block) => Some(format!("filter {block}")),
                 Some(_) | None => None,
             };
             match (head, path.split_once('.')) {
-                (Some(head), Some((_, key))) => add(head, Some(format!("{key} = {value}"))),
+                // A setting of a part, such as `acr.mpc.horizon`, stands in a block of its own: the parts of all come after.
+                (Some(head), Some((_, key))) => match key.split_once('.') {
+                    Some((part, key)) => parts.push((head, part.to_string(), format!("{key} = {value}"))),
+                    None => add(head, Some(format!("{key} = {value}"))),
+                },
                 (_, _) => starts.push_str(&format!("  start {path} = {value}\n")),
             }
         }
+        while let Some((head, part, _)) = parts.first().cloned() {
+            let (own, others): (Vec<_>, Vec<_>) = parts.into_iter().partition(|(h, p, _)| (h, p) == (&head, &part));
+            let lines: Vec<String> = own.into_iter().map(|(_, _, line)| line).collect();
+            add(head, Some(format!("{part} {{ {} }}", lines.join("; "))));
+            parts = others;
+        }
         let block = |(head, lines): &(String, Vec<String>)| format!("  {head} {{ {} }}\n", lines.join("; "));
-        blocks.iter().map(block).collect::<String>() + &starts
+        let plant = self.plant.as_ref().map_or(String::new(), |name| format!("  plant {}\n", quoted(name)));
+        plant + &blocks.iter().map(block).collect::<String>() + &starts
     }
 }
 
@@ -203,7 +219,29 @@ pub fn of_task(
     planners: &[&str],
     filters: &[&str],
 ) -> (SourceFile, String) {
-    let study = format!("{CONTROL}{name}");
+    study_of_task(CONTROL, path, name, words, planners, filters)
+}
+
+/// A text that trains on the task `name` of the file `path`, and the name of its study.
+pub fn training_of_task(
+    path: &str,
+    name: &str,
+    words: &ControlWords,
+    algorithms: &[&str],
+    filters: &[&str],
+) -> (SourceFile, String) {
+    study_of_task(TRAINING, path, name, words, algorithms, filters)
+}
+
+fn study_of_task(
+    prefix: &str,
+    path: &str,
+    name: &str,
+    words: &ControlWords,
+    planners: &[&str],
+    filters: &[&str],
+) -> (SourceFile, String) {
+    let study = format!("{prefix}{name}");
     let body = words.statements(planners, filters);
     let name = quoted(name);
     let text = format!("use {name} from \"{path}\"\nstudy {} of {name} {{\n{body}}}\n", quoted(&study));
@@ -272,6 +310,7 @@ mod tests {
     #[test]
     fn settings_of_one_algorithm_become_one_block() {
         let words = ControlWords {
+            plant: None,
             planners: vec!["rti".into(), "sqp".into()],
             budget: vec!["episodes = 2".into()],
             assignments: vec![
@@ -290,6 +329,21 @@ mod tests {
             )
         );
         assert!(to_control("Loop", &ControlWords::default(), &[], &[]).is_none());
+    }
+
+    #[test]
+    fn settings_of_parts_become_blocks_inside() {
+        let set = |path| set(path, "1");
+        let words = ControlWords {
+            assignments: vec![set("acr.mpc.horizon"), set("acr.lr"), set("acr.focus.lr"), set("acr.mpc.points")],
+            ..ControlWords::default()
+        };
+        let (file, _) = training_of_task("a.twin", "T", &words, &["acr"], &[]);
+        assert!(
+            file.text.contains("  algorithm acr { lr = 1; mpc { horizon = 1; points = 1 }; focus { lr = 1 } }\n"),
+            "{}",
+            file.text
+        );
     }
 
     #[test]

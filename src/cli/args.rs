@@ -123,6 +123,10 @@ pub enum Verb {
     Calibrate(CalibrateArgs),
     /// Run a task in closed loop and compare planners; leaves a run folder with a report
     Control(ControlArgs),
+    /// Learn a policy for a task, one training for each method and seed; leaves a run folder with a report
+    Train(TrainArgs),
+    /// Play a trained policy on any plant of its task
+    Evaluate(EvaluateArgs),
     /// Explain a diagnostic code with a failing model and its repair
     Explain(ExplainArgs),
     /// Print a completion script for a shell
@@ -318,11 +322,18 @@ pub struct CalibrateArgs {
 #[derive(Debug, Args)]
 pub struct ControlArgs {
     /// The file, and which of its studies of a task, or of its tasks, if there are several
-    #[arg(value_name = "FILE[:STUDY|:TASK]")]
-    pub file: String,
-    /// Planners to run one after another: sqp, rti, ilqr, ddp, shooting, cem, mppi, cma; without it the study's first
+    #[arg(value_name = "FILE[:STUDY|:TASK]", required_unless_present = "resume")]
+    pub file: Option<String>,
+    /// Go on with a run of several episodes that was interrupted or killed; file and flags come from its manifest
+    #[arg(long, value_name = "RUN_FOLDER", conflicts_with_all = ["file", "planner", "episodes", "seed", "set", "runs", "strict_math"])]
+    pub resume: Option<PathBuf>,
+    /// Planners to run one after another: sqp, rti, ilqr, ddp, shooting, cem, mppi, cma, lqr, pid; without it the study's
+    /// first
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     pub planner: Vec<String>,
+    /// Plan the whole episode once and carry the plan out without feedback; always so where the step is `free`
+    #[arg(long, conflicts_with = "resume")]
+    pub open_loop: bool,
     /// Number of episodes; short for --set budget.episodes=N
     #[arg(long, value_name = "N")]
     pub episodes: Option<u64>,
@@ -338,6 +349,71 @@ pub struct ControlArgs {
     /// Use the plain library functions, for bit-for-bit equality with the interpreter
     #[arg(long)]
     pub strict_math: bool,
+}
+
+/// `twinc train`
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The file, and which of its studies that train, or of its tasks, if there are several
+    #[arg(value_name = "FILE[:STUDY|:TASK]", required_unless_present = "resume")]
+    pub file: Option<String>,
+    /// Go on with a run that was interrupted or killed; file and flags come from its manifest
+    #[arg(long, value_name = "RUN_FOLDER", conflicts_with_all = ["file", "algorithm", "episodes", "steps", "seed", "set", "runs", "strict_math"])]
+    pub resume: Option<PathBuf>,
+    /// Algorithms to train one beside another: acr, sac, td3, ppo, ppo_lagrangian, cpo, dqn; without it the study's own
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    pub algorithm: Vec<String>,
+    /// Episodes of each training; short for --set budget.episodes=N
+    #[arg(long, value_name = "N")]
+    pub episodes: Option<u64>,
+    /// Environment steps of each training; short for --set budget.steps=N
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Seeds, one training each; short for --set budget.seeds=[N]
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub seed: Vec<u64>,
+    /// Set a start value or a setting, such as x=0.3, sac.gamma=0.95, acr.mpc.horizon=40 or evaluate.episodes=10
+    #[arg(long, value_name = "PATH=VALUE", value_parser = parse_assignment)]
+    pub set: Vec<Assignment>,
+    /// Write metrics in a further form
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub log: Vec<MetricsLog>,
+    /// Below which folder the run is kept
+    #[arg(long, value_name = "FOLDER", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Use the plain library functions, for bit-for-bit equality with the interpreter
+    #[arg(long)]
+    pub strict_math: bool,
+}
+
+/// Forms of metrics beside `metrics.jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MetricsLog {
+    /// Event files for TensorBoard
+    Tensorboard,
+}
+
+/// `twinc evaluate`
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// The folder of a run of `twinc train`, or of one of its trainings
+    #[arg(value_name = "RUN_FOLDER")]
+    pub run: PathBuf,
+    /// The task's model of this name instead of the plant that it was trained on
+    #[arg(long, value_name = "MODEL")]
+    pub plant: Option<String>,
+    /// Number of episodes
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub episodes: u64,
+    /// Seed of the episodes
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub seed: u64,
+    /// The file of the task, where it is no longer where the run was started
+    #[arg(long, value_name = "FILE[:STUDY|:TASK]")]
+    pub file: Option<String>,
+    /// Write the steps of all episodes to this file (.csv)
+    #[arg(short, long = "out", value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `twinc explain`

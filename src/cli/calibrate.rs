@@ -125,7 +125,7 @@ pub fn run(args: &CalibrateArgs, console: &mut Console, sources: &mut SourceMap)
     };
     folder.conclude(work(), |exit| match exit {
         Exit::Interrupted => State::Interrupted,
-        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics => State::Finished,
+        Exit::Fine | Exit::Findings | Exit::Usage | Exit::Numerics | Exit::Safety => State::Finished,
     })
 }
 

@@ -4,12 +4,15 @@ use super::args::CheckArgs;
 use super::console::Console;
 use super::failure::{Exit, Failure, exit_of};
 use super::target::Target;
-use super::{files, fit_report, fix, idle, render, simulation, watch};
+use super::{files, fit_report, fix, idle, render, simulation, train_methods, watch};
 use crate::calibrate::bind;
+use crate::control::controller::LOOP;
 use crate::control::{filters, planners};
 use crate::diag::Diagnostics;
 use crate::flat::{self, Variation, flatten};
+use crate::hir::task::Control;
 use crate::hir::{self, Study};
+use crate::learn::train::{BUDGET, EVALUATE};
 use crate::source::{SourceFile, SourceId, SourceMap};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -129,7 +132,7 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
         bind::check_fit(study, &mut diagnostics);
         fit_report::check(&study.report, &mut diagnostics);
         if let Some(control) = &study.control {
-            control.check(&planners::tables(), filters::FILTERS, planners::BUDGET, &mut diagnostics);
+            check_control(control, &mut diagnostics);
         }
         if let Some(simulate) = &study.simulate {
             simulation::check(simulate, &study.model, &mut diagnostics);
@@ -145,6 +148,17 @@ fn check_source(mut sources: SourceMap, root: SourceId, strict: bool) -> Checked
         }
     }
     Checked { sources, root, diagnostics: without_guesses(diagnostics), module }
+}
+
+/// Names and settings of algorithms, filter, budget and evaluation, each by the table that it is read by.
+pub fn check_control(control: &Control, diagnostics: &mut Diagnostics) {
+    let (budget, evaluation) = match control.learners.as_slice() {
+        [] => (planners::BUDGET, planners::EVALUATE),
+        _ => (BUDGET, EVALUATE),
+    };
+    control.check(&planners::tables(), filters::FILTERS, budget, diagnostics);
+    control.check_blocks(LOOP, evaluation, diagnostics);
+    train_methods::check(control, diagnostics);
 }
 
 /// Where there are errors, a parameter may only seem unused: its use may stand in what could not be read.

@@ -2,7 +2,7 @@
 //!
 //! Seconds stand in the table on the terminal only.
 
-use super::control_run::{Entry, Episode, Loops, faulty_terms};
+use super::control_run::{Entry, Episode, Halt, Loops, faulty_terms};
 use super::machine;
 use super::render::counted;
 use super::verdict::when;
@@ -42,6 +42,10 @@ pub struct Row {
     pub n_failed: usize,
     /// Plans that were not used.
     pub n_fallbacks: usize,
+    /// Those of them that came too late.
+    pub n_late: usize,
+    /// Samples that were lost.
+    pub n_lost: usize,
     /// How plans came about.
     pub statuses: String,
     /// Median, 95 % and largest of the milliseconds of planning.
@@ -60,7 +64,7 @@ impl Row {
             true => (broken.amount, broken.name.clone()),
             false => worst,
         });
-        let mut seconds: Vec<f64> = moments().map(|moment| moment.seconds).collect();
+        let mut seconds: Vec<f64> = moments().map(|moment| moment.seconds).filter(|s| s.is_finite()).collect();
         seconds.sort_by(f64::total_cmp);
         let at = |share: f64| {
             let place = (share * (seconds.len().max(1) - 1) as f64).round() as usize;
@@ -74,6 +78,8 @@ impl Row {
             violation: worst,
             n_failed: episodes.iter().filter(|episode| episode.trace.ending == Ending::Failed).count(),
             n_fallbacks: episodes.iter().map(|episode| episode.trace.n_fallbacks()).sum(),
+            n_late: moments().filter(|moment| moment.status == PlanStatus::Deadline).count(),
+            n_lost: moments().filter(|moment| moment.is_lost).count(),
             statuses: statuses(moments()).iter().map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", "),
             milliseconds: [at(0.5), at(0.95), at(1.0)],
             is_without_result: episodes
@@ -143,9 +149,7 @@ pub fn summary(loops: &Loops, rows: &[Row]) -> String {
             row.statuses.clone(),
         ]);
     }
-    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    let mut out = format!(
+    let title = format!(
         "{}: {} of {}, {} of {}\n",
         loops.name,
         task.name,
@@ -153,9 +157,18 @@ pub fn summary(loops: &Loops, rows: &[Row]) -> String {
         counted(task.n_steps, "step"),
         step_length(loops)
     );
-    for row in &cells {
+    title + &aligned(&cells)
+}
+
+/// Rows of cells in columns, one line each.
+pub fn aligned<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let n_columns = rows.first().map_or(0, |row| row.as_ref().len());
+    let width = |column: usize| rows.iter().map(|row| row.as_ref()[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
+        for (cell, width) in row.as_ref().iter().zip(&widths) {
             line.push_str(&format!("{cell:<width$}  "));
         }
         out.push_str(line.trim_end());
@@ -174,7 +187,7 @@ fn finite(value: f64) -> Option<f64> {
 }
 
 /// The document `result.json`.
-pub fn result(loops: &Loops, results: &[(&Entry, Vec<Episode>)], remarks: &[String]) -> Value {
+pub fn result(loops: &Loops, results: &[(&Entry, Vec<Episode>)], halt: Option<&Halt>, remarks: &[String]) -> Value {
     let task = loops.plant.task();
     let planners: Vec<Value> = results.iter().map(|(entry, episodes)| planner(entry, episodes)).collect();
     json!({
@@ -187,6 +200,9 @@ pub fn result(loops: &Loops, results: &[(&Entry, Vec<Episode>)], remarks: &[Stri
         "n_steps": task.n_steps,
         "time_unit": task.model.time_unit,
         "planners": planners,
+        "stopped": halt.map(|halt| json!({
+            "rule": halt.rule, "planner": halt.planner, "episode": halt.episode, "step": halt.step,
+        })),
         "remarks": remarks,
     })
 }
@@ -203,6 +219,8 @@ fn planner(entry: &Entry, episodes: &[Episode]) -> Value {
         "violation": { "amount": row.violation.0, "name": row.violation.1 },
         "n_failed": row.n_failed,
         "n_fallbacks": row.n_fallbacks,
+        "n_late": row.n_late,
+        "n_lost": row.n_lost,
         "episodes": list,
     })
 }
@@ -220,6 +238,7 @@ fn one(Episode { number, seed, trace }: &Episode) -> Value {
         "ending": ending(trace.ending),
         "message": trace.message,
         "n_fallbacks": trace.n_fallbacks(),
+        "n_lost": trace.n_lost(),
         "iterations": trace.moments.iter().map(|moment| moment.iterations).sum::<usize>(),
         "statuses": words,
     })
@@ -231,6 +250,7 @@ fn ending(ending: Ending) -> &'static str {
         Ending::Done => "done",
         Ending::Failed => "failed",
         Ending::Interrupted => "interrupted",
+        Ending::Stopped => "stopped",
     }
 }
 
@@ -244,6 +264,9 @@ pub fn trajectory(loops: &Loops, episodes: &[Episode]) -> String {
     if is_estimated {
         let believed = |name: &str| format!("{name} believed");
         heads.extend(model.states.iter().map(|s| table::header(&believed(&s.quantity.name), &s.quantity.unit)));
+        let of = |name: &String| model.params.iter().find(|param| param.quantity.name == *name);
+        let estimated = loops.estimands.iter().filter_map(|estimand| of(&estimand.name));
+        heads.extend(estimated.map(|p| table::header(&believed(&p.quantity.name), &p.quantity.unit)));
     }
     heads.extend(model.inputs.iter().map(|i| table::header(&i.quantity.name, &i.quantity.unit)));
     heads.extend(model.observables.iter().map(|o| table::header(&o.quantity.name, &o.quantity.unit)));
@@ -264,6 +287,8 @@ pub fn trajectory(loops: &Loops, episodes: &[Episode]) -> String {
             cells(Some(x), n);
             if is_estimated {
                 cells(trace.believed.get(k * n..(k + 1) * n), n);
+                let n = loops.estimands.len();
+                cells(trace.estimated.get(k * n..(k + 1) * n), n);
             }
             cells(trace.inputs.get(k * m..(k + 1) * m), m);
             cells(trace.measured.get(k * n_y..(k + 1) * n_y), n_y);
@@ -277,7 +302,8 @@ pub fn trajectory(loops: &Loops, episodes: &[Episode]) -> String {
     out
 }
 
-fn word(status: PlanStatus) -> &'static str {
+/// How a plan came about.
+pub fn word(status: PlanStatus) -> &'static str {
     STATUSES.iter().find(|(known, _)| *known == status).map_or("", |(_, word)| word)
 }
 
@@ -288,6 +314,15 @@ pub fn setting(settings: &Settings, spec: &SettingSpec) -> String {
         Some(SettingValue::Word(word) | SettingValue::Text(word)) => word.clone(),
         Some(SettingValue::List(_)) | None => spec.default.into(),
     }
+}
+
+/// That a `stop` ended the run, and where.
+pub fn stopped(loops: &Loops, Halt { rule, planner, episode, step }: &Halt) -> String {
+    let task = loops.plant.task();
+    let time = when(&task.model, (step + 1) as f64 * task.step);
+    format!(
+        "{planner}: stopped for safety: `{rule}` holds after step {step} of episode {episode} (time {time}); nothing was run after it."
+    )
 }
 
 /// What a reader should know, in sentences: failures, plans that break constraints or have no value, with step and reason.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | diagnostics, a failed assertion, `fmt --check` found a difference |
-//! | 2 | usage or configuration: the command line, a file that cannot be read or written (E0801–E0804, E0110, E0610) |
+//! | 2 | usage or configuration: the command line, a file that cannot be read or written (E0801–E0804, E0806, E0110, E0610) |
 //! | 3 | numerical failure or no convergence (E07) |
 //! | 4 | stopped for safety |
 //! | 101 | a fault of twinc itself; a report was written |
@@ -12,7 +12,7 @@
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
-/// How the command ends. "Stopped for safety" (4) belongs to verbs that this version does not have.
+/// How the command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
@@ -23,6 +23,8 @@ pub enum Exit {
     Usage,
     /// The numbers did not come out.
     Numerics,
+    /// A `stop` of the study held.
+    Safety,
     /// Ctrl-C.
     Interrupted,
 }
@@ -35,6 +37,7 @@ impl Exit {
             Exit::Findings => 1,
             Exit::Usage => 2,
             Exit::Numerics => 3,
+            Exit::Safety => 4,
             Exit::Interrupted => 130,
         }
     }
@@ -48,7 +51,7 @@ impl Exit {
     /// mistake, whatever was to be read from it.
     pub fn of(code: Code) -> Exit {
         match code.0 {
-            "E0801" | "E0802" | "E0803" | "E0804" | "E0110" | "E0610" => Exit::Usage,
+            "E0801" | "E0802" | "E0803" | "E0804" | "E0806" | "E0110" | "E0610" => Exit::Usage,
             text if text.starts_with("E07") && text != "E0706" => Exit::Numerics,
             text if text.starts_with('W') => Exit::Fine,
             _ => Exit::Findings,

@@ -18,7 +18,8 @@ pub enum Outlet {
 }
 
 impl Outlet {
-    fn of(path: &Path) -> Outlet {
+    /// The place that a path names.
+    pub fn of(path: &Path) -> Outlet {
         if files::is_stdout(path) { Outlet::Stdout } else { Outlet::File(path.into()) }
     }
 

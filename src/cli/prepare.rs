@@ -5,7 +5,7 @@ use super::additions::{self, Choice, Declared};
 use super::failure::Failure;
 use super::files::FsLoader;
 use super::target::{Assignment, Target};
-use crate::diag::Diagnostics;
+use crate::diag::{Diagnostics, Severity};
 use crate::flat::{FlatModel, Variation, flatten};
 use crate::hir::{self, Model, Module, Study, SymbolKind};
 use crate::jit::{CompileError, Kernels, Needs, Options};
@@ -115,7 +115,8 @@ pub fn variant(
     }
 }
 
-/// Checks a text; warnings go to `diagnostics`.
+/// Checks a text; warnings go to `diagnostics`. Notes say what a file means, which is for `check` to tell and not for every
+/// run.
 ///
 /// # Errors
 /// The errors found.
@@ -130,7 +131,7 @@ pub fn load(
     if found.has_errors() {
         return Err(Failure::from_diagnostics(found));
     }
-    diagnostics.extend(found);
+    found.into_iter().filter(|d| d.severity != Severity::Note).for_each(|d| diagnostics.push(d));
     Ok(module)
 }
 

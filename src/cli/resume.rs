@@ -28,10 +28,10 @@ impl<A> Earlier<A> {
             Some(asked) => Ok(Earlier { folder: folder.into(), manifest, asked }),
             None if manifest.verb() == verb => {
                 Err(Failure::new("E0804", format!("`{}` holds one run, which is made anew", folder.display()))
-                    .help("sweeps, draws and paths can be resumed"))
+                    .help("several runs or episodes can be resumed: sweeps, draws, paths, episodes"))
             }
             None => Err(Failure::new("E0804", format!("`{}` holds no run of `{verb}`", folder.display()))
-                .help("calibrations can be resumed, and simulations of several runs, each by its own verb")),
+                .help("calibrations can be resumed, simulations of several runs and control of several episodes, each by its own verb")),
         }
     }
 

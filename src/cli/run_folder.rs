@@ -79,6 +79,8 @@ pub enum State {
     Finished,
     /// Ctrl-C; what was finished is there.
     Interrupted,
+    /// A `stop` of the study ended it for safety.
+    Stopped,
     /// A failure ended it.
     Failed,
 }
@@ -89,6 +91,7 @@ impl State {
             State::Running => "running",
             State::Finished => "finished",
             State::Interrupted => "interrupted",
+            State::Stopped => "stopped",
             State::Failed => "failed",
         }
     }

@@ -112,7 +112,7 @@ pub fn run(args: &SimArgs, console: &mut Console, sources: &mut SourceMap) -> Re
     let exit = folder.conclude(ended, |exit| match exit {
         Exit::Fine => State::Finished,
         Exit::Interrupted => State::Interrupted,
-        Exit::Findings | Exit::Usage | Exit::Numerics => State::Failed,
+        Exit::Findings | Exit::Usage | Exit::Numerics | Exit::Safety => State::Failed,
     })?;
     console.say(format!("results: {}", folder.path().display()));
     Ok(exit)

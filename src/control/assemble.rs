@@ -3,10 +3,14 @@
 //! The one place of `control` that knows how functions are made; everything else sees [`System`],
 //! [`crate::system::Stages`] and [`crate::system::Function`].
 
+mod plant_rows;
+
+pub use plant_rows::PlantRows;
+
 use std::sync::Arc;
 
 use super::estimate::{EstimateError, Readings, SystemSpace};
-use super::plant::{PlantFunctions, step_options};
+use super::plant::{Drawn, PlantFunctions, step_options};
 use super::rollouts::{Rollouts, RowProblem, RowRollouts, RowsError, StageRollouts};
 use super::shooting::{
     Bounds, ControlProblem, ControlProblemError, Discretization, FreeStep, Move, RowBound, Shooting,
@@ -16,8 +20,9 @@ use crate::flat::FlatTask;
 use crate::flat::task::{CostTerm, Keep, When};
 use crate::hir::task::StepMethod;
 use crate::jit::{CompileError, Kernels, Options, Square, StageKernels, StageNodes, StageTerms, row_functions};
+use crate::random::stream;
 use crate::system::stages::{Softness, Tree};
-use crate::system::{Curvature, System};
+use crate::system::{Curvature, System, Trigger};
 
 /// Why a task cannot be planned.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -73,7 +78,13 @@ pub struct Assembly {
     cost: NodeId,
     /// What the controller sees that tells of one state: `(reading, state, value, derivative)`.
     readings: Vec<(usize, usize, NodeId, NodeId)>,
+    /// What the controller sees.
+    seen: Vec<NodeId>,
     collocation: Collocation,
+    /// Parameters of which plans are told several values, `(param_idx, values)`.
+    listed: Vec<(usize, Vec<f64>)>,
+    /// Parameters of which plans are told several draws.
+    drawn: Vec<Drawn>,
 }
 
 /// How plans collocate.
@@ -119,7 +130,10 @@ impl Assembly {
             kept,
             cost,
             readings,
+            seen,
             collocation: Collocation::default(),
+            listed: Vec::new(),
+            drawn: Vec::new(),
         })
     }
 
@@ -169,43 +183,80 @@ impl Assembly {
         self.task.keeps.get(*list.get(row)?)
     }
 
-    /// The problem of planning for several scenarios at once: every combination of the stated values of parameters,
-    /// `(param_idx, values)`, the last parameter varying fastest. At each of the first `n_robust` steps every scenario may
-    /// come true, and the last one goes on up to `horizon`; a plan may react to what came true, but not before (multi-stage
-    /// planning; S. Lucia, T. Finkler and S. Engell 2013, J. Process Control 23:1306). Costs of nodes at one time are
-    /// averaged; prices of soft constraints are paid in full at every node, as in do-mpc.
+    /// The same with parameters of which plans are told several values: each list of `listed`, `(param_idx, values)`, in
+    /// every combination, the last parameter varying fastest, and each combination with every draw of `drawn`.
     ///
     /// # Errors
-    /// [`AssembleError`].
+    /// [`AssembleError::Scenario`].
+    pub fn uncertain(mut self, listed: &[(usize, &[f64])], drawn: &[Drawn]) -> Result<Assembly, AssembleError> {
+        let n = self.task.model.params.len();
+        let wrong = |(param, values): &(usize, &[f64])| *param >= n || values.is_empty();
+        if let Some(at) = listed.iter().position(wrong) {
+            return Err(AssembleError::Scenario(at));
+        }
+        if let Some(at) = drawn.iter().position(|drawn| drawn.param_idx >= n) {
+            return Err(AssembleError::Scenario(listed.len() + at));
+        }
+        self.listed = listed.iter().map(|(param, values)| (*param, values.to_vec())).collect();
+        self.drawn = drawn.to_vec();
+        Ok(self)
+    }
+
+    /// True where plans are told several values of parameters.
+    pub fn is_uncertain(&self) -> bool {
+        !self.listed.is_empty() || !self.drawn.is_empty()
+    }
+
+    /// The parameters of all scenarios, `n_scenarios × n_params` row major. What is drawn has its declared values once, and
+    /// `n_drawn − 1` drawn ones from `seed`.
+    pub fn scenarios(&self, n_drawn: usize, seed: u64) -> Vec<f64> {
+        let nominal = self.parameters();
+        let n_listed: usize = self.listed.iter().map(|(_, values)| values.len()).product();
+        let mut rng = stream(seed, 0);
+        let mut draws = vec![nominal.clone()];
+        while !self.drawn.is_empty() && draws.len() < n_drawn {
+            let mut own = nominal.clone();
+            for Drawn { param_idx, distribution, low, high } in &self.drawn {
+                own[*param_idx] = distribution.draw_within(*low, *high, &mut rng);
+            }
+            draws.push(own);
+        }
+        let mut parameters = Vec::with_capacity(n_listed * draws.len() * nominal.len());
+        for combination in 0..n_listed {
+            for draw in &draws {
+                let mut own = draw.clone();
+                let mut rest = combination;
+                for (param, values) in self.listed.iter().rev() {
+                    own[*param] = values[rest % values.len()];
+                    rest /= values.len();
+                }
+                parameters.extend(own);
+            }
+        }
+        parameters
+    }
+
+    /// The problem of planning for several scenarios at once, `parameters: n_scenarios × n_params` row major. At each of the
+    /// first `n_robust` steps every scenario may come true, and the last one goes on up to `horizon`; a plan may react to
+    /// what came true, but not before (multi-stage planning; S. Lucia, T. Finkler and S. Engell 2013, J. Process Control
+    /// 23:1306). Costs of nodes at one time are averaged; prices of soft constraints are paid in full at every node, as in
+    /// do-mpc.
+    ///
+    /// # Errors
+    /// [`AssembleError::Tree`].
     pub fn robust(
         &self,
         horizon: usize,
         n_robust: usize,
-        uncertain: &[(usize, &[f64])],
-        curvature: Curvature,
-    ) -> Result<Shooting, AssembleError> {
-        let nominal = self.parameters();
-        let wrong = |(param, values): &(usize, &[f64])| *param >= nominal.len() || values.is_empty();
-        if let Some(at) = uncertain.iter().position(wrong) {
-            return Err(AssembleError::Scenario(at));
-        }
+        parameters: Vec<f64>,
+    ) -> Result<ControlProblem, AssembleError> {
         let n_robust = n_robust.min(horizon);
-        let n_scenarios: usize = uncertain.iter().map(|(_, values)| values.len()).product();
+        let n_scenarios = (parameters.len() / self.task.model.params.len().max(1)).max(1);
         let too_large = AssembleError::Tree { n_scenarios, n_robust };
         let widest = u32::try_from(n_robust).ok().and_then(|power| n_scenarios.checked_pow(power));
         let Some(widest) = widest.filter(|widest| widest.saturating_mul(horizon) <= MOST_NODES) else {
             return Err(too_large);
         };
-        let mut parameters = Vec::with_capacity(n_scenarios * nominal.len());
-        for scenario in 0..n_scenarios {
-            let mut own = nominal.clone();
-            let mut rest = scenario;
-            for (param, values) in uncertain.iter().rev() {
-                own[*param] = values[rest % values.len()];
-                rest /= values.len();
-            }
-            parameters.extend(own);
-        }
         let tree = Tree::branching(horizon, n_robust, n_scenarios);
         let (mut scenarios, mut weights) = (vec![0; tree.n_nodes()], vec![1.0; tree.n_nodes()]);
         let (mut depth, mut first) = (0, 0);
@@ -219,8 +270,7 @@ impl Assembly {
             weights[node] =
                 if is_parting { weights[tree.parent(node)] / n_scenarios as f64 } else { 1.0 / widest as f64 };
         }
-        self.functions.prepare(curvature)?;
-        Ok(Shooting::new(ControlProblem { scenarios, weights, ..self.problem(tree, parameters) })?)
+        Ok(ControlProblem { scenarios, weights, ..self.problem(tree, parameters) })
     }
 
     /// The problem over a tree, with the parameters `n_scenarios × n_params`. The caller sets scenarios and weights.
@@ -291,7 +341,8 @@ impl Assembly {
         self.rollouts_of(self.problem(Tree::chain(horizon), self.parameters()), price, n_threads)
     }
 
-    /// Rollouts of a problem that [`Assembly::problem`] made over a chain, perhaps changed since.
+    /// Rollouts of a problem that [`Assembly::problem`] or [`Assembly::robust`] made, perhaps changed since. Those of a
+    /// tree are made one by one.
     ///
     /// # Errors
     /// [`AssembleError`].
@@ -302,16 +353,28 @@ impl Assembly {
         n_threads: usize,
     ) -> Result<Box<dyn Rollouts>, AssembleError> {
         match problem.discretization {
-            Discretization::Map | Discretization::Euler { .. } | Discretization::Rk4 { .. } => {
+            Discretization::Map | Discretization::Euler { .. } | Discretization::Rk4 { .. }
+                if problem.tree.is_chain() && !self.is_scheduled() =>
+            {
                 let functions = row_functions(&self.kernels, &self.nodes, &problem.parameters)?;
                 let problem = RowProblem::of(&problem, functions, price)?;
                 Ok(Box::new(RowRollouts::new(problem, n_threads)?))
             }
-            Discretization::RadauIia { .. } | Discretization::Adaptive { .. } => {
+            Discretization::Map
+            | Discretization::Euler { .. }
+            | Discretization::Rk4 { .. }
+            | Discretization::RadauIia { .. }
+            | Discretization::Adaptive { .. } => {
                 let stages = self.shooting(problem, Curvature::GaussNewton)?;
                 Ok(Box::new(StageRollouts::new(Box::new(stages), price)))
             }
         }
+    }
+
+    /// True where the model assigns something at known times.
+    fn is_scheduled(&self) -> bool {
+        let is_known = |trigger| matches!(trigger, Trigger::At { .. } | Trigger::Every { .. });
+        self.kernels.events().iter().any(|event| event.has_reset && is_known(event.trigger))
     }
 
     /// What a plant of this task evaluates.

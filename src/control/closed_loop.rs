@@ -10,6 +10,8 @@
 use super::controller::{Belief, Controller, Decision, LoopOptions};
 use super::plant::Plant;
 use crate::decide::{PlanStatus, Planner, Step};
+use crate::flat::FlatTask;
+use crate::hir::stop::Counts;
 use crate::random::stream;
 
 /// One step of an episode.
@@ -25,6 +27,8 @@ pub struct Moment {
     pub reward: f64,
     /// Largest amount by which a hard constraint is broken at its end.
     pub violation: f64,
+    /// Which, an index into [`FlatTask::keeps`]; 0 where none is.
+    pub keep: usize,
     /// How the plan came about.
     pub status: PlanStatus,
     /// Iterations of the planner.
@@ -33,6 +37,8 @@ pub struct Moment {
     pub seconds: f64,
     /// True where the plan was not used: it failed, or came too late.
     pub is_fallback: bool,
+    /// True where the sample of this instant was lost.
+    pub is_lost: bool,
     /// Normalised innovation squared of the estimator; NaN without one.
     pub nis: f64,
 }
@@ -48,6 +54,8 @@ pub enum Ending {
     Failed,
     /// The caller stopped it.
     Interrupted,
+    /// The study's `stop` ended the run here.
+    Stopped,
 }
 
 /// The largest violation of a hard constraint in an episode; nothing where none was broken.
@@ -61,6 +69,9 @@ pub struct Broken {
     pub name: String,
 }
 
+/// A hard constraint counts as broken by more than this, in its unit. What planners leave is less: their tolerance is 1e-9.
+const BROKEN: f64 = 1e-6;
+
 /// What happened in an episode. Trajectories are row major, one row per instant; inputs have one row less.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
@@ -68,6 +79,8 @@ pub struct Trace {
     pub states: Vec<f64>,
     /// `n × n_states`: what the controller took them for.
     pub believed: Vec<f64>,
+    /// `n × n_estimated`: what the controller took the parameters for that it estimates.
+    pub estimated: Vec<f64>,
     /// `n × n_inputs`
     pub inputs: Vec<f64>,
     /// `n × n_observables`: what was measured before each step.
@@ -82,7 +95,7 @@ pub struct Trace {
     pub message: String,
     /// The largest violation of a hard constraint.
     pub broken: Broken,
-    /// The predictions of the plans that were kept: `(step, states, inputs)`.
+    /// The predictions of the plans that were kept: `(step, states, inputs)`, from the step at which the plan acts first.
     pub plans: Vec<(usize, Vec<f64>, Vec<f64>)>,
 }
 
@@ -106,12 +119,60 @@ impl Trace {
     pub fn n_fallbacks(&self) -> usize {
         self.moments.iter().filter(|moment| moment.is_fallback).count()
     }
+
+    /// Samples that were lost.
+    pub fn n_lost(&self) -> usize {
+        self.moments.iter().filter(|moment| moment.is_lost).count()
+    }
+
+    /// Adds this episode of `task` to `counts` until `stop` holds; where it does, the rest of the episode is cut off.
+    /// Returns true then. An interrupted episode did not end, and is not counted as one.
+    pub fn count(&mut self, task: &FlatTask, counts: &mut Counts, stop: &dyn Fn(&Counts) -> bool) -> bool {
+        let n_steps = self.moments.len();
+        for k in 0..n_steps {
+            counts.steps += 1;
+            counts.violations += u64::from(self.moments[k].violation > BROKEN);
+            if k + 1 == n_steps && self.ending != Ending::Interrupted {
+                counts.episodes += 1;
+                counts.failures += u64::from(self.ending == Ending::Failed);
+            }
+            if stop(counts) {
+                if k + 1 < n_steps {
+                    self.cut(task, k + 1);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Keeps the first `n_steps` of more.
+    fn cut(&mut self, task: &FlatTask, n_steps: usize) {
+        let (n, m) = (task.model.states.len(), task.model.inputs.len());
+        self.states.truncate((n_steps + 1) * n);
+        self.believed.truncate(n_steps * n);
+        self.inputs.truncate(n_steps * m);
+        self.measured.truncate(n_steps * task.model.observables.len());
+        self.moments.truncate(n_steps);
+        self.plans.retain(|(step, ..)| *step < n_steps);
+        self.ending = Ending::Stopped;
+        self.broken = Broken::default();
+        for moment in &self.moments {
+            if moment.violation > self.broken.amount {
+                let name = task.keeps.get(moment.keep).map(|keep| keep.name.clone()).unwrap_or_default();
+                self.broken = Broken { amount: moment.violation, step: moment.step, name };
+            }
+        }
+    }
 }
 
 /// Plant and controller.
 pub struct ClosedLoop<'s> {
     plant: Plant<'s>,
     controller: Controller<'s>,
+    /// `n_waiting + 1` rows of inputs that were decided and have not acted; the first acts next.
+    line: Vec<f64>,
+    n_waiting: usize,
 }
 
 impl<'s> ClosedLoop<'s> {
@@ -122,7 +183,9 @@ impl<'s> ClosedLoop<'s> {
         belief: Belief<'s>,
         options: LoopOptions,
     ) -> ClosedLoop<'s> {
-        ClosedLoop { controller: Controller::new(plant.task(), planner, belief, options), plant }
+        let n_waiting = options.input_delay;
+        let line = vec![0.0; plant.input().len() * (n_waiting + 1)];
+        ClosedLoop { controller: Controller::new(plant.task(), planner, belief, options), plant, line, n_waiting }
     }
 
     /// The plant.
@@ -145,6 +208,7 @@ impl<'s> ClosedLoop<'s> {
         let mut trace = Trace {
             states: Vec::with_capacity((most + 1) * n),
             believed: Vec::with_capacity(most * n),
+            estimated: Vec::with_capacity(most * self.controller.estimated().count()),
             inputs: Vec::with_capacity(most * m),
             measured: Vec::with_capacity(most * self.plant.measured().len()),
             moments: Vec::with_capacity(most),
@@ -164,6 +228,7 @@ impl<'s> ClosedLoop<'s> {
             let keeps = keep_every > 0 && k % keep_every == 0;
             let (moment, step) = self.step(clock, &mut trace, keeps);
             trace.believed.extend_from_slice(self.controller.believed());
+            trace.estimated.extend(self.controller.estimated());
             trace.inputs.extend_from_slice(self.plant.input());
             trace.states.extend_from_slice(self.plant.state());
             trace.moments.push(moment);
@@ -182,26 +247,32 @@ impl<'s> ClosedLoop<'s> {
     pub fn begin(&mut self, seed: u64) {
         self.plant.begin(&mut stream(seed, 0));
         self.controller.begin(seed, self.plant.state(), self.plant.input());
+        let before = self.plant.input();
+        self.line.chunks_exact_mut(before.len().max(1)).for_each(|row| row.copy_from_slice(before));
     }
 
     /// Learns, plans and acts for one step.
     pub fn step(&mut self, clock: &mut dyn FnMut() -> f64, trace: &mut Trace, keeps: bool) -> (Moment, Step) {
         let (k, time) = (self.plant.index(), self.plant.time());
         let decision = self.controller.advise(&mut self.plant, clock);
-        let Decision { plan, status, seconds, is_fallback, nis, .. } = decision;
+        let Decision { input, plan, status, seconds, is_fallback, is_lost, nis } = decision;
         let iterations = plan.iterations;
         if trace.message.is_empty() && !plan.message.is_empty() {
             trace.message.push_str(plan.message);
         }
         if keeps {
-            trace.plans.push((k, plan.states.to_vec(), plan.inputs.to_vec()));
+            trace.plans.push((k + self.n_waiting, plan.states.to_vec(), plan.inputs.to_vec()));
         }
-        let step = self.plant.act(decision.input);
-        let (violation, name) = self.plant.violation();
+        // What was decided goes to the end of the line, and what stands first acts.
+        let m = input.len();
+        self.line[self.n_waiting * m..].copy_from_slice(input);
+        let step = self.plant.act(&self.line[..m]);
+        self.line.rotate_left(m);
+        let (violation, keep) = self.plant.violation();
         if violation > trace.broken.amount {
             (trace.broken.amount, trace.broken.step) = (violation, k);
             trace.broken.name.clear();
-            trace.broken.name.push_str(name);
+            trace.broken.name.push_str(&self.plant.task().keeps[keep].name);
         }
         let cost = self.plant.cost();
         let moment = Moment {
@@ -210,10 +281,12 @@ impl<'s> ClosedLoop<'s> {
             cost,
             reward: step.reward,
             violation,
+            keep,
             status,
             iterations,
             seconds,
             is_fallback,
+            is_lost,
             nis,
         };
         (moment, step)

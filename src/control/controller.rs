@@ -11,9 +11,47 @@ use super::estimate::{Interval, StateSpace};
 use super::plant::Plant;
 use crate::decide::{Estimator, Plan, PlanStatus, Planner, Situation};
 use crate::flat::FlatTask;
+use crate::hir::Model;
+use crate::hir::settings::{SettingKind, SettingSpec, Settings};
 use crate::random::{Rng, stream};
 use crate::system::{At, Function, Work};
+use crate::units::Units;
 use rand::Rng as _;
+
+/// The settings of `loop { .. }`.
+pub const LOOP: &[SettingSpec] = &[
+    SettingSpec {
+        name: "deadline",
+        kind: SettingKind::Time(f64::MIN_POSITIVE, f64::INFINITY),
+        unit: "time",
+        default: "none",
+        doc: "wall-clock time that a plan may take, such as 10 [ms]; a later one is not used, the plan before goes on",
+    },
+    SettingSpec {
+        name: "delay",
+        kind: SettingKind::Integer(0, MOST_DELAY),
+        unit: "steps",
+        default: "0",
+        doc: "steps by which what the controller learns of the plant is old",
+    },
+    SettingSpec {
+        name: "input_delay",
+        kind: SettingKind::Integer(0, MOST_DELAY),
+        unit: "steps",
+        default: "0",
+        doc: "steps after which what the controller decides acts on the plant",
+    },
+    SettingSpec {
+        name: "missing",
+        kind: SettingKind::Number(0.0, 1.0),
+        unit: "",
+        default: "0",
+        doc: "share of samples that are lost, from 0 to 1",
+    },
+];
+
+/// Longest delay, in steps; each step of it is simulated by the controller at every instant.
+const MOST_DELAY: i64 = 1000;
 
 /// What stands between the plant and its controller.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +62,8 @@ pub struct LoopOptions {
     pub hidden: Vec<usize>,
     /// Samples by which what the controller learns is old. Default 0.
     pub delay: usize,
+    /// Steps after which what is decided acts. Default 0.
+    pub input_delay: usize,
     /// Probability that a sample is lost. Default 0.
     pub missing: f64,
     /// Seconds that a plan may take; later ones are not used. Default no limit.
@@ -62,10 +102,30 @@ impl Default for LoopOptions {
             preview: 1,
             hidden: Vec::new(),
             delay: 0,
+            input_delay: 0,
             missing: 0.0,
             deadline: f64::INFINITY,
             reads: Reads::Measured,
             follows: Follows::Applied,
+        }
+    }
+}
+
+impl LoopOptions {
+    /// What a study of a task says in `loop`, checked against [`LOOP`]; `model` is the task's. The deadline counts in
+    /// seconds where the model is without units.
+    pub fn stated(settings: &Settings, model: &Model) -> LoopOptions {
+        let defaults = LoopOptions::default();
+        let count = |key: &str, default: usize| settings.number(key).map_or(default, |n| n as usize);
+        let second = Units::standard().parse("s").ok();
+        let seconds = model.time_unit.as_ref().zip(second).and_then(|(unit, second)| unit.factor_to(&second));
+        let deadline = settings.time("deadline", model).map(|time| time * seconds.unwrap_or(1.0));
+        LoopOptions {
+            delay: count("delay", defaults.delay),
+            input_delay: count("input_delay", defaults.input_delay),
+            missing: settings.number("missing").unwrap_or(defaults.missing),
+            deadline: deadline.unwrap_or(defaults.deadline),
+            ..defaults
         }
     }
 }
@@ -136,6 +196,9 @@ pub struct Controller<'s> {
     known: Vec<f64>,
     forecast: Vec<f64>,
     held: Vec<f64>,
+    /// What was decided and has not acted yet, oldest first, and the state at which the next decision will act.
+    pending: Vec<f64>,
+    ahead: Vec<f64>,
     /// The plan that the fallback takes its inputs from, and the instant it was made at.
     plan: Vec<f64>,
     planned_at: usize,
@@ -163,8 +226,10 @@ impl<'s> Controller<'s> {
             looked: Vec::new(),
             reading: Vec::new(),
             known: vec![0.0; n_d],
-            forecast: vec![0.0; n_d * options.preview.max(1)],
+            forecast: vec![0.0; n_d * (options.preview.max(1) + options.input_delay)],
             held: vec![0.0; belief.holds.n_outputs()],
+            pending: vec![0.0; m * options.input_delay],
+            ahead: vec![0.0; n],
             plan: Vec::new(),
             planned_at: 0,
             input: vec![0.0; m],
@@ -180,6 +245,13 @@ impl<'s> Controller<'s> {
         &self.state
     }
 
+    /// What is believed of the parameters that are estimated beside the state, in the order of
+    /// [`Estimator::estimated`]; nothing where none are.
+    pub fn estimated(&self) -> impl Iterator<Item = f64> {
+        let estimated = self.belief.estimator.as_ref().map_or(&[][..], |estimator| estimator.estimated());
+        estimated.iter().map(|&param_idx| self.belief.parameters[param_idx])
+    }
+
     /// Begins an episode: the plant starts at `state: n_states`, and `applied: n_inputs` acted until then.
     pub fn begin(&mut self, seed: u64, state: &[f64], applied: &[f64]) {
         // Stream 0 is the plant's, 1 that of lost samples; planners and estimators seed their own.
@@ -192,7 +264,10 @@ impl<'s> Controller<'s> {
         self.state.copy_from_slice(state);
         self.shown.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(state));
         self.input.copy_from_slice(applied);
-        self.acted.chunks_exact_mut(m).for_each(|row| row.copy_from_slice(applied));
+        self.acted
+            .chunks_exact_mut(m)
+            .chain(self.pending.chunks_exact_mut(m))
+            .for_each(|row| row.copy_from_slice(applied));
         self.plan.clear();
         self.planned_at = 0;
     }
@@ -231,11 +306,29 @@ impl<'s> Controller<'s> {
     }
 
     fn plan(&mut self, step: usize, (nis, is_lost): (f64, bool), clock: &mut dyn FnMut() -> f64) -> Decision<'_> {
-        let m = self.input.len();
-        let time = step as f64 * self.task.step;
-        self.foresee(time);
-        let previous = &self.acted[self.options.delay * m..];
-        let now = Situation { step, time, state: &self.state, previous, forecast: &self.forecast };
+        let (m, n_d) = (self.input.len(), self.known.len());
+        let dt = self.task.step;
+        self.foresee(step as f64 * dt);
+        // What is decided now acts later: the believed model goes there under what was decided before.
+        self.ahead.copy_from_slice(&self.state);
+        for (j, u) in self.pending.chunks_exact(m.max(1)).enumerate() {
+            let over = Interval { t: (step + j) as f64 * dt, dt, u, d: &self.forecast[j * n_d..][..n_d] };
+            if self.belief.space.carry(over, &self.ahead, &mut self.carried).is_ok() {
+                self.ahead.copy_from_slice(&self.carried);
+            }
+        }
+        let delay = self.options.input_delay;
+        let previous = match delay {
+            0 => &self.acted[self.options.delay * m..],
+            _ => &self.pending[(delay - 1) * m..],
+        };
+        let now = Situation {
+            step: step + delay,
+            time: (step + delay) as f64 * dt,
+            state: &self.ahead,
+            previous,
+            forecast: &self.forecast[delay * n_d..],
+        };
         let begun = clock();
         let plan = self.planner.plan(&now);
         let seconds = clock() - begun;
@@ -256,6 +349,10 @@ impl<'s> Controller<'s> {
         for act in &self.task.acts {
             let j = act.input as usize;
             self.input[j] = said[j].clamp(act.low, act.high);
+        }
+        if delay > 0 {
+            self.pending.rotate_left(m);
+            self.pending[(delay - 1) * m..].copy_from_slice(&self.input);
         }
         let status = if is_late { PlanStatus::Deadline } else { plan.status };
         Decision { input: &self.input, plan, status, seconds, is_fallback, is_lost, nis }
@@ -296,6 +393,13 @@ impl<'s> Controller<'s> {
             let belief = estimator.belief();
             nis = belief.nis;
             self.shown[last * n..].copy_from_slice(&belief.mean[..n]);
+            let estimated = estimator.estimated();
+            for (&param_idx, &value) in estimated.iter().zip(&belief.mean[n..]) {
+                self.belief.parameters[param_idx] = value;
+            }
+            if !estimated.is_empty() {
+                self.planner.believe(&self.belief.parameters);
+            }
         } else if is_lost && k > 0 {
             // What was believed goes on by the model.
             let over = Interval { t: (k - 1) as f64 * dt, dt, u, d: disturbed };

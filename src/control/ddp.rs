@@ -536,6 +536,11 @@ impl Course {
 }
 
 impl Planner for Ddp {
+    fn believe(&mut self, parameters: &[f64]) {
+        self.trials.iter_mut().for_each(|trial| trial.problem.believe(parameters));
+        self.best.problem.believe(parameters);
+    }
+
     fn reset(&mut self, _seed: u64) {
         self.best.u.fill(0.0);
         self.set_guess(&[]);

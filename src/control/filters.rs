@@ -2,12 +2,13 @@
 //!
 //! `filter ukf { process = 0.01 }` becomes an [`Estimator`] by [`make`]. What is measured are the observables that the task
 //! senses, all of them where it says nothing; their noise is the model's `~`. The first belief is where the task starts.
+//! Parameters that a study estimates stand behind the states and walk at random.
 
 use super::assemble::Assembly;
 use super::controller::Reads;
 use super::estimate::{
-    Ensemble, EnsembleOptions, EstimateError, Kalman, Particle, ParticleOptions, Prior, Replace, Sensor, SystemSpace,
-    Unscented, UnscentedOptions,
+    Ensemble, EnsembleOptions, EstimateError, Kalman, MovingHorizon, MovingHorizonOptions, Particle, ParticleOptions,
+    Prior, Replace, Sensor, SystemSpace, Unscented, UnscentedOptions, Walk,
 };
 use super::plant::step_options;
 use crate::decide::{Belief, Estimator};
@@ -19,6 +20,8 @@ use crate::system::{At, System};
 
 /// Standard deviation that a state gains in a step, over its size.
 const PROCESS: f64 = 0.01;
+/// Standard deviation that an estimated parameter gains in a step, over its declared value.
+const WALK: f64 = 0.01;
 /// Standard deviation of a state's first belief, over its size, where the start is not drawn.
 pub(super) const START: f64 = 0.1;
 
@@ -52,11 +55,20 @@ const GATE_SPEC: SettingSpec = number(
     "a measurement is refused where its squared distance over its variance exceeds this, such as 10.83; 0 refuses none",
 );
 
-const EKF: &[SettingSpec] = &[PROCESS_SPEC, START_SPEC, GATE_SPEC];
+const WALK_SPEC: SettingSpec = number(
+    "walk",
+    0.0,
+    1e6,
+    "0.01",
+    "standard deviation that each estimated parameter gains in a step, over its declared value",
+);
+
+const EKF: &[SettingSpec] = &[PROCESS_SPEC, START_SPEC, GATE_SPEC, WALK_SPEC];
 const UKF: &[SettingSpec] = &[
     PROCESS_SPEC,
     START_SPEC,
     GATE_SPEC,
+    WALK_SPEC,
     number("spread", 1e-6, 1e3, "1", "how far the points lie from the mean (alpha)"),
     number("kurtosis", 0.0, 1e3, "2", "what is known of the fourth moment (beta); 2 is the normal distribution's"),
     number("offset", -1e3, 1e3, "0", "kappa"),
@@ -65,13 +77,42 @@ const ENKF: &[SettingSpec] = &[
     PROCESS_SPEC,
     START_SPEC,
     GATE_SPEC,
+    WALK_SPEC,
     count("members", "100", "members of the ensemble"),
     number("inflation", 1.0, 1e3, "1", "what the members' distances from their mean are multiplied by"),
+];
+const MHE: &[SettingSpec] = &[
+    PROCESS_SPEC,
+    START_SPEC,
+    GATE_SPEC,
+    WALK_SPEC,
+    SettingSpec {
+        name: "horizon",
+        kind: SettingKind::Integer(1, MAX_FILTER_POINTS as i64),
+        unit: "steps",
+        default: "10",
+        doc: "steps back that are looked at together",
+    },
+    number(
+        "arrival",
+        1e-12,
+        1e12,
+        "1",
+        "weight of what is known from before these steps; 1 is what the extended Kalman filter knows",
+    ),
+    SettingSpec {
+        name: "max_iterations",
+        kind: SettingKind::Integer(1, 1_000_000),
+        unit: "",
+        default: "10",
+        doc: "most Gauss-Newton steps of an estimate",
+    },
 ];
 const PARTICLE: &[SettingSpec] = &[
     PROCESS_SPEC,
     START_SPEC,
     GATE_SPEC,
+    WALK_SPEC,
     count("particles", "1000", "particles"),
     number("resample_below", 0.0, 1.0, "0.5", "share of effective particles below which they are drawn anew"),
     number("roughening", 0.0, 1e3, "0", "how much equal particles are shaken apart"),
@@ -79,7 +120,7 @@ const PARTICLE: &[SettingSpec] = &[
 
 /// Names and tables of all filters.
 pub const FILTERS: &[(&str, &[SettingSpec])] =
-    &[("ekf", EKF), ("ukf", UKF), ("enkf", ENKF), ("particle", PARTICLE), (REPLACE, &[])];
+    &[("ekf", EKF), ("ukf", UKF), ("enkf", ENKF), ("particle", PARTICLE), ("mhe", MHE), (REPLACE, &[])];
 
 /// Simulation, with what is sensed in place of the states it tells of.
 const REPLACE: &str = "replace";
@@ -90,6 +131,20 @@ pub fn reads(settings: &Settings) -> Reads {
         Some((name, _)) if name == REPLACE => Reads::Seen,
         Some(_) | None => Reads::Measured,
     }
+}
+
+/// A parameter that is estimated beside the states.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimand {
+    /// The parameter's name.
+    pub name: String,
+    /// Lower end of where it may be, instead of its domain's.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// What is believed of it at the start. Without it, its own `~`; without that, evenly within its range; without that,
+    /// its declared value with the spread of a state's start.
+    pub prior: Option<Distribution>,
 }
 
 /// Why there is no filter.
@@ -104,6 +159,9 @@ pub enum FilterError {
     /// An observable whose noise is not stated.
     #[error("the observable `{0}` has no noise")]
     NoNoise(String),
+    /// A parameter that the model has not, or a filter that estimates none.
+    #[error("the parameter `{0}` cannot be estimated by this filter")]
+    NotEstimated(String),
     /// No sense is a function of one state.
     #[error("the task senses nothing that is a function of one state")]
     NoReading,
@@ -115,18 +173,25 @@ pub enum FilterError {
     Estimate(#[from] EstimateError),
 }
 
-/// A filter for the believed model of `assembly`, whose kernels are prepared for simulation; `ekf` needs those of
-/// sensitivities too. `settings` were checked against [`FILTERS`].
+/// A filter for the believed model of `assembly`, whose kernels are prepared for simulation; `ekf` and `mhe` need those
+/// of sensitivities too. `settings` were checked against [`FILTERS`]; `estimands` are estimated beside the states.
 ///
 /// # Errors
 /// [`FilterError`].
-pub fn make<'s>(settings: &Settings, assembly: &'s Assembly) -> Result<Box<dyn Estimator + 's>, FilterError> {
+pub fn make<'s>(
+    settings: &Settings,
+    assembly: &'s Assembly,
+    estimands: &[Estimand],
+) -> Result<Box<dyn Estimator + 's>, FilterError> {
     let name = settings.method.as_ref().map_or("", |(name, _)| name.as_str());
     if !FILTERS.iter().any(|(known, _)| *known == name) {
         return Err(FilterError::Unknown(name.to_owned()));
     }
     let task = assembly.task();
     if name == REPLACE {
+        if let Some(first) = estimands.first() {
+            return Err(FilterError::NotEstimated(first.name.clone()));
+        }
         let readings = assembly.readings()?;
         if readings.pairs.is_empty() {
             return Err(FilterError::NoReading);
@@ -136,11 +201,26 @@ pub fn make<'s>(settings: &Settings, assembly: &'s Assembly) -> Result<Box<dyn E
     }
     let (columns, sensors) = sensors(task)?;
     let set = |key: &str, default: f64| settings.number(key).unwrap_or(default);
-    let (mean, sd, sizes) = first_belief(assembly, set("start", START));
-    let process = set("process", PROCESS);
-    let density = sizes.iter().map(|size| (process * size).powi(2) / task.step).collect();
-    let options = step_options(task);
-    let space = SystemSpace::new(assembly.kernels(), options, &assembly.parameters(), sensors, Vec::new(), density)?;
+    let start = set("start", START);
+    let (mut mean, mut sd, sizes) = first_belief(assembly, start);
+    let (process, walk) = (set("process", PROCESS), set("walk", WALK));
+    let variance = |sd: f64| sd * sd / task.step;
+    let mut density: Vec<f64> = sizes.iter().map(|size| variance(process * size)).collect();
+    let mut walks = Vec::with_capacity(estimands.len());
+    for estimand in estimands {
+        let (walks_at, value, spread) = walking(task, estimand, start)?;
+        let size = if value == 0.0 { spread } else { value.abs() };
+        density.push(variance(walk * size));
+        mean.push(value);
+        sd.push(spread);
+        walks.push(walks_at);
+    }
+    let estimated: Vec<usize> = walks.iter().map(|walk| walk.param_idx).collect();
+    let make_space = || {
+        let (options, parameters) = (step_options(task), assembly.parameters());
+        SystemSpace::new(assembly.kernels(), options, &parameters, sensors.clone(), walks.clone(), density.clone())
+    };
+    let space = make_space()?;
     let gate = set("gate", 0.0);
     let prior = Prior { gate: if gate > 0.0 { gate } else { f64::INFINITY }, ..Prior::independent(0.0, &mean, &sd) };
     let whole = |key: &str, default: usize| settings.number(key).map_or(default, |value| value as usize);
@@ -170,9 +250,47 @@ pub fn make<'s>(settings: &Settings, assembly: &'s Assembly) -> Result<Box<dyn E
             };
             Box::new(Particle::new(Box::new(space), prior, options)?)
         }
+        "mhe" => {
+            let d = MovingHorizonOptions::default();
+            let options = MovingHorizonOptions {
+                window: whole("horizon", d.window),
+                max_iterations: whole("max_iterations", d.max_iterations),
+                arrival: set("arrival", d.arrival),
+                ..d
+            };
+            Box::new(MovingHorizon::new(Box::new(space), Box::new(make_space()?), prior, options)?)
+        }
         other => return Err(FilterError::Unknown(other.to_owned())),
     };
-    Ok(Box::new(Seen { reading: vec![0.0; columns.len()], columns, filter }))
+    Ok(Box::new(Seen { reading: vec![0.0; columns.len()], columns, estimated, filter }))
+}
+
+/// Where a parameter walks, its first value and the standard deviation of that.
+fn walking(task: &FlatTask, estimand: &Estimand, start: f64) -> Result<(Walk, f64, f64), FilterError> {
+    let params = &task.model.params;
+    let Some(param_idx) = params.iter().position(|param| param.quantity.name == estimand.name) else {
+        return Err(FilterError::NotEstimated(estimand.name.clone()));
+    };
+    let param = &params[param_idx];
+    let low = estimand.low.unwrap_or(param.quantity.low);
+    let high = estimand.high.unwrap_or(param.quantity.high);
+    let is_given = estimand.low.is_some() && estimand.high.is_some();
+    let within = |low: f64, high: f64| Distribution::Uniform { low, high };
+    // What the study says of it comes before what the model does.
+    let belief = match (estimand.prior, param.prior) {
+        (Some(prior), _) => Some(prior),
+        (None, _) if is_given => Some(within(low, high)),
+        (None, Some(prior)) => Some(prior),
+        (None, None) if low.is_finite() && high.is_finite() => Some(within(low, high)),
+        (None, None) => None,
+    };
+    let value = match estimand.prior {
+        Some(prior) => moments(prior).0,
+        None => param.value,
+    };
+    let size = if value == 0.0 { 1.0 } else { value.abs() };
+    let spread = belief.map_or(start * size, |distribution| moments(distribution).1);
+    Ok((Walk { param_idx, low, high }, value.max(low).min(high), spread))
 }
 
 /// Which observables are sensed, and how.
@@ -236,6 +354,8 @@ fn moments(distribution: Distribution) -> (f64, f64) {
 /// A filter that is shown some of the observables.
 struct Seen<'s> {
     columns: Vec<usize>,
+    /// Parameters behind the states.
+    estimated: Vec<usize>,
     reading: Vec<f64>,
     filter: Box<dyn Estimator + 's>,
 }
@@ -259,6 +379,10 @@ impl Estimator for Seen<'_> {
     fn belief(&self) -> Belief<'_> {
         self.filter.belief()
     }
+
+    fn estimated(&self) -> &[usize] {
+        &self.estimated
+    }
 }
 
 #[cfg(test)]
@@ -280,9 +404,14 @@ mod tests {
             table.iter().find(|spec| spec.name == key)?.default.parse::<f64>().ok()
         };
         let (u, e, p) = (UnscentedOptions::default(), EnsembleOptions::default(), ParticleOptions::default());
+        let m = MovingHorizonOptions::default();
         for (name, key, value) in [
             ("ekf", "process", PROCESS),
             ("ekf", "start", START),
+            ("ekf", "walk", WALK),
+            ("mhe", "horizon", m.window as f64),
+            ("mhe", "arrival", m.arrival),
+            ("mhe", "max_iterations", m.max_iterations as f64),
             ("ukf", "spread", u.spread),
             ("ukf", "kurtosis", u.kurtosis),
             ("ukf", "offset", u.offset),

@@ -30,6 +30,8 @@ use crate::system::stages::Tree;
 const HORIZON: usize = 20;
 /// Collocation points of a step that the task leaves to error control.
 const POINTS: usize = 2;
+/// Values that are drawn of a parameter that is uncertain.
+const SCENARIOS: usize = 9;
 /// What breaking a hard constraint by one unit costs a planner that draws.
 const PRICE: f64 = 1e3;
 
@@ -47,6 +49,27 @@ const COMMON: &[SettingSpec] = &[
         unit: "",
         default: "2",
         doc: "collocation points of a planned step, 1 to 3, where the task's `via` is by error control",
+    },
+    SettingSpec {
+        name: "inside",
+        kind: SettingKind::Truth,
+        unit: "",
+        default: "false",
+        doc: "bounds of states hold at the collocation points inside the steps too, as in do-mpc",
+    },
+    SettingSpec {
+        name: "robust",
+        kind: SettingKind::Integer(0, 20),
+        unit: "steps",
+        default: "auto",
+        doc: "steps at which each scenario may come true; auto is 1 where the study has a `scenario`, else 0",
+    },
+    SettingSpec {
+        name: "scenarios",
+        kind: SettingKind::Integer(1, 10_000),
+        unit: "",
+        default: "9",
+        doc: "how many values are drawn of a `scenario` that is drawn, the declared one among them",
     },
 ];
 
@@ -107,6 +130,31 @@ pub const BUDGET: &[SettingSpec] = &[
         unit: "",
         default: "1",
         doc: "seed of the first episode; each further one has the next",
+    },
+];
+
+/// The settings of `evaluate { .. }`; training uses them.
+pub const EVALUATE: &[SettingSpec] = &[
+    SettingSpec {
+        name: "episodes",
+        kind: SettingKind::Integer(1, 1_000_000),
+        unit: "",
+        default: "20",
+        doc: "how many episodes judge what was trained, apart from those that train it",
+    },
+    SettingSpec {
+        name: "seed",
+        kind: SettingKind::Integer(0, 1 << 53),
+        unit: "",
+        default: "1000000",
+        doc: "seed of the first of them; each further one has the next",
+    },
+    SettingSpec {
+        name: "against",
+        kind: SettingKind::Words,
+        unit: "",
+        default: "none",
+        doc: "algorithms that are judged on the same episodes",
     },
 ];
 
@@ -253,7 +301,7 @@ pub fn make(
     settings: &Settings,
     n_threads: usize,
 ) -> Result<Box<dyn Planner>, PlannerError> {
-    let problem = problem(assembly, settings);
+    let problem = problem(assembly, settings)?;
     let number = |key: &str, default: f64| settings.number(key).unwrap_or(default);
     let descend = |problem: ControlProblem, defaults: DdpSettings| -> Result<Box<dyn Planner>, PlannerError> {
         let stages = assembly.shooting(problem, defaults.curvature)?;
@@ -341,16 +389,25 @@ fn count(settings: &Settings, key: &str, default: usize) -> usize {
     settings.number(key).map_or(default, |value| value as usize)
 }
 
-/// The problem of a horizon, its steps as the settings say.
-fn problem(assembly: &Assembly, settings: &Settings) -> ControlProblem {
+/// The problem of a horizon, its steps and scenarios as the settings say.
+fn problem(assembly: &Assembly, settings: &Settings) -> Result<ControlProblem, AssembleError> {
     let task = assembly.task();
-    let mut problem = assembly.problem(Tree::chain(horizon(settings, task.n_steps)), assembly.parameters());
-    if !task.via.0.is_fixed()
-        && let Discretization::RadauIia { n_points, .. } = &mut problem.discretization
-    {
-        *n_points = count(settings, "points", POINTS);
+    let n_steps = horizon(settings, task.n_steps);
+    let n_robust = count(settings, "robust", usize::from(assembly.is_uncertain()));
+    let mut problem = match n_robust {
+        0 => assembly.problem(Tree::chain(n_steps), assembly.parameters()),
+        n => {
+            let seed = settings.number("seed").unwrap_or(0.0) as u64;
+            assembly.robust(n_steps, n, assembly.scenarios(count(settings, "scenarios", SCENARIOS), seed))?
+        }
+    };
+    if let Discretization::RadauIia { n_points, bounds_inside, .. } = &mut problem.discretization {
+        if !task.via.0.is_fixed() {
+            *n_points = count(settings, "points", POINTS);
+        }
+        *bounds_inside = settings.truth("inside").unwrap_or(*bounds_inside);
     }
-    problem
+    Ok(problem)
 }
 
 /// A planner that draws, with a seed of its own beside the episode's.
@@ -366,6 +423,10 @@ impl<P: Planner + 'static> Seeded<P> {
 }
 
 impl<P: Planner> Planner for Seeded<P> {
+    fn believe(&mut self, parameters: &[f64]) {
+        self.planner.believe(parameters);
+    }
+
     fn reset(&mut self, seed: u64) {
         // An odd factor, so that different seeds of the planner stay different.
         self.planner.reset(seed.wrapping_add(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
@@ -418,6 +479,10 @@ impl Told {
 }
 
 impl Planner for Told {
+    fn believe(&mut self, parameters: &[f64]) {
+        self.planner.believe(parameters);
+    }
+
     fn reset(&mut self, seed: u64) {
         self.planner.reset(seed);
     }
@@ -493,6 +558,7 @@ mod tests {
         };
         assert_eq!(of(COMMON, "horizon"), Some(HORIZON as f64));
         assert_eq!(of(COMMON, "points"), Some(POINTS as f64));
+        assert_eq!(of(COMMON, "scenarios"), Some(SCENARIOS as f64));
         assert_eq!(of(DRAWN, "price"), Some(PRICE));
     }
 }

@@ -4,9 +4,11 @@
 //! [`crate::system::Stages`], and is what the former is checked against. Both price broken constraints, so that a planner
 //! minimizes one number.
 
+mod advance;
 mod rows;
 mod stages;
 
+pub use advance::Advance;
 pub use rows::{RowProblem, RowRollouts, RowsError};
 pub use stages::StageRollouts;
 

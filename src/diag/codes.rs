@@ -107,11 +107,13 @@ pub const REGISTRY: &[(&str, &str)] = &[
     ("E0708", "the rate of a counted reaction is negative or not a number"),
     ("E0709", "a count is negative"),
     ("E0710", "there is no steady state to start from"),
+    ("E0711", "learning cannot go on"),
     ("E0801", "a file cannot be read"),
     ("E0802", "a file cannot be written"),
     ("E0803", "the name asked for is not in the file or not unique"),
     ("E0804", "a command-line value does not fit"),
     ("E0805", "an accepted snapshot differs or is missing"),
+    ("E0806", "a policy or checkpoint does not fit"),
     ("E0901", "a word is not supported by this version"),
     ("W0101", "a parameter is never used"),
     ("W0102", "a start value lies outside its `in` range"),
@@ -124,6 +126,7 @@ pub const REGISTRY: &[(&str, &str)] = &[
     ("W0109", "a parameter cannot be identified from the observables"),
     ("W0110", "a value has no effect"),
     ("W0111", "a run starts at an unstable steady state"),
+    ("W0112", "a planner does not foresee an event"),
 ];
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Numbers are in declared units. Wall-clock facts do not belong here: the same fit gives the same bytes.
 
 mod html;
+pub mod learning;
 pub mod loops;
 
 use super::plot::{Axis, Figure, Panel, Series, Style};

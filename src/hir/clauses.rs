@@ -129,6 +129,7 @@ fn clause_name(kind: &ClauseKind) -> &'static str {
             ClauseWord::Weight => "`weight`",
             ClauseWord::Scale => "`scale`",
             ClauseWord::Penalty => "`penalty`",
+            ClauseWord::Probability => "`probability`",
             ClauseWord::Times => "`times`",
             ClauseWord::Holding => "`holding`",
             ClauseWord::Within => "`within`",

@@ -2,21 +2,22 @@
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
-use crate::syntax::ast::{self, Directive, StatementKind};
+use crate::syntax::ast::{self, ClauseWord, Directive, StatementKind};
 
 use super::clauses::{Allowed, Clauses};
 use super::imports::Item;
 use super::lower::Lower;
 use super::lower_expr::text;
-use super::model::{DistKind, Model, Symbol, SymbolKind};
+use super::model::{DistKind, Model, Symbol, SymbolId, SymbolKind};
 use super::models::Models;
 use super::settings::{SettingSpec, Settings};
 use super::study::Prior;
-use super::task::{Algorithm, Control, Randomize};
+use super::task::{Algorithm, Control, LEARNERS, Randomize};
 use super::unknown::{did_you_mean, nearest};
 
 /// Words of a study that need it to be of a task.
-pub(super) const CONTROL_WORDS: &[&str] = &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget"];
+pub(super) const CONTROL_WORDS: &[&str] =
+    &["plant", "belief", "randomize", "algorithm", "filter", "hide", "budget", "loop", "evaluate", "stop", "scenario"];
 
 impl Models<'_> {
     /// The task at `statement` of `task_file` for the models that the `statements` of a study name, and the model that it is of.
@@ -48,10 +49,17 @@ impl Models<'_> {
             belief: belief?,
             plant: plant?,
             randomize: Vec::new(),
+            spread: None,
             algorithms: Vec::new(),
+            learners: Vec::new(),
             filter: None,
+            estimates: Vec::new(),
+            scenarios: Vec::new(),
             hidden: Vec::new(),
             budget: Settings::default(),
+            closed_loop: Settings::default(),
+            evaluation: Settings::default(),
+            stops: Vec::new(),
         };
         Some((own, control))
     }
@@ -77,7 +85,8 @@ impl Models<'_> {
                 diagnostics.push(d.at("this statement").help(format!("write `{word} Name`")));
                 continue;
             };
-            if let Some((_, first)) = &chosen {
+            // What a command line names goes before what the file does.
+            if let Some((_, first)) = chosen.as_ref().filter(|(_, first)| first.source == span.source) {
                 let d = Diagnostic::new(Code("E0202"), *span, format!("`{word}` is given twice")).at("again here");
                 diagnostics.push(d.label(*first, "first here").help("keep one of the two"));
                 continue;
@@ -171,23 +180,12 @@ impl Lower<'_> {
     /// One of the words that only a study of a task has.
     pub(super) fn control_statement(&mut self, directive: &Directive, span: Span, control: &mut Control) {
         match directive.word.text.as_str() {
-            "randomize" => self.randomize(directive, span, &mut control.randomize),
+            "randomize" if directive.subjects.is_empty() => self.spread(directive, span, &mut control.spread),
+            "randomize" => self.randomize(directive, &mut control.randomize),
             "algorithm" => {
                 let Some(algorithm) = self.algorithm(directive, span) else { return };
-                let name = |a: &Algorithm| a.settings.method.as_ref().map(|(name, _)| name.clone());
-                match control.algorithms.iter_mut().find(|a| name(a) == name(&algorithm)) {
-                    // What a command line says of an algorithm stands beside what the file does.
-                    Some(first) if first.span.source != algorithm.span.source => {
-                        first.settings.extend(algorithm.settings);
-                        first.relaxed.extend(algorithm.relaxed);
-                    }
-                    Some(first) => {
-                        let d = Diagnostic::new(Code("E0202"), span, "this algorithm is given twice").at("again here");
-                        let first = first.span;
-                        self.report(d.label(first, "first here").help("write its settings in one block"));
-                    }
-                    None => control.algorithms.push(algorithm),
-                }
+                let list = if algorithm.is_learner() { &mut control.learners } else { &mut control.algorithms };
+                self.add_algorithm(algorithm, list);
             }
             "filter" => {
                 self.no_clauses(directive);
@@ -202,20 +200,54 @@ impl Lower<'_> {
                 control.filter.get_or_insert_with(Settings::default).extend(settings);
             }
             "hide" => self.hide(directive, span, &mut control.hidden),
-            "budget" => {
+            "scenario" => self.scenario(directive, span, &mut control.scenarios),
+            word @ ("budget" | "loop" | "evaluate") => {
                 self.no_clauses(directive);
                 let settings = self.method_settings(directive);
-                control.budget.extend(settings);
+                match word {
+                    "budget" => control.budget.extend(settings),
+                    "loop" => control.closed_loop.extend(settings),
+                    _ => control.evaluation.extend(settings),
+                }
             }
+            "stop" => control.stops.extend(self.stop(directive, span)),
             // `plant` and `belief` are read before everything else.
             _ => {}
         }
     }
 
-    /// `algorithm sqp { horizon = 20; relax u in 0 .. 80 }`
+    /// Adds to the algorithms of a study, or to the parts of one.
+    fn add_algorithm(&mut self, algorithm: Algorithm, list: &mut Vec<Algorithm>) {
+        match list.iter_mut().find(|known| known.name() == algorithm.name()) {
+            // What a command line says of an algorithm stands beside what the file does.
+            Some(first) if first.span.source != algorithm.span.source => first.extend(algorithm),
+            Some(first) => {
+                let (name, span, first) = (algorithm.name(), algorithm.span, first.span);
+                let d = Diagnostic::new(Code("E0202"), span, format!("`{name}` is given twice")).at("again here");
+                self.report(d.label(first, "first here").help("write its settings in one block"));
+            }
+            None => list.push(algorithm),
+        }
+    }
+
+    /// `algorithm sqp { horizon = 20; relax u in 0 .. 80 }`; of a learner also blocks for its parts.
     fn algorithm(&mut self, directive: &Directive, span: Span) -> Option<Algorithm> {
         self.no_clauses(directive);
+        let is_learner = matches!(directive.subjects.first().map(|subject| &subject.kind),
+            Some(ast::ExprKind::Path(path)) if LEARNERS.contains(&text(path).as_str()));
+        let algorithm = self.settings_and_parts(directive, span, is_learner);
+        if algorithm.settings.method.is_none() {
+            let d = Diagnostic::new(Code("E0101"), span, "`algorithm` does not say which").at("which algorithm?");
+            self.report(d.help("write for example `algorithm sqp { horizon = 20 }`"));
+            return None;
+        }
+        Some(algorithm)
+    }
+
+    /// A block of settings with `relax` and, where it `has_parts`, further blocks.
+    fn settings_and_parts(&mut self, directive: &Directive, span: Span, has_parts: bool) -> Algorithm {
         let mut relaxed = Vec::new();
+        let mut parts = Vec::new();
         let mut plain = directive.clone();
         if let Some(block) = &mut plain.block {
             block.statements.clear();
@@ -223,6 +255,17 @@ impl Lower<'_> {
                 match &statement.kind {
                     StatementKind::Directive(inner) if inner.word.text == "relax" => {
                         relaxed.extend(self.relax(inner, statement.span));
+                    }
+                    StatementKind::Directive(inner) if has_parts => {
+                        self.no_clauses(inner);
+                        let mut part = self.settings_and_parts(inner, statement.span, false);
+                        if let Some((_, extra)) = &part.settings.method {
+                            let title = format!("`{}` is the name of a part and takes no other", inner.word.text);
+                            let d = Diagnostic::new(Code("E0107"), *extra, title).at("remove this");
+                            self.report(d);
+                        }
+                        part.settings.method = Some((inner.word.text.clone(), inner.word.span));
+                        self.add_algorithm(part, &mut parts);
                     }
                     StatementKind::Directive(inner) => {
                         let d = Diagnostic::new(
@@ -236,23 +279,36 @@ impl Lower<'_> {
                 }
             }
         }
-        let settings = self.method_settings(&plain);
-        if settings.method.is_none() {
-            let d = Diagnostic::new(Code("E0101"), span, "`algorithm` does not say which").at("which algorithm?");
-            self.report(d.help("write for example `algorithm sqp { horizon = 20 }`"));
-            return None;
+        Algorithm { settings: self.method_settings(&plain), relaxed, parts, span }
+    }
+
+    /// `randomize within 0.1`
+    fn spread(&mut self, directive: &Directive, span: Span, spread: &mut Option<(f64, Span)>) {
+        let allowed = Allowed { words: &[ClauseWord::Within], ..Allowed::default() };
+        let clauses = Clauses::sort(&directive.clauses, "`randomize` of everything", allowed, self.diagnostics);
+        let Some(within) = clauses.word_arg(ClauseWord::Within) else {
+            let d = Diagnostic::new(Code("E0101"), span, "`randomize` does not say what").at("what is drawn?");
+            self.report(d.help("write `randomize k ~ Uniform(0.9, 1.1)`, or `randomize within 0.1` for everything"));
+            return;
+        };
+        if let Some((_, first)) = spread.filter(|(_, first)| first.source == span.source) {
+            let d = Diagnostic::new(Code("E0202"), span, "everything is randomized twice").at("again here");
+            self.report(d.label(first, "first here").help("keep one of the two"));
         }
-        Some(Algorithm { settings, relaxed, span })
+        let Some(share) = self.pure_constant(within, "a share") else { return };
+        if share > 0.0 && share < 1.0 {
+            *spread = Some((share, span));
+            return;
+        }
+        let d =
+            Diagnostic::new(Code("E0608"), within.span, format!("values cannot be drawn within {share} of themselves"));
+        self.report(d.at("not between 0 and 1").help("write for example `randomize within 0.1`"));
     }
 
     /// `randomize n, p2`, `randomize cgm.sd ~ Uniform(3, 8)`, `randomize n in 0.1 .. 0.3`
-    fn randomize(&mut self, directive: &Directive, span: Span, list: &mut Vec<Randomize>) {
+    fn randomize(&mut self, directive: &Directive, list: &mut Vec<Randomize>) {
         let allowed = Allowed { range: true, dist: true, ..Allowed::default() };
         let clauses = Clauses::sort(&directive.clauses, "`randomize`", allowed, self.diagnostics);
-        if directive.subjects.is_empty() {
-            let d = Diagnostic::new(Code("E0101"), span, "`randomize` does not say what").at("what is drawn?");
-            self.report(d.help("write `randomize k ~ Uniform(0.9, 1.1)`"));
-        }
         for subject in &directive.subjects {
             let Some((symbol, indices)) = self.quantity(subject) else { continue };
             let is_drawn = self.is_kind(symbol, subject.span, "drawn for an episode", |kind| kind == SymbolKind::Param);
@@ -271,42 +327,52 @@ impl Lower<'_> {
                 self.report(d.at("again here").label(first, "first here").help("keep one of the two"));
                 continue;
             }
-            let prior =
-                match (clauses.dist, clauses.range, &found.dist) {
-                    (Some(dist), ..) => self.prior(symbol, dist),
-                    (None, Some((Some(low), Some(high))), _) => {
-                        let ends = [self.constant_in(symbol, low), self.constant_in(symbol, high)];
-                        let at = high.span;
-                        match ends {
-                            [Some(low), Some(high)] if low >= high => {
-                                let title = format!("`{name}` cannot be drawn from {low} to {high}");
-                                self.report(Diagnostic::new(Code("E0613"), at, title).at("not above the lower end"));
-                                None
-                            }
-                            [Some(_), Some(_)] => Some(Prior { kind: DistKind::Uniform, args: ends }),
-                            _ => None,
-                        }
-                    }
-                    (None, None, Some(dist)) => {
-                        let mut args = [None, None];
-                        for (slot, arg) in args.iter_mut().zip(dist.args) {
-                            *slot = arg.and_then(|e| self.known_constant(e, dist.span));
-                        }
-                        Some(Prior { kind: dist.kind, args })
-                    }
-                    (None, Some(_), _) | (None, None, None) => {
-                        let d = Diagnostic::new(
-                            Code("E0409"),
-                            subject.span,
-                            format!("nothing says what `{name}` is drawn from"),
-                        );
-                        self.report(d.at("drawn from what?").label(found.span, "declared here").help(format!(
-                            "write `randomize {name} ~ Uniform(low, high)`, or give the parameter its `~`"
-                        )));
+            let prior = self.drawn_from(symbol, &name, subject.span, &clauses, "randomize");
+            list.extend(prior.map(|prior| Randomize { name, prior, span: subject.span }));
+        }
+    }
+
+    /// What a parameter is drawn from: what the clauses of `word` say, evenly within a range, or its own `~`.
+    pub(super) fn drawn_from(
+        &mut self,
+        symbol: SymbolId,
+        name: &str,
+        at: Span,
+        clauses: &Clauses<'_>,
+        word: &str,
+    ) -> Option<Prior> {
+        let found = self.model.symbol(symbol).clone();
+        match (clauses.dist, clauses.range, &found.dist) {
+            (Some(dist), ..) => self.prior(symbol, dist),
+            (None, Some((Some(low), Some(high))), _) => {
+                let ends = [self.constant_in(symbol, low), self.constant_in(symbol, high)];
+                let at = high.span;
+                match ends {
+                    [Some(low), Some(high)] if low >= high => {
+                        let title = format!("`{name}` cannot be drawn from {low} to {high}");
+                        self.report(Diagnostic::new(Code("E0613"), at, title).at("not above the lower end"));
                         None
                     }
-                };
-            list.extend(prior.map(|prior| Randomize { name, prior, span: subject.span }));
+                    [Some(_), Some(_)] => Some(Prior { kind: DistKind::Uniform, args: ends }),
+                    _ => None,
+                }
+            }
+            (None, None, Some(dist)) => {
+                let mut args = [None, None];
+                for (slot, arg) in args.iter_mut().zip(dist.args) {
+                    *slot = arg.and_then(|e| self.known_constant(e, dist.span));
+                }
+                Some(Prior { kind: dist.kind, args })
+            }
+            (None, Some(_), _) | (None, None, None) => {
+                let d = Diagnostic::new(Code("E0409"), at, format!("nothing says what `{name}` is drawn from"));
+                self.report(
+                    d.at("drawn from what?")
+                        .label(found.span, "declared here")
+                        .help(format!("write `{word} {name} ~ Uniform(low, high)`, or give the parameter its `~`")),
+                );
+                None
+            }
         }
     }
 
@@ -360,7 +426,24 @@ impl Control {
                 }
             }
         }
+        if let (Some(first), None) = (self.estimates.first(), &self.filter)
+            && self.algorithms.iter().all(|a| planners.iter().any(|(known, _)| *known == a.name()))
+        {
+            let title = format!("nothing estimates `{}`: this study has no `filter`", first.name);
+            let d = Diagnostic::new(Code("E0409"), first.span, title).at("estimated by what?");
+            diagnostics.push(d.help("write for example `filter ekf` beside it"));
+        }
         self.budget.check("budget", budget, diagnostics);
         self.budget.check_times(budget, &self.belief.model, diagnostics);
+    }
+
+    /// Checks the settings of `loop` and `evaluate` against their tables: E0602, E0603, E0301.
+    pub fn check_blocks(&self, closed_loop: &[SettingSpec], evaluation: &[SettingSpec], diagnostics: &mut Diagnostics) {
+        for (what, settings, table) in
+            [("loop", &self.closed_loop, closed_loop), ("evaluate", &self.evaluation, evaluation)]
+        {
+            settings.check(what, table, diagnostics);
+            settings.check_times(table, &self.belief.model, diagnostics);
+        }
     }
 }

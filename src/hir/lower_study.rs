@@ -180,7 +180,13 @@ impl Lower<'_> {
             "start" if self.steady(directive, span, &mut study.steady) => {}
             "start" => study.starts.extend(self.start(directive, span)),
             "at" | "every" | "when" => study.events.extend(self.study_event(directive, span)),
-            "estimate" => self.estimate(directive, span, &mut study.estimates),
+            "estimate" => {
+                let n_known = study.estimates.len();
+                self.estimate(directive, span, &mut study.estimates);
+                if let Some(control) = &mut study.control {
+                    self.estimated(&study.estimates[n_known..], &mut control.estimates);
+                }
+            }
             "fit" => {
                 self.no_clauses(directive);
                 let settings = self.method_settings(directive);

@@ -175,13 +175,14 @@ impl Lower<'_> {
         let allowed = Allowed {
             range: true,
             family: true,
-            words: &[ClauseWord::Soft],
+            words: &[ClauseWord::Soft, ClauseWord::Probability],
             flags: &[Flag::Final, Flag::Linear, Flag::Quadratic],
             ..Allowed::default()
         };
         let clauses = Clauses::sort(&directive.clauses, "`keep`", allowed, self.diagnostics);
         let subject = self.one_subject(directive, span, "keep x in 0 .. 2")?;
         let softness = self.softness(&clauses, span)?;
+        let probability = self.probability(&clauses)?;
         let ranges = self.statement_ranges(&clauses);
         let n = self.bind(&ranges);
         let expr = self.expr(subject);
@@ -240,7 +241,24 @@ impl Lower<'_> {
                 }
             }
         };
-        Some(Keep { name, what, softness, is_final, ranges, span })
+        Some(Keep { name, what, softness, probability, is_final, ranges, span })
+    }
+
+    /// `probability 0.95`
+    fn probability(&mut self, clauses: &Clauses<'_>) -> Option<Option<f64>> {
+        let Some(written) = clauses.word_arg(ClauseWord::Probability) else { return Some(None) };
+        let value = self.pure_constant(written, "a probability")?;
+        if let Some((_, soft)) = clauses.word(ClauseWord::Soft) {
+            let d = Diagnostic::new(Code("E0107"), soft, "what has a price is not kept with a probability");
+            self.report(d.at("a price").label(written.span, "a probability").help("keep one of the two"));
+            return None;
+        }
+        if value > 0.5 && value < 1.0 {
+            return Some(Some(value));
+        }
+        let d = Diagnostic::new(Code("E0608"), written.span, format!("the probability of a constraint is {value}"));
+        self.report(d.at("above 0.5 and below 1").help("for certainty leave `probability` out"));
+        None
     }
 
     /// `soft 100`, `soft 100 quadratic`

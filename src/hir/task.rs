@@ -11,6 +11,7 @@ use crate::units::Unit;
 use super::expr::ExprId;
 use super::model::{Dist, EventDef, Model, Range, SymbolId};
 use super::settings::Settings;
+use super::stop::Stop;
 use super::study::Prior;
 
 /// The integrator behind each step.
@@ -202,6 +203,8 @@ pub struct Keep {
     pub what: KeepWhat,
     /// What breaking it costs.
     pub softness: Softness,
+    /// `probability 0.95`: how probably it is kept, above 0.5 and below 1.
+    pub probability: Option<f64>,
     /// At the end only.
     pub is_final: bool,
     /// Bound indices.
@@ -335,6 +338,41 @@ pub struct Randomize {
     pub span: Span,
 }
 
+/// `estimate beta in 0.8 .. 1.2`: a parameter that a filter estimates beside the state, as a slow random walk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimated {
+    /// A parameter of the believed model, by the name of the member.
+    pub name: String,
+    /// Ends in its unit that replace the model's.
+    pub low: Option<f64>,
+    /// Ends in its unit that replace the model's.
+    pub high: Option<f64>,
+    /// What is believed of it at the start instead of the model's `~`.
+    pub prior: Option<Prior>,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// The values that a parameter may have in the scenarios of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scenarios {
+    /// `in [1, 1.05, 0.95]`, in its unit: every combination with those of others.
+    Listed(Vec<f64>),
+    /// Drawn, together with the others that are.
+    Drawn(Prior),
+}
+
+/// `scenario alpha in [1, 1.05, 0.95]`: plans hold for each of several values of a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// A parameter of the believed model, by the name of the member.
+    pub name: String,
+    /// Its values.
+    pub values: Scenarios,
+    /// Where it is written.
+    pub span: Span,
+}
+
 /// `algorithm sqp { horizon = 20; relax u in 0 .. 80 }`
 #[derive(Debug, Clone)]
 pub struct Algorithm {
@@ -342,6 +380,8 @@ pub struct Algorithm {
     pub settings: Settings,
     /// What this planner may plan instead of the actuator's limits; goes before what the task says.
     pub relaxed: Vec<Relaxed>,
+    /// What a learner says of its parts: `mpc { horizon = 20 }`, each under its name.
+    pub parts: Vec<Algorithm>,
     /// The statement.
     pub span: Span,
 }
@@ -355,18 +395,35 @@ pub struct Control {
     pub plant: Task,
     /// What is drawn for each episode.
     pub randomize: Vec<Randomize>,
+    /// `randomize within 0.1`: parameters and starts of the plant that nothing else draws are drawn for each episode,
+    /// evenly within this share of their values.
+    pub spread: Option<(f64, Span)>,
     /// What plans, in the order written; the first is taken where nothing else is asked for.
     pub algorithms: Vec<Algorithm>,
+    /// What learns, in the order written; the others are trained beside the first.
+    pub learners: Vec<Algorithm>,
     /// What estimates the state; the true state is seen where nothing does.
     pub filter: Option<Settings>,
+    /// Parameters that the filter estimates beside the state.
+    pub estimates: Vec<Estimated>,
+    /// Parameters whose several values a plan is to hold for.
+    pub scenarios: Vec<Scenario>,
     /// Disturbances that the controller does not know, by the name of the member.
     pub hidden: Vec<(String, Span)>,
     /// How many episodes, and their seeds.
     pub budget: Settings,
+    /// `loop { .. }`: what stands between the plant and its controller.
+    pub closed_loop: Settings,
+    /// `evaluate { .. }`: how what was trained is judged.
+    pub evaluation: Settings,
+    /// When the run ends for safety; any of them.
+    pub stops: Vec<Stop>,
 }
 
 /// Planners that draw inputs between their limits.
 pub const DRAWING_PLANNERS: [&str; 4] = ["shooting", "cem", "mppi", "cma"];
+/// Algorithms that learn a policy; all others plan.
+pub const LEARNERS: [&str; 7] = ["acr", "sac", "td3", "ppo", "ppo_lagrangian", "cpo", "dqn"];
 /// Controllers that need no cost.
 pub const COSTLESS: [&str; 1] = ["pid"];
 
@@ -374,6 +431,28 @@ impl Algorithm {
     /// Its name.
     pub fn name(&self) -> &str {
         self.settings.method.as_ref().map_or("", |(name, _)| name)
+    }
+
+    /// True where it learns a policy instead of planning.
+    pub fn is_learner(&self) -> bool {
+        LEARNERS.contains(&self.name())
+    }
+
+    /// The part of this name.
+    pub fn part(&self, name: &str) -> Option<&Algorithm> {
+        self.parts.iter().find(|part| part.name() == name)
+    }
+
+    /// Takes in what a later text says of the same algorithm.
+    pub fn extend(&mut self, later: Algorithm) {
+        self.settings.extend(later.settings);
+        self.relaxed.extend(later.relaxed);
+        for part in later.parts {
+            match self.parts.iter_mut().find(|known| known.name() == part.name()) {
+                Some(known) => known.extend(part),
+                None => self.parts.push(part),
+            }
+        }
     }
 }
 

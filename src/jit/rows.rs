@@ -79,12 +79,28 @@ impl RowKernel {
     /// [`CompileError::TooLarge`] where the graph is full, and [`CompileError::Backend`] where a node has an argument that
     /// `dims` or `params` has not.
     pub fn compile(dag: &Dag, nodes: &[NodeId], dims: RowDims, params: &[f64]) -> Result<RowKernel, CompileError> {
+        Self::compile_varying(dag, nodes, dims, params, &[])
+    }
+
+    /// The same where the parameters `varying` differ from point to point: they are rows behind the `dims.n_disturbances`
+    /// disturbances, in this order, and count as disturbances of the result.
+    ///
+    /// # Errors
+    /// As [`RowKernel::compile`].
+    pub fn compile_varying(
+        dag: &Dag,
+        nodes: &[NodeId],
+        dims: RowDims,
+        params: &[f64],
+        varying: &[usize],
+    ) -> Result<RowKernel, CompileError> {
         let mut folded = Dag::new();
-        let roots = fold(dag, nodes, params, &mut folded)?;
+        let roots = fold(dag, nodes, params, (varying, dims.n_disturbances), &mut folded)?;
         if dag.is_full() || folded.is_full() {
             return Err(CompileError::TooLarge);
         }
-        let dims = RowDims { n_outputs: nodes.len(), ..dims };
+        let n_disturbances = dims.n_disturbances + varying.len();
+        let dims = RowDims { n_outputs: nodes.len(), n_disturbances, ..dims };
         Lowering::new(&folded, dims).finish(&roots)
     }
 
@@ -113,6 +129,35 @@ pub fn row_functions(kernels: &Kernels, nodes: &StageNodes, params: &[f64]) -> R
         Ok(Arc::new(RowKernel::compile(&dag, nodes, dims, params)?))
     };
     Ok(RowFunctions { dynamics: compile(&kernels.rhs_nodes())?, running: compile(&running)?, last: compile(&last)? })
+}
+
+/// Nodes of a model's graph for rows of points that differ in the parameters `varying` too: see
+/// [`RowKernel::compile_varying`].
+///
+/// # Errors
+/// As [`RowKernel::compile`].
+pub fn row_function(
+    kernels: &Kernels,
+    nodes: &[NodeId],
+    params: &[f64],
+    varying: &[usize],
+) -> Result<Arc<dyn RowFunction>, CompileError> {
+    let sizes = kernels.dims();
+    let dims = RowDims {
+        n_states: sizes.n_states,
+        n_inputs: sizes.n_inputs,
+        n_disturbances: sizes.n_disturbances,
+        n_outputs: 0,
+    };
+    Ok(Arc::new(RowKernel::compile_varying(&kernels.dag(), nodes, dims, params, varying)?))
+}
+
+/// The right-hand side of a model, likewise.
+///
+/// # Errors
+/// As [`RowKernel::compile`].
+pub fn row_slopes(kernels: &Kernels, params: &[f64], varying: &[usize]) -> Result<Arc<dyn RowFunction>, CompileError> {
+    row_function(kernels, &kernels.rhs_nodes(), params, varying)
 }
 
 /// The cost, then the rows.
@@ -149,31 +194,26 @@ impl RowFunction for RowKernel {
     }
 }
 
-/// The nodes again, in a graph without parameters.
-fn fold(dag: &Dag, nodes: &[NodeId], params: &[f64], folded: &mut Dag) -> Result<Vec<NodeId>, CompileError> {
+/// The nodes again, in a graph without parameters; those that vary are disturbances from the given one on.
+fn fold(
+    dag: &Dag,
+    nodes: &[NodeId],
+    params: &[f64],
+    (varying, first): (&[usize], usize),
+    folded: &mut Dag,
+) -> Result<Vec<NodeId>, CompileError> {
     let order = dag.reachable(nodes);
     let mut image = vec![Dag::ZERO; order.last().map_or(0, |last| last.0 as usize + 1)];
     for &id in &order {
         let at = |operand: NodeId| image[operand.0 as usize];
         let new = match dag.node(id) {
-            Node::Const(bits) => folded.constant(f64::from_bits(bits)),
-            Node::Leaf(Leaf::Param(k)) => match params.get(k as usize) {
-                Some(value) => folded.constant(*value),
-                None => return Err(CompileError::Backend(format!("parameter {k} has no value"))),
+            Node::Leaf(Leaf::Param(k)) => match (varying.iter().position(|&v| v == k as usize), params.get(k as usize))
+            {
+                (Some(j), _) => folded.leaf(Leaf::Disturbance((first + j) as u32)),
+                (None, Some(value)) => folded.constant(*value),
+                (None, None) => return Err(CompileError::Backend(format!("parameter {k} has no value"))),
             },
-            Node::Leaf(leaf) => folded.leaf(leaf),
-            Node::Unary(op, a) => folded.unary(op, at(a)),
-            Node::Binary(BinaryOp::Mul, a, b) => folded.mul(at(a), at(b)),
-            Node::Binary(BinaryOp::Div, a, b) => folded.div(at(a), at(b)),
-            Node::Binary(BinaryOp::Pow, a, b) => folded.pow(at(a), at(b)),
-            Node::Binary(op, a, b) => folded.binary(op, at(a), at(b)),
-            Node::PowI(a, n) => folded.powi(at(a), n),
-            Node::Sum(sum) => {
-                let terms: Vec<(f64, NodeId)> = dag.terms(sum).iter().map(|t| (t.coefficient, at(t.node))).collect();
-                folded.sum(&terms)
-            }
-            Node::Compare(op, a, b) => folded.compare(op, at(a), at(b)),
-            Node::Select { condition, then, otherwise } => folded.select(at(condition), at(then), at(otherwise)),
+            node => folded.rebuild(dag, node, at),
         };
         image[id.0 as usize] = new;
     }

@@ -3,9 +3,9 @@
 //!
 //! A step costs 1 where it failed, else nothing, so that the cost of an episode is the probability that it fails.
 
-use super::acting::Acting;
 use super::greedy::Greedy;
 use super::head::Head;
+use super::interaction::Interaction;
 use super::learner::{Episode, LearnError, Log};
 use super::network::{Activation, Init, Mlp, Tape};
 use super::rollout::{End, Rollout, Worth, advantages};
@@ -135,7 +135,7 @@ impl Judged {
 /// A policy at work, with its judges.
 pub struct ActorCritic {
     /// What is acted on.
-    pub acting: Acting<dyn Environments>,
+    pub acting: Interaction<dyn Environments>,
     /// What the policy's outputs mean.
     pub head: Head,
     /// What is learnt.
@@ -191,7 +191,7 @@ impl ActorCritic {
         Ok(ActorCritic {
             deciding: networks.policy.tape(n),
             judging: networks.value.tape(n),
-            acting: Acting::new(environments, seed),
+            acting: Interaction::new(environments, seed),
             rollout: Rollout::new(n),
             by_reward: Judged::default(),
             by_cost: Judged::default(),

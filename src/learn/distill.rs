@@ -9,9 +9,9 @@ pub mod settings;
 
 pub use settings::{DistillSettings, SETTINGS};
 
-use super::acting::Acting;
 use super::greedy::Greedy;
 use super::head::Head;
+use super::interaction::Interaction;
 use super::learner::{LearnError, Learner, Log};
 use super::network::{Activation, Adam, Init, Mlp, Tape};
 use super::scaler::Scaler;
@@ -26,7 +26,7 @@ pub const NAME: &str = "distill";
 /// Distilling at work. Its unit is a round: acting, then learning from all advice so far.
 pub struct Distill {
     settings: DistillSettings,
-    acting: Acting<dyn Advised>,
+    acting: Interaction<dyn Advised>,
     actions: Space,
     head: Head,
     scaler: Scaler,
@@ -69,7 +69,7 @@ impl Distill {
             draws: stream(seed, 1),
             order: stream(seed, 2),
             tape: network.tape(n.max(settings.batch)),
-            acting: Acting::new(environments, seed),
+            acting: Interaction::new(environments, seed),
             actions,
             network,
             settings,

@@ -14,9 +14,9 @@ pub mod settings;
 
 pub use settings::{DqnSettings, SETTINGS};
 
-use super::acting::Acting;
 use super::greedy::Greedy;
 use super::head::{Head, Levels, largest};
+use super::interaction::Interaction;
 use super::learner::{LearnError, Learner, Log};
 use super::network::{Activation, Init, Mlp, Tape};
 use super::scaler::Scaler;
@@ -33,7 +33,7 @@ pub const NAME: &str = "dqn";
 /// DQN at work. Its unit is a step of every copy with the training that is due.
 pub struct Dqn {
     settings: DqnSettings,
-    acting: Acting<dyn Environments>,
+    acting: Interaction<dyn Environments>,
     scaler: Scaler,
     levels: Levels,
     values: Values,
@@ -76,7 +76,7 @@ impl Dqn {
             inputs: vec![0.0; n * n_inputs],
             later: vec![0.0; n * n_inputs],
             choices: vec![0; n],
-            acting: Acting::new(environments, seed),
+            acting: Interaction::new(environments, seed),
             values,
             levels,
             settings,

@@ -1,7 +1,7 @@
 //! Deterministic policies: what learners hand out to act by, and what files of policies hold.
 
-use super::acting::Scales;
 use super::network::{Activation, Mlp, Tape};
+use super::scales::Scales;
 use super::tensors::{TensorError, Tensors};
 use crate::decide::Policy;
 

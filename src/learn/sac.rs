@@ -7,25 +7,28 @@
 
 pub mod agent;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 use rand::Rng as _;
 
 pub use agent::Agent;
 pub use settings::{SETTINGS, SacSettings};
 
-use super::acting::{Acting, Scales};
+use super::interaction::Interaction;
 use super::learner::{LearnError, Learner, Log};
 use super::meter::Meter;
 use super::policy::{Squashed, check_scales};
 use super::replay::{Batch, Replay, Transition};
+use super::scales::Scales;
 use super::tensors::{TensorError, Tensors};
 use crate::decide::{Environments, Policy};
 use crate::random::{Rng, stream};
 
 /// Learns by SAC.
-pub struct Sac {
+pub struct Sac<'e> {
     settings: SacSettings,
-    acting: Acting<dyn Environments>,
+    acting: Interaction<dyn Environments + 'e>,
     scales: Scales,
     agent: Agent,
     replay: Replay,
@@ -41,15 +44,15 @@ pub struct Sac {
     actions: Vec<f32>,
 }
 
-impl Sac {
+impl<'e> Sac<'e> {
     /// Before the first step. Everything that is drawn follows from `seed`.
-    pub fn new(environments: Box<dyn Environments>, settings: SacSettings, seed: u64) -> Sac {
+    pub fn new(environments: Box<dyn Environments + 'e>, settings: SacSettings, seed: u64) -> Sac<'e> {
         let (observations, actions) = (environments.observation_space(), environments.action_space());
         let scales = Scales::new(observations, actions, settings.scales_observations);
         let (n_o, n_a, n) = (observations.len(), actions.len(), environments.n_copies());
         let agent = Agent::new(settings.clone(), (n_o, n_a), scales.log_reach(), &mut stream(seed, 0));
         Sac {
-            acting: Acting::new(environments, seed),
+            acting: Interaction::new(environments, seed),
             scales,
             agent,
             replay: Replay::new(n_o, n_a, 0, settings.capacity),
@@ -71,11 +74,7 @@ impl Sac {
     /// Where it is of other spaces or other sizes.
     pub fn start_from(&mut self, saved: &Tensors) -> Result<(), TensorError> {
         check_scales(&self.scales, saved)?;
-        if saved.arrays.contains_key("critic/0/0/weight") {
-            self.agent.load(false, saved)?;
-        } else {
-            self.agent.actor.load(false, saved)?;
-        }
+        self.agent.start_from(saved)?;
         self.settings.is_random_at_start = false;
         Ok(())
     }
@@ -86,7 +85,7 @@ impl Sac {
     }
 }
 
-impl Learner for Sac {
+impl Learner for Sac<'_> {
     fn advance(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
         self.acting.begin()?;
         self.scales.observe(self.acting.observations(), &mut self.observations);
@@ -119,13 +118,7 @@ impl Learner for Sac {
             self.replay.draw(self.settings.batch, &mut self.draws, &mut self.batch);
             let seen = self.agent.update(&self.batch, &mut self.draws);
             let seen = seen.map_err(|what| LearnError::NotFinite { what, at_step })?;
-            self.meter.add("loss/critic", seen.critic_loss);
-            self.meter.add("value", seen.value);
-            if let Some((loss, entropy)) = seen.policy {
-                self.meter.add("loss/policy", loss);
-                self.meter.add("entropy", entropy);
-                self.meter.add("temperature", f64::from(self.agent.alpha()));
-            }
+            self.agent.tell(&seen, &mut self.meter);
         }
         self.meter.tell(self.acting.is_between(), at_step, log);
         Ok(())
@@ -146,7 +139,7 @@ impl Learner for Sac {
     fn save(&self) -> Tensors {
         let mut kept = self.save_policy();
         kept.put_word("algorithm", "sac");
-        self.agent.save(true, &mut kept);
+        self.agent.save(&mut kept);
         self.acting.save(&mut kept);
         self.replay.save("replay", &mut kept);
         kept.put_rng("random/noise", &self.noise);
@@ -157,7 +150,7 @@ impl Learner for Sac {
     fn load(&mut self, saved: &Tensors) -> Result<(), TensorError> {
         saved.check_word("algorithm", "sac")?;
         check_scales(&self.scales, saved)?;
-        self.agent.load(true, saved)?;
+        self.agent.load(saved)?;
         self.replay.load("replay", saved)?;
         self.noise = saved.get_rng("random/noise")?;
         self.draws = saved.get_rng("random/draws")?;

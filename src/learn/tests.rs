@@ -1,9 +1,9 @@
 //! Learners on tasks so small that the best policy is known.
 
-use super::acting::Acting;
 use super::cpo::{Cpo, CpoSettings};
 use super::distill::{Distill, DistillSettings};
 use super::dqn::{Dqn, DqnSettings};
+use super::interaction::Interaction;
 use super::learner::{Episode, LearnError, Learner, Log};
 use super::ppo::{Ppo, PpoSettings};
 use super::ppo_lagrangian::{PpoLagrangian, PpoLagrangianSettings};
@@ -566,7 +566,7 @@ fn an_episode_that_cannot_begin_is_told() {
 #[test]
 fn starts_of_episodes_depend_on_their_number_alone() {
     let starts = |n_copies: usize| {
-        let mut acting = Acting::new(task(PUSH, n_copies), 5);
+        let mut acting = Interaction::new(task(PUSH, n_copies), 5);
         acting.begin().expect("begins");
         acting.observations().to_vec()
     };

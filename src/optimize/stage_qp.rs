@@ -4,11 +4,13 @@
 //! solution if there was one, and corrects the guess: each guess costs one Riccati recursion over the nodes
 //! (`riccati`). Where guesses do not settle, a primal-dual interior-point method takes over (`interior`) until its
 //! iterates say which bounds hold. Where no point keeps all bounds, the one that leaves them least is found and the bound
-//! that is left most is named.
+//! that is left most is named. Where that gives up too, Clarabel is asked (`fallback`).
 //!
-//! **Invariant.** The work is bounded, deterministic, and allocates nothing after [`StageQpSolver::new`].
+//! **Invariant.** The work is bounded, deterministic, and allocates nothing after [`StageQpSolver::new`] but where Clarabel
+//! is asked.
 
 mod active;
+mod fallback;
 mod interior;
 mod layout;
 mod problem;
@@ -107,4 +109,6 @@ pub struct QpStatistics {
     pub factorizations: usize,
     /// Right-hand sides solved for.
     pub solves: usize,
+    /// Problems that the method over nodes gave up and Clarabel was asked for.
+    pub fallbacks: usize,
 }

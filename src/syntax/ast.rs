@@ -268,6 +268,7 @@ pub enum ClauseWord {
     Weight,
     Scale,
     Penalty,
+    Probability,
     Times,
     Holding,
     Within,
@@ -279,7 +280,7 @@ pub enum ClauseWord {
 
 impl ClauseWord {
     /// Every clause word with its text.
-    pub const ALL: [(&'static str, ClauseWord); 16] = [
+    pub const ALL: [(&'static str, ClauseWord); 17] = [
         ("of", ClauseWord::Of),
         ("from", ClauseWord::From),
         ("to", ClauseWord::To),
@@ -289,6 +290,7 @@ impl ClauseWord {
         ("weight", ClauseWord::Weight),
         ("scale", ClauseWord::Scale),
         ("penalty", ClauseWord::Penalty),
+        ("probability", ClauseWord::Probability),
         ("times", ClauseWord::Times),
         ("holding", ClauseWord::Holding),
         ("within", ClauseWord::Within),

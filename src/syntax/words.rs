@@ -201,6 +201,7 @@ const SOFT: Shape = Shape::Word(ClauseWord::Soft);
 const GUESS: Shape = Shape::Word(ClauseWord::Guess);
 const WEIGHT: Shape = Shape::Word(ClauseWord::Weight);
 const SCALE: Shape = Shape::Word(ClauseWord::Scale);
+const PROBABILITY: Shape = Shape::Word(ClauseWord::Probability);
 const PENALTY: Shape = Shape::Word(ClauseWord::Penalty);
 const HOLDING: Shape = Shape::Word(ClauseWord::Holding);
 const WITHIN: Shape = Shape::Word(ClauseWord::Within);
@@ -348,13 +349,15 @@ pub const WORDS: &[Word] = &[
     row("hold", &[Simulate], S::Names, &[], None, "quantities held over each step"),
     row("plant", &[Study], S::Name, &[], None, "the model that is acted on"),
     row("belief", &[Study], S::Name, &[], None, "the model that the controller believes"),
-    row("randomize", &[Study], S::Names, &[In, Dist], None, "parameters of the plant, drawn anew for each episode"),
+    row("randomize", &[Study], S::Names, &[In, Dist, WITHIN], None, "parameters of the plant, drawn anew for each episode"),
     row("algorithm", &[Study], S::Name, &[], Some(Settings), "what plans"),
     row("filter", &[Study], S::Name, &[], Some(Settings), "what estimates the state from what is sensed"),
     row("hide", &[Study], S::Names, &[], None, "disturbances that the controller does not know"),
+    row("scenario", &[Study], S::Names, &[In, Dist], None, "values of a parameter that a plan is to hold for"),
     row("budget", &[Study], S::None, &[], Some(Settings), "how many episodes, and their seeds"),
-    later("stop", &[Study], S::None, &[WHEN], None, "ends the run for safety"),
-    later("evaluate", &[Study], S::None, &[], Some(Settings), "how the result is judged"),
+    row("loop", &[Study], S::None, &[], Some(Settings), "what stands between the plant and its controller"),
+    row("stop", &[Study], S::None, &[WHEN], None, "ends the run for safety"),
+    row("evaluate", &[Study], S::None, &[], Some(Settings), "how what was trained is judged"),
     // -- a task ------------------------------------------------------------------------------------------------------
     row("step", &[Task], S::Expr, &[In, GUESS, VIA, TIMES], None, "the time between two actions"),
     row("episode", &[Task], S::Expr, &[TIMES], None, "the length of an episode"),
@@ -365,7 +368,14 @@ pub const WORDS: &[Word] = &[
     row("terminal", &[Task], S::Expr, &[WEIGHT, SCALE, Family, Doc], None, "a term of the cost of the end"),
     row("track", &[Task], S::Expr, &[TO, WEIGHT, SCALE, Family, Doc], None, "a reference to follow"),
     row("move", &[Task], S::Name, &[WEIGHT, SCALE, Family, Doc], None, "the cost of changing an input"),
-    row("keep", &[Task], S::Expr, &[In, SOFT, LINEAR, QUADRATIC, FINAL, Family, Doc], None, "a constraint"),
+    row(
+        "keep",
+        &[Task],
+        S::Expr,
+        &[In, SOFT, LINEAR, QUADRATIC, PROBABILITY, FINAL, Family, Doc],
+        None,
+        "a constraint",
+    ),
     row("reward", &[Task], S::Expr, &[Doc], None, "the reward of a step"),
     row("fail", &[Task], S::None, &[WHEN, PENALTY, Doc], None, "ends an episode as a failure"),
     row("done", &[Task], S::None, &[WHEN, Doc], None, "ends an episode well"),
@@ -409,6 +419,7 @@ pub const CLAUSES: &[(Shape, &str, &str)] = &[
     (SCALE, "scale 100 [1/h]", "the size of a typical change"),
     (SOFT, "soft 100", "a constraint that may be broken at this price"),
     (PENALTY, "penalty 1e5", "the price of failing"),
+    (PROBABILITY, "probability 0.95", "how probably a constraint is kept"),
     (GUESS, "guess 1 [bar]", "where the search for an unknown starts"),
     (FIXED, "fixed", "a boundary species: in laws, not moved"),
     (Shape::Flag(Flag::Initial), "initial", "a column that gives start values"),

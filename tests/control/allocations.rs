@@ -64,6 +64,7 @@ fn a_step_of_closed_loop_control_does_not_allocate_once_it_is_warm() {
             let mut trace = Trace {
                 states: Vec::new(),
                 believed: Vec::new(),
+                estimated: Vec::new(),
                 inputs: Vec::new(),
                 measured: Vec::new(),
                 moments: Vec::new(),

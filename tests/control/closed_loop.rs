@@ -75,11 +75,12 @@ fn plants_that_differ_by_a_tenth_are_controlled_without_failure() {
 #[test]
 fn a_scenario_tree_is_assembled_from_values_of_parameters() {
     let study = Study::new("examples/cstr/cstr.twin", "Loop");
-    let assembly = &study.believed.assembly;
-    let params = &assembly.task().model.params;
+    let params = &study.believed.assembly.task().model.params;
     let index = |name: &str| params.iter().position(|param| param.quantity.name == name).expect("a parameter");
     let uncertain = [(index("alpha"), &[1.0, 1.05, 0.95][..]), (index("beta"), &[1.0, 1.1, 0.9][..])];
-    let stages = assembly.robust(20, 1, &uncertain, Curvature::Exact).expect("a problem");
+    let assembly = study.believed.assembly.uncertain(&uncertain, &[]).expect("two parameters");
+    let problem = assembly.robust(20, 1, assembly.scenarios(1, 0)).expect("a problem");
+    let stages = assembly.shooting(problem, Curvature::Exact).expect("a problem");
     let mut planner = Sqp::new(Box::new(stages), SqpSettings::default());
     let state = [0.8, 0.5, 134.14, 130.0];
     let plan = planner.plan(&Situation { step: 0, time: 0.0, state: &state, previous: &[0.0; 2], forecast: &[] });
@@ -87,9 +88,9 @@ fn a_scenario_tree_is_assembled_from_values_of_parameters() {
     assert!((plan.cost / 0.016509994667765152 - 1.0).abs() < 1e-6, "{}", plan.cost);
     assert!((plan.input[0] - 10.209801367005362).abs() < 1e-5 * 95.0, "{:?}", plan.input);
     assert!((plan.input[1] + 85.02431369384406).abs() < 1e-5 * 8500.0, "{:?}", plan.input);
-    // A parameter that is not there, one without values, and a tree that nobody could plan over.
-    for wrong in [(99, &[1.0][..]), (0, &[][..])] {
-        assert!(assembly.robust(20, 1, &[wrong], Curvature::GaussNewton).is_err());
-    }
-    assert!(assembly.robust(20, 20, &uncertain, Curvature::GaussNewton).is_err());
+    // A tree that nobody could plan over, a parameter that is not there, and one without values.
+    assert!(assembly.robust(20, 20, assembly.scenarios(1, 0)).is_err());
+    assert!(assembly.uncertain(&[(99, &[1.0][..])], &[]).is_err());
+    let study = Study::new("examples/cstr/cstr.twin", "Loop");
+    assert!(study.believed.assembly.uncertain(&[(0, &[][..])], &[]).is_err());
 }

@@ -30,11 +30,14 @@ pub struct MovingHorizonOptions {
     pub max_iterations: usize,
     /// Expected decrease of the cost, relative to one and itself, below which a step is the last. Default 1e-9.
     pub tolerance: f64,
+    /// Weight of what is known from before the window, above 0. Default 1, with which it counts as the extended Kalman
+    /// filter has it; less lets the window speak for itself.
+    pub arrival: f64,
 }
 
 impl Default for MovingHorizonOptions {
     fn default() -> Self {
-        MovingHorizonOptions { window: 10, max_iterations: 10, tolerance: 1e-9 }
+        MovingHorizonOptions { window: 10, max_iterations: 10, tolerance: 1e-9, arrival: 1.0 }
     }
 }
 
@@ -103,6 +106,9 @@ impl<'s> MovingHorizon<'s> {
         if options.window == 0 {
             return Err(EstimateError::Value { what: "the window" });
         }
+        if !(options.arrival > 0.0 && options.arrival.is_finite()) {
+            return Err(EstimateError::Value { what: "the weight of what is known from before the window" });
+        }
         let n_instants = options.window + 1;
         let slot = || Slot {
             t: prior.time,
@@ -156,6 +162,10 @@ impl<'s> MovingHorizon<'s> {
         self.past.predict(second.dt, &second.u, &second.d);
         let belief = self.past.belief();
         square_root(belief.covariance, &mut second.root);
+        if self.options.arrival != 1.0 {
+            let widened = self.options.arrival.sqrt().recip();
+            second.root.iter_mut().for_each(|value| *value *= widened);
+        }
         // The ξ_0 that keeps the course where it was, as far as the past can vary.
         let kept = &mut self.noise[n..2 * n];
         for ((kept, x), mean) in kept.iter_mut().zip(&self.course[n..2 * n]).zip(belief.mean) {

@@ -226,6 +226,10 @@ impl Loops {
 }
 
 impl Planner for Loops {
+    fn believe(&mut self, parameters: &[f64]) {
+        self.p.copy_from_slice(parameters);
+    }
+
     fn reset(&mut self, _seed: u64) {
         self.loops.iter_mut().for_each(|one| one.pid.reset());
     }

@@ -8,6 +8,7 @@
 
 use rayon::prelude::*;
 
+use super::advance::Advance;
 use super::{Outcome, Rollouts, excess, penalty};
 use crate::control::shooting::{Bounds, ControlProblem, Discretization, Move, RowBound};
 use crate::decide::Situation;
@@ -391,64 +392,6 @@ impl Common<'_> {
                     x: &mut scratch.x,
                     slopes: &mut scratch.slopes,
                 });
-            }
-        }
-    }
-}
-
-/// Takes in the slopes of one stage and writes the states of the next.
-struct Advance<'a, const W: usize> {
-    /// Of the Runge-Kutta formula; none for Euler's.
-    stage: Option<usize>,
-    h: f64,
-    outputs: &'a [usize],
-    block: &'a mut [Row],
-    x: &'a mut [Row],
-    slopes: &'a mut [Row],
-}
-
-impl<const W: usize> Wide for Advance<'_, W> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let h = self.h;
-        let n = self.x.len();
-        let (arguments, results) = self.block.split_at_mut(n);
-        for i in 0..n {
-            let (x, sum, argument) = (&mut self.x[i], &mut self.slopes[i], &mut arguments[i]);
-            let slope = &results[self.outputs[i] - n];
-            match self.stage {
-                Some(0) => {
-                    for p in 0..W {
-                        sum[p] = slope[p];
-                        argument[p] = x[p] + 0.5 * h * slope[p];
-                    }
-                }
-                Some(1) => {
-                    for p in 0..W {
-                        sum[p] += 2.0 * slope[p];
-                        argument[p] = x[p] + 0.5 * h * slope[p];
-                    }
-                }
-                Some(2) => {
-                    for p in 0..W {
-                        sum[p] += 2.0 * slope[p];
-                        argument[p] = x[p] + h * slope[p];
-                    }
-                }
-                Some(_) => {
-                    for p in 0..W {
-                        let next = x[p] + h / 6.0 * (sum[p] + slope[p]);
-                        (x[p], argument[p]) = (next, next);
-                    }
-                }
-                None => {
-                    for p in 0..W {
-                        let next = x[p] + h * slope[p];
-                        (x[p], argument[p]) = (next, next);
-                    }
-                }
             }
         }
     }

@@ -13,7 +13,8 @@ use crate::system::System;
 /// Newton's iterations after which the equations count as not solvable.
 const MAX_ITERATIONS: usize = 50;
 
-/// A correction of this size, relative to the state and its change over the step, squares to less than rounding.
+/// A correction of this size, relative to the state and its change over the step, squares to less than rounding. States
+/// below the rounding of the largest are relative to that.
 const CLOSE: f64 = 1e-9;
 
 /// c_i and a_ij by rows.
@@ -127,8 +128,9 @@ impl Collocation {
         })
     }
 
-    /// Solves the last Newton equations of a substep and corrects its points; returns the size of the correction.
-    fn correct(&mut self, edge: &Edge<'_>, substep: usize) -> f64 {
+    /// Solves the last Newton equations of a substep and corrects its points; returns the size of the correction and the
+    /// state that it is that of.
+    fn correct(&mut self, edge: &Edge<'_>, substep: usize) -> (f64, usize) {
         let (n, s, base) = (self.points.shape.n_states, self.n_points(), self.base(substep));
         let h = edge.h / self.n_substeps as f64;
         for i in 0..s {
@@ -142,28 +144,33 @@ impl Collocation {
             }
         }
         self.matrices[substep].solve(&mut self.correction);
-        let mut size = 0.0_f64;
+        // Elimination mixes the equations of all states, so that what is far below the rounding of the largest of them
+        // has corrections that are no smaller than the rounding of theirs.
+        let largest = self.points.x(base).iter().fold(0.0_f64, |a, x| a.max(x.abs()));
+        let floor = f64::EPSILON * largest + f64::MIN_POSITIVE;
+        let (mut size, mut worst) = (0.0_f64, 0);
         for i in 0..s {
             for k in 0..n {
                 let change = self.correction[i * n + k];
-                let scale = h.abs() * self.points.f(base + 1 + i)[k].abs();
+                let scale = h.abs() * self.points.f(base + 1 + i)[k].abs() + floor;
                 let x = &mut self.points.x_mut(base + 1 + i)[k];
                 *x += change;
-                let relative = change.abs() / (scale + x.abs() + f64::MIN_POSITIVE);
-                // A not-a-number counts as infinite.
-                size = if relative <= size { size } else { relative };
+                let relative = change.abs() / (scale + x.abs());
                 if relative.is_nan() {
-                    return f64::INFINITY;
+                    return (f64::INFINITY, k);
+                }
+                if relative > size {
+                    (size, worst) = (relative, k);
                 }
             }
         }
-        size
+        (size, worst)
     }
 
     /// Solves the equations of all substeps; with derivatives if asked for, of which the matrices are those at the
     /// solution.
     fn solve(&mut self, system: &dyn System, edge: &Edge<'_>, with_derivatives: bool) -> Result<(), String> {
-        let (s, n) = (self.n_points(), self.points.shape.n_states);
+        let s = self.n_points();
         self.points.x_mut(0).copy_from_slice(edge.x);
         for substep in 0..self.n_substeps {
             let base = self.base(substep);
@@ -175,14 +182,13 @@ impl Collocation {
                 self.linearize(system, edge, substep)?;
                 // The corrections of one iteration more are below rounding.
                 let is_last = before <= CLOSE;
-                let size = self.correct(edge, substep);
+                let (size, worst) = self.correct(edge, substep);
                 // Rounding keeps the corrections of an ill-conditioned system from becoming smaller.
                 let stalls = iteration > 3 && size < 1e-6 && size > 0.3 * before;
                 if is_last || (size <= CLOSE && !with_derivatives) || stalls {
                     break;
                 }
                 if iteration >= MAX_ITERATIONS || !size.is_finite() {
-                    let worst = (0..n).find(|&k| !self.points.x(base + s)[k].is_finite()).unwrap_or(0);
                     let what = if size.is_finite() { "were not solved" } else { "have no finite solution" };
                     return Err(format!("the equations of collocation {what}; state {worst}"));
                 }

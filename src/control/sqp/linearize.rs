@@ -48,7 +48,7 @@ impl Broken {
 }
 
 /// By how much a value leaves an interval.
-fn outside(value: f64, lower: f64, upper: f64) -> f64 {
+pub(super) fn outside(value: f64, lower: f64, upper: f64) -> f64 {
     (lower - value).max(value - upper).max(0.0)
 }
 

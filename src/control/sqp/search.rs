@@ -2,13 +2,16 @@
 
 use super::filter::Merit;
 use super::linearize::{Standing, measure};
+use super::restore::{PATIENCE, PROMISE, Restored};
 use super::{Conflict, Hessian, Outcome, Sqp};
 use crate::decide::PlanStatus;
 use crate::optimize::stage_qp::{Bounded, QpStatus, Start};
-use crate::system::stages::{Softness, StageFailure};
+use crate::system::stages::{Softness, StageFailure, Stages};
 
 /// Shortest step of a line search before the second derivatives are damped.
 const SHORTEST: f64 = 1e-3;
+/// Restorations of a descent.
+const MOST_RESTORED: usize = 3;
 /// Damping, relative to the largest second derivative: the first and the last.
 const DAMPING: (f64, f64) = (1e-4, 1e4);
 /// A violation before the last step above which what is left of it after the step is found out.
@@ -69,6 +72,9 @@ impl Sqp {
             Err(failure) => return self.failed(&failure.reason),
         };
         self.filter.restart(standing.merit.violation);
+        let (mut n_empty, mut n_restored) = (0, 0);
+        // The least violation so far, and the iteration that it is of.
+        let mut least = (standing.merit.violation, self.iterations);
         loop {
             let is_feasible = standing.relative <= self.settings.constraint_tolerance;
             let is_stationary = standing.stationarity <= self.settings.tolerance * standing.dual_scale;
@@ -76,21 +82,40 @@ impl Sqp {
                 return self.ended(PlanStatus::Optimal, &standing);
             }
             if self.iterations >= most {
-                return self.ended(PlanStatus::IterationLimit, &standing);
+                let status = if n_empty > 0 { PlanStatus::Infeasible } else { PlanStatus::IterationLimit };
+                return self.ended(status, &standing);
             }
             self.iterations += 1;
-            match self.solve_convex() {
-                QpStatus::Optimal | QpStatus::IterationLimit => self.conflict = None,
-                QpStatus::Infeasible { node, bounded } => self.note_conflict(node, bounded),
-                QpStatus::Indefinite { .. } | QpStatus::NotFinite if self.conflict.is_some() => {
-                    return self.stalled(&standing);
+            let has_step = match self.solve_convex() {
+                QpStatus::Optimal | QpStatus::IterationLimit => {
+                    self.conflict = None;
+                    true
                 }
+                QpStatus::Infeasible { node, bounded } => {
+                    self.note_conflict(node, bounded);
+                    if self.is_contradiction(node, bounded) {
+                        return self.ended(PlanStatus::Infeasible, &standing);
+                    }
+                    true
+                }
+                QpStatus::Indefinite { .. } | QpStatus::NotFinite if self.conflict.is_some() => false,
                 QpStatus::Indefinite { .. } | QpStatus::NotFinite => {
                     return self.failed("the quadratic problem of a step has no finite solution");
                 }
-            }
-            let slope = self.take_step();
+            };
+            let slope = if has_step { self.take_step() } else { 0.0 };
             has_forces = true;
+            if self.conflict.is_some() && has_step {
+                n_empty = if self.promises_nothing(&standing) { n_empty + 1 } else { 0 };
+                if n_empty == PATIENCE {
+                    return self.ended(PlanStatus::Infeasible, &standing);
+                }
+            } else {
+                n_empty = 0;
+            }
+            if self.conflict.is_none() || standing.merit.violation < (1.0 - PROMISE) * least.0 {
+                least = (standing.merit.violation, self.iterations);
+            }
             if is_feasible && self.conflict.is_none() && self.is_negligible(&standing) {
                 // The multipliers of the step fit the iterate: it was optimal before the step, and is better after.
                 self.follow_step(1.0);
@@ -107,18 +132,38 @@ impl Sqp {
             }
             // Where bounds were left the multipliers are prices, which say nothing of curvature.
             let lagrangian = lagrangian && self.conflict.is_none();
-            standing = match self.search(&standing, slope, lagrangian) {
+            let is_idle = self.iterations > least.1 + QUICK;
+            let next = if has_step && !is_idle { self.search(&standing, slope, lagrangian) } else { Ok(None) };
+            standing = match next {
                 Ok(Some(next)) => {
                     self.damping = if self.damping > 10.0 * DAMPING.0 { 0.1 * self.damping } else { 0.0 };
                     next
                 }
-                Ok(None) => {
+                Ok(None) if has_step && !is_idle && self.damping < DAMPING.1 => {
                     self.damping = (10.0 * self.damping).max(DAMPING.0);
-                    if self.damping > DAMPING.1 {
-                        return self.stalled(&standing);
-                    }
                     match self.linearize(lagrangian) {
                         Ok(standing) => standing,
+                        Err(failure) => return self.failed(&failure.reason),
+                    }
+                }
+                Ok(None) if n_empty > 0 => return self.ended(PlanStatus::Infeasible, &standing),
+                Ok(None) if is_feasible || n_restored == MOST_RESTORED => {
+                    return self.ended(PlanStatus::Stagnated, &standing);
+                }
+                // Nothing is progress in both, so first what is violated.
+                Ok(None) => {
+                    n_restored += 1;
+                    let restored = self.restore(most);
+                    match restored.and_then(|restored| Ok((restored, self.linearize(lagrangian)?))) {
+                        Ok((Restored::Better, standing)) => {
+                            self.filter.restart(standing.merit.violation);
+                            (self.damping, self.is_fresh, has_forces) = (0.0, true, false);
+                            self.conflict = None;
+                            least = (standing.merit.violation, self.iterations);
+                            standing
+                        }
+                        Ok((Restored::Stationary, standing)) => return self.ended(PlanStatus::Infeasible, &standing),
+                        Ok((Restored::Stuck, standing)) => return self.ended(PlanStatus::Stagnated, &standing),
                         Err(failure) => return self.failed(&failure.reason),
                     }
                 }
@@ -127,19 +172,25 @@ impl Sqp {
         }
     }
 
-    /// Where no step is progress.
-    fn stalled(&mut self, standing: &Standing) -> Outcome {
-        let status = if self.conflict.is_some() { PlanStatus::Infeasible } else { PlanStatus::Stagnated };
-        self.ended(status, standing)
-    }
-
     fn ended(&mut self, status: PlanStatus, standing: &Standing) -> Outcome {
         let is_broken = standing.relative > self.settings.constraint_tolerance.max(1e-6);
+        let status = match status {
+            PlanStatus::Stagnated | PlanStatus::IterationLimit if is_broken && self.is_unavoidable() => {
+                PlanStatus::Infeasible
+            }
+            PlanStatus::Stagnated
+            | PlanStatus::IterationLimit
+            | PlanStatus::Infeasible
+            | PlanStatus::Optimal
+            | PlanStatus::Improved
+            | PlanStatus::Deadline
+            | PlanStatus::Failed => status,
+        };
         self.conflict = match status {
-            PlanStatus::Stagnated | PlanStatus::IterationLimit | PlanStatus::Infeasible if is_broken => {
+            PlanStatus::Infeasible => self.conflict.or(self.last_conflict).or_else(|| self.most_broken()),
+            PlanStatus::Stagnated | PlanStatus::IterationLimit if is_broken => {
                 self.conflict.or(self.last_conflict).or_else(|| self.most_broken())
             }
-            PlanStatus::Infeasible => self.conflict,
             PlanStatus::Stagnated
             | PlanStatus::IterationLimit
             | PlanStatus::Optimal
@@ -147,8 +198,7 @@ impl Sqp {
             | PlanStatus::Deadline
             | PlanStatus::Failed => None,
         };
-        let status = if self.conflict.is_some() { PlanStatus::Infeasible } else { status };
-        self.tell_conflict(standing.worst);
+        self.tell_conflict(status, standing.worst);
         Outcome { status, cost: standing.merit.cost, violation: standing.worst }
     }
 

@@ -51,6 +51,16 @@ impl Builder<'_> {
                         );
                         return None;
                     }
+                    if keep.probability.is_some() && bits & discontinuity::ON_STATE == 0 {
+                        let title =
+                            format!("`{}` depends on no state, so it is as certain as what is decided", keep.name);
+                        b.diagnostics.push(
+                            Diagnostic::new(Code("E0205"), keep.span, title)
+                                .at("`probability`")
+                                .help("leave `probability` out"),
+                        );
+                        return None;
+                    }
                     if reads_inputs && when == When::Final {
                         let title = format!("`{}` reads inputs, and at the end nothing is decided any more", keep.name);
                         b.diagnostics.push(
@@ -72,7 +82,20 @@ impl Builder<'_> {
                     };
                     let (name, member) = (keep.name.clone(), b.member_of(&keep.ranges));
                     let (unit, span) = (b.own_unit(node).unwrap_or_else(|| unit.clone()), keep.span);
-                    flat.keeps.push(Keep { name, member, node, low, high, softness, when, reads_inputs, unit, span });
+                    let probability = keep.probability;
+                    flat.keeps.push(Keep {
+                        name,
+                        member,
+                        node,
+                        low,
+                        high,
+                        softness,
+                        probability,
+                        when,
+                        reads_inputs,
+                        unit,
+                        span,
+                    });
                 }
                 Some(())
             })?;

@@ -2,6 +2,7 @@
 
 use super::super::critics::Critics;
 use super::super::gaussian::{Drawn, Gaussian};
+use super::super::meter::Meter;
 use super::super::network::Adam;
 use super::super::replay::Batch;
 use super::super::tensors::{TensorError, Tensors};
@@ -121,29 +122,52 @@ impl Agent {
         Ok((loss, entropy))
     }
 
-    /// Writes the networks; with `adam`, everything that later updates depend on.
-    pub fn save(&self, adam: bool, to: &mut Tensors) {
-        self.actor.save(adam, to);
-        self.critics.save(adam, to);
-        if adam {
-            to.put("temperature/log", &[1], &self.log_alpha);
-            self.alpha_adam.save("adam/temperature", to);
-            to.put_one("updates", self.n_updates);
+    /// The critics, and the actions last drawn.
+    pub fn critics_and_drawn(&mut self) -> (&mut Critics, &[f32]) {
+        (&mut self.critics, &self.drawn.actions)
+    }
+
+    /// Adds what an update saw to a meter.
+    pub fn tell(&self, seen: &Seen, meter: &mut Meter) {
+        meter.add("loss/critic", seen.critic_loss);
+        meter.add("value", seen.value);
+        if let Some((loss, entropy)) = seen.policy {
+            meter.add("loss/policy", loss);
+            meter.add("entropy", entropy);
+            meter.add("temperature", f64::from(self.alpha()));
         }
+    }
+
+    /// Takes the networks of a checkpoint, or the policy alone of a policy's file.
+    ///
+    /// # Errors
+    /// Where an array is missing, or of another shape.
+    pub fn start_from(&mut self, saved: &Tensors) -> Result<(), TensorError> {
+        if saved.arrays.contains_key("critic/0/0/weight") {
+            self.critics.load(false, saved)?;
+        }
+        self.actor.load(false, saved)
+    }
+
+    /// Writes everything that later updates depend on.
+    pub fn save(&self, to: &mut Tensors) {
+        self.actor.save(true, to);
+        self.critics.save(true, to);
+        to.put("temperature/log", &[1], &self.log_alpha);
+        self.alpha_adam.save("adam/temperature", to);
+        to.put_one("updates", self.n_updates);
     }
 
     /// Reads what [`Agent::save`] wrote.
     ///
     /// # Errors
     /// Where an array is missing, or of another shape.
-    pub fn load(&mut self, adam: bool, from: &Tensors) -> Result<(), TensorError> {
-        self.actor.load(adam, from)?;
-        self.critics.load(adam, from)?;
-        if adam {
-            self.log_alpha = [from.get_one("temperature/log")?];
-            self.alpha_adam.load("adam/temperature", from)?;
-            self.n_updates = from.get_one("updates")?;
-        }
+    pub fn load(&mut self, from: &Tensors) -> Result<(), TensorError> {
+        self.actor.load(true, from)?;
+        self.critics.load(true, from)?;
+        self.log_alpha = [from.get_one("temperature/log")?];
+        self.alpha_adam.load("adam/temperature", from)?;
+        self.n_updates = from.get_one("updates")?;
         Ok(())
     }
 }

@@ -92,6 +92,9 @@ impl SacSettings {
     /// These settings with what a checked block says.
     pub fn with(mut self, block: &Settings) -> SacSettings {
         set_layers(&mut self.hidden, block, "hidden");
+        for lr in [&mut self.critic_lr, &mut self.actor_lr, &mut self.temperature_lr] {
+            set(lr, block, "lr");
+        }
         set(&mut self.critic_lr, block, "critic_lr");
         set(&mut self.actor_lr, block, "actor_lr");
         set(&mut self.temperature_lr, block, "temperature_lr");
@@ -129,6 +132,7 @@ impl SacSettings {
 /// The settings of `sac { ... }`.
 pub const SETTINGS: &[SettingSpec] = &[
     layers("hidden", "[256, 256]", "sizes of the hidden layers of policy and critics"),
+    number("lr", LR, "3e-4", "length of all steps that have none of their own"),
     number("critic_lr", LR, "3e-4", "length of the critics' steps"),
     number("actor_lr", LR, "3e-4", "length of the policy's steps"),
     number("temperature_lr", LR, "3e-4", "length of the steps of the temperature's logarithm"),

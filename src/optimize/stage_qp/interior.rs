@@ -137,7 +137,7 @@ impl StageQpSolver {
 
     /// Mean and largest product of multipliers and what complements them, and the largest error of a slack. Completes the
     /// stationarity of inputs that equations fix.
-    fn centrality(&mut self) -> (f64, f64, f64) {
+    pub(super) fn centrality(&mut self) -> (f64, f64, f64) {
         let (mut sum, mut count, mut largest, mut gap) = (0.0, 0.0_f64, 0.0_f64, 0.0_f64);
         for i in 0..self.sides.len() {
             let multiplier = self.point.multiplier[i];
@@ -168,7 +168,7 @@ impl StageQpSolver {
     }
 
     /// Beliefs that the iterate suggests. True where they are what they were.
-    fn believe(&mut self) -> bool {
+    pub(super) fn believe(&mut self) -> bool {
         let mut agreed = true;
         for i in 0..self.sides.len() {
             let (multiplier, slack) = (self.point.multiplier[i], self.point.slack[i]);

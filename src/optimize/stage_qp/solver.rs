@@ -169,7 +169,31 @@ impl StageQpSolver {
             Err(Failure::Indefinite(node)) => return QpStatus::Indefinite { node },
             Err(Failure::NotFinite) => (),
         }
-        self.relax(qp)
+        match self.relax(qp) {
+            // The data are finite: it is the iterates that are not.
+            status @ (QpStatus::IterationLimit | QpStatus::NotFinite) => self.solve_sparse(qp, status),
+            status @ (QpStatus::Optimal | QpStatus::Infeasible { .. } | QpStatus::Indefinite { .. }) => status,
+        }
+    }
+
+    /// What prices of bounds are relative to.
+    pub(super) fn price_scale(&self) -> f64 {
+        self.riccati.scale().max(self.gradient_scale)
+    }
+
+    /// The side that is left most of those that this price has made soft, and by how much of its bound; nothing where none
+    /// is left by more than the tolerance.
+    pub(super) fn worst_left(&self, price: f64) -> Option<(f64, usize)> {
+        let mut worst = (0.0, 0);
+        for i in 0..self.sides.len() {
+            if self.sides.kind[i] == Kind::Linear(price) {
+                let relative = -self.distance[i] / self.sides.level[i].abs().max(1.0);
+                if relative > worst.0 {
+                    worst = (relative, i);
+                }
+            }
+        }
+        (worst.0 > 1e2 * self.options.tolerance).then_some(worst)
     }
 
     /// Looks for the point that leaves the hard bounds least: they become soft at a price so high that none is left
@@ -177,7 +201,7 @@ impl StageQpSolver {
     fn relax(&mut self, qp: &StageQp) -> QpStatus {
         let mut status = QpStatus::IterationLimit;
         for factor in [1e3, 1e7] {
-            let price = factor * self.riccati.scale().max(self.gradient_scale);
+            let price = factor * self.price_scale();
             if self.sides.load(qp, &self.layout, Some(price)).is_err() {
                 return QpStatus::NotFinite;
             }
@@ -189,24 +213,15 @@ impl StageQpSolver {
                 Err(Failure::NotFinite) => return QpStatus::NotFinite,
             }
             // A soft side of the problem itself may be left; those that were hard are told by their price.
-            let mut worst = (0.0, 0);
-            for i in 0..self.sides.len() {
-                if self.sides.kind[i] == Kind::Linear(price) {
-                    let relative = -self.distance[i] / self.sides.level[i].abs().max(1.0);
-                    if relative > worst.0 {
-                        worst = (relative, i);
-                    }
-                }
+            match self.worst_left(price) {
+                None => return QpStatus::Optimal,
+                Some((_, i)) => status = self.infeasible(self.sides.node[i], self.sides.at[i]),
             }
-            if worst.0 <= 1e2 * self.options.tolerance {
-                return QpStatus::Optimal;
-            }
-            status = self.infeasible(self.sides.node[worst.1], self.sides.at[worst.1]);
         }
         status
     }
 
-    fn infeasible(&self, node: usize, at: usize) -> QpStatus {
+    pub(super) fn infeasible(&self, node: usize, at: usize) -> QpStatus {
         let Layout { n, np, stride, n_nodes, .. } = self.layout;
         let bounded = if at >= n_nodes * stride {
             Bounded::Row(at - n_nodes * stride - self.layout.row_start[node])
@@ -246,7 +261,7 @@ impl StageQpSolver {
     }
 
     /// Puts the point at zero, but for the given states.
-    fn rest(&mut self, qp: &StageQp) {
+    pub(super) fn rest(&mut self, qp: &StageQp) {
         self.point.v.all.fill(0.0);
         self.point.costate.fill(0.0);
         self.point.multiplier.fill(0.0);
@@ -258,7 +273,7 @@ impl StageQpSolver {
     }
 
     /// Beliefs and multipliers of the sides at the start.
-    fn recall(&mut self, start: Start) {
+    pub(super) fn recall(&mut self, start: Start) {
         for i in 0..self.sides.len() {
             let (at, side) = (self.sides.at[i], usize::from(self.sides.sign[i] < 0.0));
             let (belief, multiplier) = match start {

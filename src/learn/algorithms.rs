@@ -1,0 +1,244 @@
+//! The algorithms that a study can name, each with its table of settings and the way it is made for environments.
+//!
+//! `algorithm sac { lr = 1e-3 }` becomes a [`Learner`] by [`make`] or [`make_advised`], a file of its policy becomes a policy
+//! again by [`policy`]; a checker gets the same tables from [`LearnerKind::settings`] and [`LearnerKind::part`].
+
+use super::cpo::{self, Cpo, CpoSettings};
+use super::dqn::{self, Dqn, DqnSettings};
+use super::greedy::Greedy;
+use super::learner::{LearnError, Learner};
+use super::policy::Squashed;
+use super::ppo::{self, Ppo, PpoSettings};
+use super::ppo_lagrangian::{self, PpoLagrangian, PpoLagrangianSettings};
+use super::sac::{self, Sac, SacSettings};
+use super::tensors::{TensorError, Tensors};
+use super::train::PRETRAIN;
+use crate::decide::{Advised, Environments, Policy, Space};
+use crate::hir::settings::SettingSpec;
+use crate::hir::task::Algorithm;
+
+/// An algorithm that learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LearnerKind {
+    /// A policy blended with a planner.
+    Acr,
+    /// Soft actor-critic.
+    Sac,
+    /// Twin delayed deterministic policy gradients.
+    Td3,
+    /// Proximal policy optimisation.
+    Ppo,
+    /// The same with a price on failures.
+    PpoLagrangian,
+    /// Constrained policy optimisation.
+    Cpo,
+    /// Deep Q-learning.
+    Dqn,
+}
+
+impl LearnerKind {
+    /// All of them, in the order of the manual.
+    pub const ALL: [LearnerKind; 7] = [
+        LearnerKind::Acr,
+        LearnerKind::Sac,
+        LearnerKind::Td3,
+        LearnerKind::Ppo,
+        LearnerKind::PpoLagrangian,
+        LearnerKind::Cpo,
+        LearnerKind::Dqn,
+    ];
+
+    /// The algorithm of this name.
+    pub fn find(name: &str) -> Option<LearnerKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// As written behind `algorithm`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LearnerKind::Acr => "acr",
+            LearnerKind::Sac => "sac",
+            LearnerKind::Td3 => "td3",
+            LearnerKind::Ppo => "ppo",
+            LearnerKind::PpoLagrangian => "ppo_lagrangian",
+            LearnerKind::Cpo => "cpo",
+            LearnerKind::Dqn => "dqn",
+        }
+    }
+
+    /// Its table of settings.
+    pub const fn settings(self) -> &'static [SettingSpec] {
+        match self {
+            LearnerKind::Sac => sac::SETTINGS,
+            LearnerKind::Ppo => ppo::SETTINGS,
+            LearnerKind::PpoLagrangian => ppo_lagrangian::SETTINGS,
+            LearnerKind::Cpo => cpo::SETTINGS,
+            LearnerKind::Dqn => dqn::SETTINGS,
+            LearnerKind::Acr | LearnerKind::Td3 => &[],
+        }
+    }
+
+    /// Names of its parts, beside those that plan.
+    pub const fn parts(self) -> &'static [&'static str] {
+        match self {
+            LearnerKind::Acr => &["focus", "sac"],
+            LearnerKind::Sac | LearnerKind::Cpo | LearnerKind::Td3 | LearnerKind::Ppo => &["pretrain"],
+            LearnerKind::PpoLagrangian | LearnerKind::Dqn => &["pretrain"],
+        }
+    }
+
+    /// The table of settings of one of its parts.
+    pub fn part(self, name: &str) -> Option<&'static [SettingSpec]> {
+        match name {
+            "pretrain" if self != LearnerKind::Acr => Some(PRETRAIN),
+            _ => None,
+        }
+    }
+
+    /// Copies of the plant that it acts on together unless a study says otherwise.
+    pub const fn n_copies(self) -> usize {
+        match self {
+            LearnerKind::Ppo | LearnerKind::PpoLagrangian => 8,
+            LearnerKind::Acr | LearnerKind::Sac | LearnerKind::Td3 | LearnerKind::Cpo | LearnerKind::Dqn => 1,
+        }
+    }
+
+    /// True where a controller stands beside it.
+    pub const fn is_advised(self) -> bool {
+        match self {
+            LearnerKind::Acr => true,
+            LearnerKind::Sac
+            | LearnerKind::Td3
+            | LearnerKind::Ppo
+            | LearnerKind::PpoLagrangian
+            | LearnerKind::Cpo
+            | LearnerKind::Dqn => false,
+        }
+    }
+}
+
+/// What a learner is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Making<'a> {
+    /// Its settings and parts.
+    pub algorithm: &'a Algorithm,
+    /// Of all its draws.
+    pub seed: u64,
+    /// Environment steps that are planned, for what changes with time; 0 where that is not known.
+    pub total_steps: u64,
+    /// The policy of an earlier training to begin from.
+    pub start: Option<&'a Tensors>,
+}
+
+/// A learner of a kind that has no controller beside it.
+///
+/// # Errors
+/// [`LearnError::Unsuited`] where the task, its settings, or the policy to begin from do not fit.
+pub fn make(
+    kind: LearnerKind,
+    making: Making<'_>,
+    environments: Box<dyn Environments>,
+) -> Result<Box<dyn Learner>, LearnError> {
+    let Making { algorithm, seed, total_steps, start } = making;
+    let block = &algorithm.settings;
+    match kind {
+        LearnerKind::Sac => {
+            let mut learner = Sac::new(environments, SacSettings::default().with(block), seed);
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Ppo => {
+            let settings = PpoSettings { total_steps, ..PpoSettings::from_settings(block) };
+            let mut learner = Ppo::new(environments, settings, seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::PpoLagrangian => {
+            let mut settings = PpoLagrangianSettings::from_settings(block);
+            settings.ppo.total_steps = total_steps;
+            let mut learner = PpoLagrangian::new(environments, settings, seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Cpo => {
+            let mut learner = Cpo::new(environments, CpoSettings::from_settings(block), seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Dqn => {
+            let mut settings = DqnSettings::from_settings(block);
+            if total_steps > 0 {
+                settings.total_steps = total_steps;
+            }
+            let mut learner = Dqn::new(environments, settings, seed)?;
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Acr | LearnerKind::Td3 => Err(LearnError::Unsuited("not there".into())),
+    }
+}
+
+/// Hands the policy to begin from to a learner.
+fn begun_from(
+    start: Option<&Tensors>,
+    mut take: impl FnMut(&Tensors) -> Result<(), TensorError>,
+) -> Result<(), LearnError> {
+    let Some(saved) = start else { return Ok(()) };
+    take(saved).map_err(|error| LearnError::Unsuited(format!("the policy to begin from does not fit: {error}")))
+}
+
+/// A learner with a controller beside it.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_advised(making: Making<'_>, environments: Box<dyn Advised>) -> Result<Box<dyn Learner>, LearnError> {
+    let _ = (making, environments);
+    Err(LearnError::Unsuited("not there".into()))
+}
+
+/// The policy in a file, for a task with these spaces. Of a kind with a controller beside it, the policy sees behind an
+/// observation what the controller advises.
+///
+/// # Errors
+/// Where an array is missing or of another shape.
+pub fn policy(
+    kind: LearnerKind,
+    saved: &Tensors,
+    observations: &Space,
+    actions: &Space,
+) -> Result<Box<dyn Policy>, TensorError> {
+    let unfit = |n_observed: usize, n_acted: usize| {
+        let (n, m) = (observations.len(), actions.len());
+        TensorError::Format(format!(
+            "it sees {n_observed} and acts on {n_acted} quantities, and the task has {n} and {m}"
+        ))
+    };
+    match kind {
+        LearnerKind::Sac | LearnerKind::Td3 => {
+            let policy = Squashed::load(saved)?;
+            let sizes = (policy.scales().n_observations(), policy.scales().n_actions());
+            if sizes != (observations.len(), actions.len()) {
+                return Err(unfit(sizes.0, sizes.1));
+            }
+            Ok(Box::new(policy))
+        }
+        LearnerKind::Ppo | LearnerKind::PpoLagrangian | LearnerKind::Cpo | LearnerKind::Dqn => {
+            let policy = Greedy::load(saved)?;
+            let sizes = (policy.n_observations(), policy.action_space().len());
+            if sizes != (observations.len(), actions.len()) {
+                return Err(unfit(sizes.0, sizes.1));
+            }
+            Ok(Box::new(policy))
+        }
+        LearnerKind::Acr => Err(TensorError::Missing("policy".into())),
+    }
+}
+
+/// Weights of the controller where a policy of [`LearnerKind::Acr`] sees `observation`: one for each action.
+///
+/// # Errors
+/// Where an array is missing or of another shape.
+pub fn weights(saved: &Tensors, observations: &[f64]) -> Result<Vec<f64>, TensorError> {
+    let _ = (saved, observations);
+    Ok(Vec::new())
+}
