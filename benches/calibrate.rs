@@ -6,20 +6,15 @@
 //! of its norm at rtol 1e-10, where one of the seeds 1 to 5 does not reach 138.222 to 0.01 in 100 uniform starts,
 //! where fewer than 8 % of all starts do, or where 100 starts take 20 seconds of processor time.
 
-use std::path::Path;
+mod stat5;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use twinc::calibrate::{FitSettings, Parameter, Problem, bind, multistart};
-use twinc::cli::FsLoader;
-use twinc::diag::Diagnostics;
-use twinc::hir;
+use twinc::calibrate::{Parameter, Problem, multistart};
 use twinc::integrate::Method;
-use twinc::jit::{Kernels, Needs, Options};
 use twinc::optimize::{Local, Objective};
-use twinc::source::{SourceFile, SourceMap};
-use twinc::system::System;
 
 const OPTIMUM: f64 = 138.222;
 const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
@@ -31,40 +26,6 @@ fn processor_seconds() -> Option<f64> {
     let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
     // USER_HZ is 100 on every Linux of the last decades.
     Some(ticks / 100.0)
-}
-
-/// The shipped study as a problem, its settings changed by `change`.
-fn problem(change: impl Fn(&mut FitSettings)) -> (Problem, FitSettings) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/stat5/stat5.twin");
-    let file = path.to_string_lossy().into_owned();
-    let mut sources = SourceMap::default();
-    let mut found = Diagnostics::default();
-    let root = sources.add(SourceFile::new(file.clone(), std::fs::read_to_string(&path).expect("the example")));
-    let module = hir::load(&mut sources, root, None, &FsLoader, true, &mut found);
-    let study = module.study("FitStat5").expect("the study");
-    let bound = bind::bind(study, &file, &FsLoader, &mut sources, &mut found).expect("data that fit the study");
-    let mut settings = bind::fit_settings(&study.fit);
-    change(&mut settings);
-    let needs = Needs::SIMULATION | Needs::STIFF | Needs::SENSITIVITIES;
-    let systems: Vec<Arc<Kernels>> = bound
-        .models
-        .iter()
-        .map(|model| {
-            let kernels = Kernels::compile(model.clone(), &Options::default()).expect("compiles");
-            kernels.prepare(needs).expect("compiles");
-            Arc::new(kernels)
-        })
-        .collect();
-    let experiments = bound
-        .experiments
-        .into_iter()
-        .map(|experiment| {
-            let position = experiment.model;
-            let system: Arc<dyn System> = systems[position].clone();
-            experiment.into_experiment(&bound.models[position], system, &settings)
-        })
-        .collect();
-    (Problem::new(bound.parameters, experiments, &settings).expect("a fit"), settings)
 }
 
 /// Largest difference between the gradient and fourth-order central differences, as a part of the gradient's norm.
@@ -100,7 +61,7 @@ fn main() -> ExitCode {
         }
     };
 
-    let (fine, _) = problem(|s| {
+    let (fine, _) = stat5::problem(|s| {
         s.rtol = 1e-10;
         s.method = Method::Rodas5p;
     });
@@ -125,7 +86,7 @@ fn main() -> ExitCode {
 
     let mut n_found = 0;
     for seed in SEEDS {
-        let (problem, settings) = problem(|s| {
+        let (problem, settings) = stat5::problem(|s| {
             s.starts = 100;
             s.seed = seed;
         });

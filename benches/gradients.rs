@@ -8,7 +8,6 @@
 
 #[path = "clock.rs"]
 mod clock;
-#[path = "gradients/stat5.rs"]
 mod stat5;
 #[path = "gradients/synthetic.rs"]
 mod synthetic;
@@ -53,7 +52,7 @@ fn median(n_rounds: usize, mut call: impl FnMut()) -> f64 {
 
 fn stat5(bars: &mut Bars) {
     println!("STAT5: 9 parameters, 48 measurements, settings of the shipped study");
-    let problem = stat5::problem();
+    let (problem, _) = stat5::problem(|_| {});
     let mut evaluator = problem.evaluator(None).expect("an evaluator");
     let nominal = problem.nominal();
     let n = nominal.len();

@@ -173,6 +173,9 @@ fn against_rust() -> (f64, f64) {
     one_pass(&pollution, "pollution");
     one_pass(&hires, "hires");
     one_pass(&brusselator, "brusselator of 2000 cells");
+    for name in ["ring_modulator", "repressilator", "pleiades"] {
+        one_pass(&compile(model(&format!("{name}.twin"), &[])), name);
+    }
     (ratios.into_iter().fold(0.0, f64::max), ratio)
 }
 
@@ -206,7 +209,9 @@ fn one_pass(kernels: &Kernels, name: &str) {
             },
         ],
     );
-    assert_eq!((dx, values), (dx2, values2));
+    // Together they share more reciprocals, which may change the last bits of a quotient.
+    let all = dx.iter().zip(&dx2).chain(values.iter().zip(&values2));
+    all.for_each(|(a, b)| assert!((a - b).abs() <= 1e-9 * a.abs().max(1.0), "{a} and {b}"));
     println!("{name}: rhs and jacobian by two kernels {two_ns:.1} ns, in one pass {one_ns:.1} ns");
 }
 

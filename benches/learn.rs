@@ -83,6 +83,10 @@ impl Environments for Pendulum {
         steps[0] = Step { reward: -cost, terminated: false, truncated: self.step == 200, failed: false };
     }
 
+    fn reason(&self, _: usize) -> &str {
+        ""
+    }
+
     fn save(&self) -> Vec<u8> {
         Vec::new()
     }

@@ -31,6 +31,7 @@ mod inspect;
 mod interrupt;
 mod machine;
 mod new;
+mod open_loop;
 mod outlet;
 mod parts;
 mod paths;

@@ -43,7 +43,7 @@ pub mod stochastic;
 mod system;
 
 pub use compiler::Compiler;
-pub use kernel::{Direction, Kernel, LaneKernel, PlainKernel};
+pub use kernel::{Direction, Kernel, LaneKernel};
 pub use kernels::{Kernels, Options};
 pub use lanes::LaneKernels;
 pub use parts::{Needs, Part, Timing};

@@ -4,6 +4,7 @@
 //! draw sees do not depend on how many threads run.
 
 pub mod draw;
+pub mod normal;
 pub mod ziggurat;
 
 use rand::SeedableRng;

@@ -13,5 +13,6 @@ mod planners;
 pub mod problems;
 mod replay;
 mod sampling;
+mod scheduled;
 mod shooting;
 mod study;

@@ -6,6 +6,7 @@ mod calibrate;
 mod cli;
 mod compile;
 mod control;
+mod environments;
 mod expr;
 mod integrate;
 mod jit;

@@ -3,6 +3,7 @@
 //! Seeds are fixed, so nothing here is a matter of luck from run to run; the bounds are those that a right program passes
 //! with another seed too: five standard errors for a mean, and for a variance.
 
+mod allocations;
 mod counted;
 mod leaps;
 mod meaning;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::optimize::trust_region::Side;
 use crate::optimize::{EvalError, Local};
+use crate::random::normal;
 
 use super::likelihood::Problem;
 use super::multistart::StartRecord;
@@ -97,7 +98,7 @@ pub fn assess(
     let m = free.len();
     let size: Vec<f64> = free.iter().map(|&i| parameters[i].search_size()).collect();
     let scaled = DMatrix::from_fn(m, m, |a, b| size[a] * information[free[b] * n + free[a]] * size[b]);
-    let quantile = normal_quantile(0.5 + 0.5 * level);
+    let quantile = normal::quantile(0.5 + 0.5 * level);
 
     let mut pairs: Vec<(f64, Vec<f64>)> = if m == 0 {
         Vec::new()
@@ -187,32 +188,6 @@ fn combination(parameters: &[Parameter], free: &[usize], eigenvalue: f64, vector
     Combination { eigenvalue, components }
 }
 
-/// The z with Φ(z) = `probability`, for probabilities in [0.5, 1).
-///
-/// Φ by the series z + z³/3 + z⁵/15 + ... (Marsaglia 2004, *J. Stat. Softw.* 11:4), inverted by bisection: called once
-/// per fit, so that plainness counts and speed does not.
-fn normal_quantile(probability: f64) -> f64 {
-    let cumulative = |z: f64| {
-        let (mut term, mut sum, mut k) = (z, z, 1.0);
-        while term.abs() > 1e-18 * sum.abs() {
-            k += 2.0;
-            term *= z * z / k;
-            sum += term;
-        }
-        0.5 + sum * (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt()
-    };
-    let (mut below, mut above) = (0.0, 10.0);
-    for _ in 0..100 {
-        let middle = 0.5 * (below + above);
-        if cumulative(middle) < probability {
-            below = middle;
-        } else {
-            above = middle;
-        }
-    }
-    0.5 * (below + above)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::parameter::Scale;
@@ -220,14 +195,6 @@ mod tests {
 
     fn parameter(name: &str, scale: Scale, low: f64, high: f64) -> Parameter {
         Parameter { name: name.into(), scale, low, high, nominal: 1.0, prior: None }
-    }
-
-    #[test]
-    fn quantiles_are_those_of_the_tables() {
-        // Abramowitz and Stegun, table 26.5.
-        for (p, z) in [(0.975, 1.959_963_985), (0.995, 2.575_829_304), (0.841_344_746, 1.0), (0.5, 0.0)] {
-            assert!((normal_quantile(p) - z).abs() < 1e-8, "{p}");
-        }
     }
 
     /// y = a + b t at t = 0, 1, 2, 3 with σ = 0.5: the textbook covariance σ² (XᵀX)⁻¹ with XᵀX = [[4, 6], [6, 14]].

@@ -327,9 +327,13 @@ pub struct ControlArgs {
     /// Go on with a run of several episodes that was interrupted or killed; file and flags come from its manifest
     #[arg(long, value_name = "RUN_FOLDER", conflicts_with_all = ["file", "planner", "episodes", "seed", "set", "runs", "strict_math"])]
     pub resume: Option<PathBuf>,
-    /// Planners to run one after another: sqp, rti, ilqr, ddp, shooting, cem, mppi, cma; without it the study's first
+    /// Planners to run one after another: sqp, rti, ilqr, ddp, shooting, cem, mppi, cma, lqr, pid; without it the study's
+    /// first
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     pub planner: Vec<String>,
+    /// Plan the whole episode once and carry the plan out without feedback; always so where the step is `free`
+    #[arg(long, conflicts_with = "resume")]
+    pub open_loop: bool,
     /// Number of episodes; short for --set budget.episodes=N
     #[arg(long, value_name = "N")]
     pub episodes: Option<u64>,

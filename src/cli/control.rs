@@ -11,6 +11,7 @@ use super::control_run::{Entry, Episode, Halt, Loops, Watch};
 use super::control_table;
 use super::failure::{Exit, Failure};
 use super::interrupt;
+use super::open_loop;
 use super::prepare;
 use super::progress::Progress;
 use super::render::counted;
@@ -61,6 +62,9 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
         return Err(Failure::from_diagnostics(found));
     }
     warnings.extend(found);
+    if args.open_loop || control.belief.step.free.is_some() {
+        return open_loop::run(args, (asked, &target), (&study, control), console, sources, warnings);
+    }
     let options = Options { strict_math: asked.strict_math };
     let loops = prepared(asked, &study, control, &options, &mut warnings)?;
     console.report(std::mem::take(&mut warnings), sources);
@@ -93,10 +97,7 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
         if !control.evaluation.list.is_empty() {
             console.say("`evaluate` judges what is trained, and has no effect here");
         }
-        let progress = Progress::new(console, "episodes", n_all);
-        let ran = run_all(&loops, &folder, &progress);
-        progress.end();
-        let (results, halt) = ran?;
+        let (results, halt) = run_all(&loops, &folder, console)?;
         conclude(
             &loops,
             &results,
@@ -117,32 +118,40 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
 fn run_all<'a>(
     loops: &'a Loops,
     folder: &RunFolder,
-    progress: &Progress,
+    console: &Console,
 ) -> Result<(Vec<(&'a Entry, Vec<Episode>)>, Option<Halt>), Failure> {
-    let is_kept = loops.n_episodes * loops.planners.len() > 1;
+    let n_all = loops.n_episodes * loops.planners.len();
+    let open = |entry: &Entry| match n_all {
+        1 => Ok((None, Vec::new())),
+        _ => Kept::open(folder, entry.kind.name(), loops.seed, loops.n_episodes).map(|(file, kept)| (Some(file), kept)),
+    };
+    let opened = loops.planners.iter().map(open).collect::<Result<Vec<_>, Failure>>()?;
+    let n_before: usize = opened.iter().map(|(_, kept)| kept.len()).sum();
+    if n_before > 0 {
+        console.say(format!("{n_before} of {n_all} episodes were finished before"));
+    }
+    let progress = Progress::new(console, "episodes", n_all);
     let (mut results, mut n_done) = (Vec::new(), 0);
-    for entry in &loops.planners {
+    for (entry, (mut file, kept)) in loops.planners.iter().zip(opened) {
         let planner = entry.kind.name();
-        let (mut file, kept) = match is_kept {
-            true => Kept::open(folder, planner, loops.seed, loops.n_episodes).map(|(file, kept)| (Some(file), kept))?,
-            false => (None, Vec::new()),
-        };
         let mut keep = |episode: &Episode| {
             let seconds: Vec<f64> = episode.trace.moments.iter().map(|moment| moment.seconds).collect();
             let line = json!({ "what": "plans", "planner": planner, "episode": episode.number, "seconds": seconds });
             folder.append("timing.jsonl", &line)?;
             file.as_mut().map_or(Ok(()), |file| file.add(episode))
         };
-        let mut watch = Watch { progress, n_done, keep: &mut keep };
+        let mut watch = Watch { progress: &progress, n_done, keep: &mut keep };
         let ran = loops.run(entry, kept, &mut watch);
         n_done = watch.n_done;
-        file.map_or(Ok(()), Kept::end)?;
-        let (episodes, halt) = ran?;
+        let kept = file.map_or(Ok(()), Kept::end);
+        let (episodes, halt) = ran.and_then(|ran| kept.map(|()| ran)).inspect_err(|_| progress.end())?;
         results.push((entry, episodes));
         if halt.is_some() {
+            progress.end();
             return Ok((results, halt));
         }
     }
+    progress.end();
     Ok((results, None))
 }
 
@@ -268,19 +277,6 @@ fn prepared(
 ) -> Result<Loops, Failure> {
     let plant = assembled(flat(&control.plant, None, warnings)?, options, control)?;
     let task = plant.task();
-    if task.free_step.is_some() {
-        let mut list = Diagnostics::default();
-        list.push(
-            Diagnostic::new(
-                Code("E0901"),
-                task.span,
-                "a step whose length is decided is not carried out in closed loop",
-            )
-            .at("`step free`")
-            .help("write a step of fixed length, `step 0.05 [s]`; plans of free steps are made by the library"),
-        );
-        return Err(Failure::from_diagnostics(list));
-    }
     if task.acts.is_empty() {
         let mut list = Diagnostics::default();
         let title = format!("`{}` has nothing to decide: `{}` has no input", task.name, task.model.name);
@@ -330,6 +326,7 @@ fn prepared(
         name: study.name.clone(),
         doc: if study.doc.is_empty() { task.doc.clone() } else { study.doc.clone() },
         drawn: drawn.collect(),
+        spread: control.spread.map(|(share, _)| share),
         planners: entries,
         filter: control.filter.clone(),
         estimands: estimands.collect(),
@@ -380,7 +377,10 @@ pub fn assembled(task: FlatTask, options: &Options, control: &Control) -> Result
 }
 
 /// The same with the scenarios of the study.
-fn uncertain(assembly: Assembly, control: &Control) -> Result<Assembly, Failure> {
+///
+/// # Errors
+/// E0602 for scenarios of what is no parameter.
+pub fn uncertain(assembly: Assembly, control: &Control) -> Result<Assembly, Failure> {
     let params = &assembly.task().model.params;
     let (mut listed, mut drawn) = (Vec::new(), Vec::new());
     for scenario in &control.scenarios {
@@ -399,7 +399,8 @@ fn uncertain(assembly: Assembly, control: &Control) -> Result<Assembly, Failure>
     assembly.uncertain(&listed, &drawn).map_err(|error| Failure::new("E0602", error.to_string()))
 }
 
-fn no_code(error: CompileError) -> Failure {
+/// E0707 for a task without machine code.
+pub fn no_code(error: CompileError) -> Failure {
     Failure::new("E0707", error.to_string())
 }
 

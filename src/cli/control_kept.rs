@@ -135,7 +135,8 @@ fn record(bytes: &[u8]) -> Option<(&[u8], usize)> {
 
 fn written(Episode { number, seed, trace }: &Episode) -> Vec<u8> {
     let mut out = Vec::new();
-    let Trace { states, believed, inputs, measured, moments, parameters, ending, message, broken, plans } = trace;
+    let Trace { states, believed, estimated, inputs, measured, moments, parameters, ending, message, broken, plans } =
+        trace;
     put(&mut out, *number as u64);
     put(&mut out, *seed);
     put(&mut out, place(&ENDINGS, ending));
@@ -145,7 +146,7 @@ fn written(Episode { number, seed, trace }: &Episode) -> Vec<u8> {
     }
     put(&mut out, broken.amount.to_bits());
     put(&mut out, broken.step as u64);
-    for list in [states, believed, inputs, measured, parameters] {
+    for list in [states, believed, estimated, inputs, measured, parameters] {
         put_all(&mut out, list);
     }
     put(&mut out, moments.len() as u64);
@@ -243,12 +244,12 @@ fn read(bytes: &[u8], number: u64, seed: u64) -> Option<Trace> {
     let ending = *ENDINGS.get(reader.count()?)?;
     let (message, name) = (reader.text()?, reader.text()?);
     let broken = Broken { amount: reader.number()?, step: reader.count()?, name };
-    let (states, believed, inputs) = (reader.numbers()?, reader.numbers()?, reader.numbers()?);
-    let (measured, parameters) = (reader.numbers()?, reader.numbers()?);
+    let (states, believed, estimated) = (reader.numbers()?, reader.numbers()?, reader.numbers()?);
+    let (inputs, measured, parameters) = (reader.numbers()?, reader.numbers()?, reader.numbers()?);
     let moments = (0..reader.count()?).map(|_| reader.moment()).collect::<Option<Vec<Moment>>>()?;
     let plan = |reader: &mut Reader<'_>| Some((reader.count()?, reader.numbers()?, reader.numbers()?));
     let plans = (0..reader.count()?).map(|_| plan(&mut reader)).collect::<Option<Vec<_>>>()?;
-    Some(Trace { states, believed, inputs, measured, moments, parameters, ending, message, broken, plans })
+    Some(Trace { states, believed, estimated, inputs, measured, moments, parameters, ending, message, broken, plans })
 }
 
 #[cfg(test)]
@@ -273,6 +274,7 @@ mod tests {
         let trace = Trace {
             states: vec![0.1, -0.0],
             believed: vec![0.1],
+            estimated: vec![0.2],
             inputs: vec![f64::MIN_POSITIVE],
             measured: Vec::new(),
             moments: vec![moment],

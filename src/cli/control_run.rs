@@ -15,6 +15,7 @@ use crate::control::planners::{self, PlannerError, PlannerKind};
 use crate::control::plant::{Drawn, Plant, PlantFunctions, step_options};
 use crate::control::sampling::SamplingError;
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::flat::FlatTask;
 use crate::hir::settings::Settings;
 use crate::hir::stop::{Counts, Stop};
 use crate::integrate::ensemble::in_order;
@@ -37,6 +38,8 @@ pub struct Loops {
     pub functions: PlantFunctions,
     /// What is drawn for each episode.
     pub drawn: Vec<Drawn>,
+    /// Within which share of its value everything else is drawn.
+    pub spread: Option<f64>,
     /// In the order asked for.
     pub planners: Vec<Entry>,
     /// What estimates the state.
@@ -168,13 +171,18 @@ impl Loops {
 
     fn episode(&self, entry: &Entry, number: usize, seed: u64) -> Result<Trace, Failure> {
         let task = self.plant.task();
-        let refused = |error: String| refused(entry, &error);
+        let believed = entry.assembly.task();
+        let refused = |error: String| refused((entry.kind, entry.span), believed, &error);
         // Several episodes share the threads among them.
         let n_threads = if self.n_episodes == 1 { rayon::current_num_threads() } else { 1 };
         let planner = planners::make(entry.kind, &entry.assembly, &entry.settings, n_threads)
-            .map_err(|error| refused(self.in_words(entry, &error)))?;
+            .map_err(|error| refused(in_words(believed, &error)))?;
         let plant = Plant::new(task, self.plant.kernels(), &self.functions, self.drawn.clone())
             .map_err(|error| refused(error.to_string()))?;
+        let plant = match self.spread {
+            Some(share) => plant.vary(share),
+            None => plant,
+        };
         let kernels = entry.assembly.kernels();
         let parameters = entry.assembly.parameters();
         let still = vec![0.0; kernels.dims().n_states];
@@ -198,25 +206,22 @@ impl Loops {
         let mut clock = || begun.elapsed().as_secs_f64();
         Ok(closed.run(seed, &mut clock, keep_every, &mut |_| !interrupt::is_asked()))
     }
+}
 
-    /// What a planner has against the task, with the task's own names.
-    fn in_words(&self, entry: &Entry, error: &PlannerError) -> String {
-        let input = |k: usize| {
-            let inputs = &entry.assembly.task().model.inputs;
-            inputs.get(k).map_or(String::new(), |input| input.quantity.name.clone())
-        };
-        match error {
-            PlannerError::Sampling(SamplingError::Unbounded(k)) => {
-                format!("`{}` has no limits on both sides to draw between", input(*k))
-            }
-            PlannerError::Sampling(SamplingError::Contradictory(k)) => {
-                format!("the lower limit of `{}` is above the upper one", input(*k))
-            }
-            PlannerError::Sampling(other) => other.to_string(),
-            PlannerError::Assemble(other) => other.to_string(),
-            PlannerError::Ddp(other) => other.to_string(),
-            PlannerError::Task(text) => text.clone(),
+/// What a planner has against the task, with the task's own names.
+pub fn in_words(task: &FlatTask, error: &PlannerError) -> String {
+    let input = |k: usize| task.model.inputs.get(k).map_or(String::new(), |input| input.quantity.name.clone());
+    match error {
+        PlannerError::Sampling(SamplingError::Unbounded(k)) => {
+            format!("`{}` has no limits on both sides to draw between", input(*k))
         }
+        PlannerError::Sampling(SamplingError::Contradictory(k)) => {
+            format!("the lower limit of `{}` is above the upper one", input(*k))
+        }
+        PlannerError::Sampling(other) => other.to_string(),
+        PlannerError::Assemble(other) => other.to_string(),
+        PlannerError::Ddp(other) => other.to_string(),
+        PlannerError::Task(text) => text.clone(),
     }
 }
 
@@ -249,10 +254,10 @@ impl SoFar<'_> {
 }
 
 /// E0602 at the planner's name.
-fn refused(entry: &Entry, why: &str) -> Failure {
+pub fn refused((kind, span): (PlannerKind, Span), task: &FlatTask, why: &str) -> Failure {
     let mut list = Diagnostics::default();
-    let title = format!("`{}` cannot plan `{}`: {why}", entry.kind.name(), entry.assembly.task().name);
-    list.push(Diagnostic::new(Code("E0602"), entry.span, title).at("asked for here"));
+    let title = format!("`{}` cannot plan `{}`: {why}", kind.name(), task.name);
+    list.push(Diagnostic::new(Code("E0602"), span, title).at("asked for here"));
     Failure::from_diagnostics(list)
 }
 

@@ -149,9 +149,7 @@ pub fn summary(loops: &Loops, rows: &[Row]) -> String {
             row.statuses.clone(),
         ]);
     }
-    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    let mut out = format!(
+    let title = format!(
         "{}: {} of {}, {} of {}\n",
         loops.name,
         task.name,
@@ -159,9 +157,18 @@ pub fn summary(loops: &Loops, rows: &[Row]) -> String {
         counted(task.n_steps, "step"),
         step_length(loops)
     );
-    for row in &cells {
+    title + &aligned(&cells)
+}
+
+/// Rows of cells in columns, one line each.
+pub fn aligned<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let n_columns = rows.first().map_or(0, |row| row.as_ref().len());
+    let width = |column: usize| rows.iter().map(|row| row.as_ref()[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
+        for (cell, width) in row.as_ref().iter().zip(&widths) {
             line.push_str(&format!("{cell:<width$}  "));
         }
         out.push_str(line.trim_end());
@@ -295,7 +302,8 @@ pub fn trajectory(loops: &Loops, episodes: &[Episode]) -> String {
     out
 }
 
-fn word(status: PlanStatus) -> &'static str {
+/// How a plan came about.
+pub fn word(status: PlanStatus) -> &'static str {
     STATUSES.iter().find(|(known, _)| *known == status).map_or("", |(_, word)| word)
 }
 

@@ -22,7 +22,7 @@ use crate::hir::task::StepMethod;
 use crate::jit::{CompileError, Kernels, Options, Square, StageKernels, StageNodes, StageTerms, row_functions};
 use crate::random::stream;
 use crate::system::stages::{Softness, Tree};
-use crate::system::{Curvature, System};
+use crate::system::{Curvature, System, Trigger};
 
 /// Why a task cannot be planned.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -354,7 +354,7 @@ impl Assembly {
     ) -> Result<Box<dyn Rollouts>, AssembleError> {
         match problem.discretization {
             Discretization::Map | Discretization::Euler { .. } | Discretization::Rk4 { .. }
-                if problem.tree.is_chain() =>
+                if problem.tree.is_chain() && !self.is_scheduled() =>
             {
                 let functions = row_functions(&self.kernels, &self.nodes, &problem.parameters)?;
                 let problem = RowProblem::of(&problem, functions, price)?;
@@ -369,6 +369,12 @@ impl Assembly {
                 Ok(Box::new(StageRollouts::new(Box::new(stages), price)))
             }
         }
+    }
+
+    /// True where the model assigns something at known times.
+    fn is_scheduled(&self) -> bool {
+        let is_known = |trigger| matches!(trigger, Trigger::At { .. } | Trigger::Every { .. });
+        self.kernels.events().iter().any(|event| event.has_reset && is_known(event.trigger))
     }
 
     /// What a plant of this task evaluates.

@@ -8,7 +8,7 @@
 mod kept;
 
 use crate::decide::{Environment, Step};
-use crate::flat::{Distribution, FlatTask, Noise};
+use crate::flat::{Distribution, FlatTask, Noise, Quantity};
 use crate::hir::task::StepMethod;
 use crate::integrate::{Forcing, Integrator, Method, Options, Problem, ProblemError, Sample, Signal, Start};
 use crate::random::{Rng, draw};
@@ -55,6 +55,9 @@ pub struct Plant<'s> {
     drawn: Vec<Drawn>,
     work: Work,
     nominal: Vec<f64>,
+    /// Start values that are drawn around those given, and within which share of them.
+    varied: Vec<(usize, f64)>,
+    share: f64,
     p: Vec<f64>,
     x: Vec<f64>,
     u: Vec<f64>,
@@ -100,6 +103,8 @@ impl<'s> Plant<'s> {
             work: system.work(),
             p: nominal.clone(),
             nominal,
+            varied: Vec::new(),
+            share: 0.0,
             x: vec![0.0; dims.n_states],
             next: vec![0.0; dims.n_states],
             u: task.model.inputs.iter().map(value).collect(),
@@ -118,6 +123,24 @@ impl<'s> Plant<'s> {
             functions,
             drawn,
         })
+    }
+
+    /// The same with all that nothing draws yet drawn for each episode, evenly within this `share` of its value, between 0
+    /// and 1: parameters, then start values, each within its domain. What is zero stays zero.
+    pub fn vary(mut self, share: f64) -> Self {
+        let params = &self.task.model.params;
+        for (param_idx, &value) in self.nominal.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+            if self.drawn.iter().all(|drawn| drawn.param_idx != param_idx) {
+                let Quantity { low, high, .. } = params[param_idx].quantity;
+                self.drawn.push(Drawn { param_idx, distribution: around(value, share), low, high });
+            }
+        }
+        self.p.copy_from_slice(&self.nominal);
+        self.start();
+        let is_drawn = |state: usize| self.task.starts.iter().any(|start| start.state as usize == state);
+        self.varied = self.x.iter().copied().enumerate().filter(|&(state, x)| x != 0.0 && !is_drawn(state)).collect();
+        self.share = share;
+        self
     }
 
     /// The task.
@@ -197,6 +220,20 @@ impl<'s> Plant<'s> {
         for drawn in &self.drawn {
             self.p[drawn.param_idx] = drawn.distribution.draw_within(drawn.low, drawn.high, &mut self.rng);
         }
+        self.start();
+        for start in &self.task.starts {
+            let range = &self.task.model.states[start.state as usize].quantity;
+            self.x[start.state as usize] = start.distribution.draw_within(range.low, range.high, &mut self.rng);
+        }
+        for &(state, value) in &self.varied {
+            let Quantity { low, high, .. } = self.task.model.states[state].quantity;
+            self.x[state] = around(value, self.share).draw_within(low, high, &mut self.rng);
+        }
+        self.arrive(true);
+    }
+
+    /// Inputs, disturbances and state as they are given, at the present parameters.
+    fn start(&mut self) {
         for (u, input) in self.u.iter_mut().zip(&self.task.model.inputs) {
             *u = input.value;
         }
@@ -210,11 +247,6 @@ impl<'s> Plant<'s> {
         self.next.fill(0.0);
         let at = At { t: 0.0, x: &self.next, u: &self.u, d: &self.d, p: &self.p };
         system.initial_state(at, &mut self.work, &mut self.x);
-        for start in &self.task.starts {
-            let range = &self.task.model.states[start.state as usize].quantity;
-            self.x[start.state as usize] = start.distribution.draw_within(range.low, range.high, &mut self.rng);
-        }
-        self.arrive(true);
     }
 
     /// Puts the plant into a state, `n_states`, at the present instant.
@@ -398,6 +430,12 @@ pub fn step_options(task: &FlatTask) -> Options {
     };
     let fixed_step = method.is_grid().then(|| task.step / f64::from(substeps.max(1)));
     Options { method, rtol: 1e-9, fixed_step, ..Options::default() }
+}
+
+/// Evenly within a share of a value.
+fn around(value: f64, share: f64) -> Distribution {
+    let reach = share * value.abs();
+    Distribution::Uniform { low: value - reach, high: value + reach }
 }
 
 /// One measurement.

@@ -13,6 +13,7 @@ mod nodes;
 mod points;
 mod problem;
 mod product;
+mod scheduled;
 mod stepper;
 
 pub use problem::{Bounds, ControlProblem, ControlProblemError, Discretization, FreeStep, Move, RowBound};
@@ -24,6 +25,7 @@ use self::collocation::Collocation;
 use self::explicit::{EULER, Explicit, Map, RK4};
 use self::nodes::NodeSets;
 use self::problem::Fixed;
+use self::scheduled::{Scheduled, scheduled};
 use self::stepper::Stepper;
 use crate::system::stages::{Instant, Limits, StageDims, StageFailure, Stages, Tree};
 use crate::system::{Curvature, StageKind, Work};
@@ -65,7 +67,7 @@ impl Shooting {
         let fixed = Fixed::new(problem);
         let shape = fixed.layout.shape;
         let system = &*fixed.problem.system;
-        let stepper: Box<dyn Stepper> = match fixed.problem.discretization {
+        let rule: Box<dyn Stepper> = match fixed.problem.discretization {
             Discretization::Map => Box::new(Map::new(system, shape)),
             Discretization::Euler { n_substeps } => Box::new(Explicit::new(system, shape, &EULER, n_substeps)),
             Discretization::Rk4 { n_substeps } => Box::new(Explicit::new(system, shape, &RK4, n_substeps)),
@@ -75,6 +77,12 @@ impl Shooting {
             Discretization::Adaptive { method, rtol, atol } => {
                 Box::new(Adaptive::new(system, shape, method, rtol, atol))
             }
+        };
+        let events = scheduled(system);
+        let is_own = matches!(fixed.problem.discretization, Discretization::Adaptive { .. } | Discretization::Map);
+        let stepper: Box<dyn Stepper> = match events.is_empty() || is_own {
+            true => rule,
+            false => Box::new(Scheduled::new(system, shape, rule, events)),
         };
         let sets = NodeSets::new(&fixed, stepper.inner().len());
         let n_vars = fixed.dims.n_vars();

@@ -18,12 +18,14 @@
 //! **Invariant.** Nothing allocates after the first plan, and the work of a plan is bounded.
 
 mod barrier;
+mod chance;
 mod filter;
 mod iterate;
 mod linearize;
 mod restore;
 mod search;
 mod settings;
+mod tightened;
 
 use std::fmt::Write as _;
 
@@ -31,10 +33,13 @@ use crate::decide::{Plan, PlanStatus, Planner, Situation};
 use crate::optimize::stage_qp::{Bounded, QpStatus, StageQp, StageQpSolver};
 use crate::system::stages::{Instant, Stages, Tree};
 use barrier::Barrier;
+use chance::Margins;
+pub use chance::{Chance, ChanceError};
 use filter::Filter;
 use iterate::{Iterate, first_children};
 use linearize::{Scratch, Standing, linearize};
 pub use settings::{Hessian, SETTINGS, SqpSettings};
+use tightened::Tightened;
 
 /// A constraint that no plan was found to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +63,7 @@ struct Outcome {
 /// SQP and real-time iteration as a planner.
 pub struct Sqp {
     settings: SqpSettings,
-    problem: Box<dyn Stages>,
+    problem: Tightened,
     tree: Tree,
     first_child: Vec<usize>,
     now: Iterate,
@@ -83,6 +88,7 @@ pub struct Sqp {
     last_conflict: Option<Conflict>,
     iterations: usize,
     n_convexified: usize,
+    n_fallbacks: usize,
     root: Vec<f64>,
     states: Vec<f64>,
     inputs: Vec<f64>,
@@ -119,6 +125,7 @@ impl Sqp {
             last_conflict: None,
             iterations: 0,
             n_convexified: 0,
+            n_fallbacks: 0,
             root: vec![0.0; dims.n_states],
             states: vec![0.0; (horizon + 1) * dims.n_states],
             inputs: vec![0.0; horizon * dims.n_inputs],
@@ -128,7 +135,7 @@ impl Sqp {
             next_step: 0,
             prepared: None,
             now,
-            problem,
+            problem: Tightened::new(problem),
             tree,
             settings,
         }
@@ -156,6 +163,31 @@ impl Sqp {
         self.prepared = None;
     }
 
+    /// Keeps bounds with a probability from now on, or as they stand again.
+    ///
+    /// # Errors
+    /// What does not fit the problem.
+    pub fn set_chance(&mut self, chance: Option<Chance>) -> Result<(), ChanceError> {
+        let n_rows = self.now.row_force.len();
+        let margins = chance.map(|chance| Margins::new(chance, self.problem.as_mut(), n_rows)).transpose()?;
+        self.problem.set_margins(margins, &self.now.row_start);
+        self.prepared = None;
+        Ok(())
+    }
+
+    /// Tells the covariance of the state that the next plan begins with, `n_states × n_states`, where bounds are kept with
+    /// a probability.
+    pub fn set_covariance(&mut self, covariance: &[f64]) {
+        if let Some(margins) = self.problem.margins_mut() {
+            margins.set_start(covariance);
+        }
+    }
+
+    /// The standard deviations of states along the last plan, `n_nodes × n_states`; empty where nothing is uncertain.
+    pub fn deviations(&self) -> &[f64] {
+        self.problem.margins().map_or(&[], |margins| &margins.states)
+    }
+
     /// The constraint that the last plan could not keep.
     pub fn conflict(&self) -> Option<Conflict> {
         self.conflict
@@ -164,6 +196,11 @@ impl Sqp {
     /// How many quadratic problems of the last plan were made convex.
     pub fn n_convexified(&self) -> usize {
         self.n_convexified
+    }
+
+    /// How many quadratic problems of the last plan Clarabel was asked for.
+    pub fn n_fallbacks(&self) -> usize {
+        self.n_fallbacks
     }
 
     /// State and input of a node in the last plan.
@@ -178,7 +215,7 @@ impl Sqp {
         let shifted = ahead.step.saturating_sub(self.next_step);
         self.advance(shifted);
         self.next_step = ahead.step;
-        self.prepared = self.linearize(self.is_exact()).ok();
+        self.prepared = self.tighten().and_then(|()| self.linearize(self.is_exact())).ok();
     }
 
     /// Tells the problem of an instant; writes the root's states to `root`.
@@ -233,6 +270,15 @@ impl Sqp {
         linearize(self.problem.as_mut(), &self.tree, &self.now, lagrangian, &mut self.qp, &mut self.scratch)
     }
 
+    /// Moves the bounds that are kept with a probability to where the iterate says.
+    fn tighten(&mut self) -> Result<(), crate::system::stages::StageFailure> {
+        if self.problem.margins().is_some() {
+            self.linearize(false)?;
+            self.problem.tighten(&self.now, &self.qp);
+        }
+        Ok(())
+    }
+
     /// Puts inputs within their bounds.
     fn clamp_inputs(&mut self) {
         let (n, m) = (self.now.n, self.now.m);
@@ -271,6 +317,25 @@ impl Sqp {
         }
     }
 
+    /// Iterates from the plan before; where there is none, once without margins for a plan that says how large they are.
+    fn converge_with_margins(&mut self) -> Outcome {
+        if !self.is_warm {
+            self.problem.loosen();
+            let outcome = self.converge();
+            if self.problem.margins().is_none() || outcome.status == PlanStatus::Failed {
+                return outcome;
+            }
+            self.conflict = None;
+        }
+        let was_warm = std::mem::replace(&mut self.is_warm, true);
+        let outcome = match self.tighten() {
+            Ok(()) => self.converge(),
+            Err(failure) => self.failed(&failure.reason),
+        };
+        self.is_warm = was_warm;
+        outcome
+    }
+
     /// One full step of real-time iteration.
     fn iterate_once(&mut self) -> Outcome {
         let lagrangian = self.is_exact();
@@ -287,7 +352,7 @@ impl Sqp {
             }
             None => {
                 self.embed();
-                match self.linearize(lagrangian) {
+                match self.tighten().and_then(|()| self.linearize(lagrangian)) {
                     Ok(standing) => standing,
                     Err(failure) => return self.failed(&failure.reason),
                 }
@@ -355,6 +420,7 @@ impl Planner for Sqp {
         self.last_conflict = None;
         self.iterations = 0;
         self.n_convexified = 0;
+        self.n_fallbacks = 0;
         self.arrive(now);
         if self.is_warm {
             if self.prepared.is_none() {
@@ -378,7 +444,7 @@ impl Planner for Sqp {
         } else {
             self.embed();
             self.clamp_inputs();
-            self.converge()
+            self.converge_with_margins()
         };
         let is_failed = outcome.status == PlanStatus::Failed;
         self.is_warm = !is_failed && self.now.z.iter().all(|v| v.is_finite());

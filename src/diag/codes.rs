@@ -126,6 +126,7 @@ pub const REGISTRY: &[(&str, &str)] = &[
     ("W0109", "a parameter cannot be identified from the observables"),
     ("W0110", "a value has no effect"),
     ("W0111", "a run starts at an unstable steady state"),
+    ("W0112", "a planner does not foresee an event"),
 ];
 
 #[cfg(test)]

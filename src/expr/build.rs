@@ -7,6 +7,7 @@
 //! | folding of constants; `a+0`, `1·a`, `a/1`, `a^1`, `−(−a)` | none |
 //! | `(±2^k a)·b = ±2^k (a·b)`, the same for quotients; `a/±2^k` as a product | none |
 //! | `a·a = a^2`, `a·a^2 = a^3`, `(−a)^n = ±a^n` | none |
+//! | `(b−a)^n = (a−b)^n` for even n, where the right side is there already | none |
 //! | `a^m·a^n = a^(m+n)`, `(a^m)^n = a^(m n)` | at most one rounding (relative ε/2) per multiplication |
 //! | repeated terms of one sum add up their coefficients | at most ε · Σ \|terms\| per repetition |
 //! | `abs(abs(a))`, `abs(−a)`, `sign(sign(a))`, `floor`/`ceil` of whole numbers | none |
@@ -186,8 +187,19 @@ impl Dag {
                 let power = self.intern(Node::PowI(inner, n));
                 if n % 2 == 0 { power } else { self.neg(power) }
             }
+            _ if n % 2 == 0 => self.mirrored_power(a, n).unwrap_or_else(|| self.intern(Node::PowI(a, n))),
             _ => self.intern(Node::PowI(a, n)),
         }
+    }
+
+    /// The even power, if it is there, of what has the same bits as a sum `a` of two terms but for the sign: its negative, and
+    /// both with their terms exchanged.
+    fn mirrored_power(&self, a: NodeId, n: i32) -> Option<NodeId> {
+        let Node::Sum(sum) = self.node(a) else { return None };
+        let &[s, t] = self.terms(sum) else { return None };
+        let minus = |term: Term| Term { coefficient: -term.coefficient, ..term };
+        let mirrored = [[minus(t), minus(s)], [minus(s), minus(t)], [t, s]];
+        mirrored.iter().find_map(|list| self.known(Node::PowI(self.known_sum(list)?, n)))
     }
 
     /// `a^b`; constant integer exponents up to 64 become [`Node::PowI`], one half becomes a square root.
@@ -282,6 +294,23 @@ impl Dag {
                 if a == b && self.is_truth(a) { a } else { self.intern(Node::Binary(op, a, b)) }
             }
             BinaryOp::Min | BinaryOp::Max | BinaryOp::Mod | BinaryOp::Atan2 => self.intern(Node::Binary(op, a, b)),
+        }
+    }
+
+    /// A node of the graph `other` again, in this one, by the constructors: `at` tells where its operands are here.
+    pub fn rebuild(&mut self, other: &Dag, node: Node, at: impl Fn(NodeId) -> NodeId) -> NodeId {
+        match node {
+            Node::Const(bits) => self.constant(f64::from_bits(bits)),
+            Node::Leaf(leaf) => self.leaf(leaf),
+            Node::Unary(op, a) => self.unary(op, at(a)),
+            Node::Binary(op, a, b) => self.binary(op, at(a), at(b)),
+            Node::PowI(a, n) => self.powi(at(a), n),
+            Node::Sum(sum) => {
+                let terms: Vec<(f64, NodeId)> = other.terms(sum).iter().map(|t| (t.coefficient, at(t.node))).collect();
+                self.sum(&terms)
+            }
+            Node::Compare(op, a, b) => self.compare(op, at(a), at(b)),
+            Node::Select { condition, then, otherwise } => self.select(at(condition), at(then), at(otherwise)),
         }
     }
 
@@ -485,6 +514,22 @@ mod tests {
         let inverse = dag.powi(b, -1);
         assert_eq!(inverse, dag.div(Dag::ONE, b));
         dag.powi(a, i32::MIN);
+    }
+
+    #[test]
+    fn even_powers_of_differences_do_not_ask_for_the_order() {
+        let (mut dag, a, b) = graph();
+        let (there, back) = (dag.sum(&[(1.0, a), (-0.3, b)]), dag.sum(&[(0.3, b), (-1.0, a)]));
+        let square = dag.powi(there, 2);
+        assert_eq!(dag.mul(back, back), square);
+        let (minus, exchanged) = (dag.sum(&[(-1.0, a), (0.3, b)]), dag.sum(&[(-0.3, b), (1.0, a)]));
+        assert_eq!((dag.powi(minus, 2), dag.powi(exchanged, 2)), (square, square));
+        is_exact(&dag, square, |a, b| (0.3 * b - a) * (0.3 * b - a));
+        let (cube, other_cube) = (dag.powi(there, 3), dag.powi(back, 3));
+        assert_ne!(cube, other_cube);
+        is_exact(&dag, other_cube, |a, b| powi(0.3 * b - a, 3));
+        let other = dag.sum(&[(1.0, a), (0.3, b)]);
+        assert_ne!(dag.powi(other, 2), square);
     }
 
     #[test]

@@ -211,14 +211,28 @@ impl Dag {
         }
     }
 
-    /// The id of the sum of these terms, which are simplified already.
-    pub(super) fn intern_sum(&mut self, list: &[Term]) -> NodeId {
+    /// The id of a node that is not a sum, if it is there.
+    pub(super) fn known(&self, node: Node) -> Option<NodeId> {
+        self.node_table.find(hash_node(node), |idx| self.nodes[idx as usize] == node).ok().map(NodeId)
+    }
+
+    /// The id of the sum of these terms, if it is there.
+    pub(super) fn known_sum(&self, list: &[Term]) -> Option<NodeId> {
+        self.find_sum(list).ok().map(|idx| self.sum_nodes[idx as usize])
+    }
+
+    /// The index of the sum of these terms, or the free slot where it belongs.
+    fn find_sum(&self, list: &[Term]) -> Result<u32, usize> {
         let same = |t: &Term, u: &Term| t.node == u.node && t.coefficient.to_bits() == u.coefficient.to_bits();
-        let found = self.sum_table.find(hash_terms(list), |idx| {
+        self.sum_table.find(hash_terms(list), |idx| {
             let known = self.terms(SumId(idx));
             known.len() == list.len() && known.iter().zip(list).all(|(t, u)| same(t, u))
-        });
-        match found {
+        })
+    }
+
+    /// The id of the sum of these terms, which are simplified already.
+    pub(super) fn intern_sum(&mut self, list: &[Term]) -> NodeId {
+        match self.find_sum(list) {
             Ok(idx) => self.sum_nodes[idx as usize],
             Err(_) if self.nodes.len() >= self.limit || self.terms.len() + list.len() > self.limit => {
                 self.is_full = true;

@@ -21,10 +21,10 @@ mod squares;
 pub use lower::{check_tasks, flatten_task};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::NodeId;
+use crate::expr::{Leaf, Node, NodeId};
 use crate::hir::task::{COSTLESS, StepMethod};
 use crate::source::Span;
-use crate::system::Softness;
+use crate::system::{Softness, Trigger};
 
 use super::{Distribution, FlatModel};
 
@@ -319,6 +319,7 @@ impl FlatTask {
                 .help("write a `cost` that is smooth and does not look back at the step before"),
             );
         }
+        self.check_events(planner, diagnostics);
         let back: Vec<NodeId> = self.previous.iter().filter_map(|p| self.disturbance_leaf(p.disturbance)).collect();
         let costs = self.costs.iter().chain(&self.terminal).map(|term| (term.whole, term.span));
         let keeps = self.keeps.iter().map(|keep| (keep.node, keep.span));
@@ -350,13 +351,47 @@ impl FlatTask {
         }
     }
 
+    /// W0112 for events that the state brings about, which a plan has not; E0901 for ones at known times that read a
+    /// decided input.
+    fn check_events(&self, planner: &str, diagnostics: &mut Diagnostics) {
+        let dag = &self.model.dag;
+        for event in self.model.events.iter().filter(|event| event.event.has_reset) {
+            match event.event.trigger {
+                Trigger::At { .. } | Trigger::Every { .. } => {
+                    let values: Vec<NodeId> = event.jumps.iter().map(|jump| jump.value).collect();
+                    let is_decided = |input: u32| self.acts.iter().any(|act| act.input == input);
+                    let reads = dag
+                        .reachable(&values)
+                        .into_iter()
+                        .any(|id| matches!(dag.node(id), Node::Leaf(Leaf::Input(input)) if is_decided(input)));
+                    if reads {
+                        let title = format!("what `{}` assigns depends on what `{planner}` decides", event.description);
+                        diagnostics.push(
+                            Diagnostic::new(Code("E0901"), event.span, title)
+                                .at("reads a decided input")
+                                .help("let a rate of the model depend on the input, and the event on states"),
+                        );
+                    }
+                }
+                Trigger::Rising { .. } | Trigger::Crossing { .. } => {
+                    let title = format!("`{planner}` does not foresee `{}`", event.description);
+                    diagnostics.push(
+                        Diagnostic::new(Code("W0112"), event.span, title)
+                            .at("brought about by the state")
+                            .help("it happens to the plant, and the next plan starts from what it leaves; events at known times are planned"),
+                    );
+                }
+            }
+        }
+    }
+
     /// The name of a decided input.
     pub fn input_name(&self, act: &Act) -> &str {
         self.model.inputs.get(act.input as usize).map_or("", |input| input.quantity.name.as_str())
     }
 
     fn disturbance_leaf(&self, disturbance: u32) -> Option<NodeId> {
-        let leaf = crate::expr::Node::Leaf(crate::expr::Leaf::Disturbance(disturbance));
+        let leaf = Node::Leaf(Leaf::Disturbance(disturbance));
         (0..self.model.dag.len() as u32).map(NodeId).find(|id| self.model.dag.node(*id) == leaf)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
-use crate::syntax::ast::{self, Directive, StatementKind};
+use crate::syntax::ast::{self, ClauseWord, Directive, StatementKind};
 
 use super::clauses::{Allowed, Clauses};
 use super::imports::Item;
@@ -49,6 +49,7 @@ impl Models<'_> {
             belief: belief?,
             plant: plant?,
             randomize: Vec::new(),
+            spread: None,
             algorithms: Vec::new(),
             learners: Vec::new(),
             filter: None,
@@ -179,7 +180,8 @@ impl Lower<'_> {
     /// One of the words that only a study of a task has.
     pub(super) fn control_statement(&mut self, directive: &Directive, span: Span, control: &mut Control) {
         match directive.word.text.as_str() {
-            "randomize" => self.randomize(directive, span, &mut control.randomize),
+            "randomize" if directive.subjects.is_empty() => self.spread(directive, span, &mut control.spread),
+            "randomize" => self.randomize(directive, &mut control.randomize),
             "algorithm" => {
                 let Some(algorithm) = self.algorithm(directive, span) else { return };
                 let list = if algorithm.is_learner() { &mut control.learners } else { &mut control.algorithms };
@@ -280,14 +282,33 @@ impl Lower<'_> {
         Algorithm { settings: self.method_settings(&plain), relaxed, parts, span }
     }
 
+    /// `randomize within 0.1`
+    fn spread(&mut self, directive: &Directive, span: Span, spread: &mut Option<(f64, Span)>) {
+        let allowed = Allowed { words: &[ClauseWord::Within], ..Allowed::default() };
+        let clauses = Clauses::sort(&directive.clauses, "`randomize` of everything", allowed, self.diagnostics);
+        let Some(within) = clauses.word_arg(ClauseWord::Within) else {
+            let d = Diagnostic::new(Code("E0101"), span, "`randomize` does not say what").at("what is drawn?");
+            self.report(d.help("write `randomize k ~ Uniform(0.9, 1.1)`, or `randomize within 0.1` for everything"));
+            return;
+        };
+        if let Some((_, first)) = spread.filter(|(_, first)| first.source == span.source) {
+            let d = Diagnostic::new(Code("E0202"), span, "everything is randomized twice").at("again here");
+            self.report(d.label(first, "first here").help("keep one of the two"));
+        }
+        let Some(share) = self.pure_constant(within, "a share") else { return };
+        if share > 0.0 && share < 1.0 {
+            *spread = Some((share, span));
+            return;
+        }
+        let d =
+            Diagnostic::new(Code("E0608"), within.span, format!("values cannot be drawn within {share} of themselves"));
+        self.report(d.at("not between 0 and 1").help("write for example `randomize within 0.1`"));
+    }
+
     /// `randomize n, p2`, `randomize cgm.sd ~ Uniform(3, 8)`, `randomize n in 0.1 .. 0.3`
-    fn randomize(&mut self, directive: &Directive, span: Span, list: &mut Vec<Randomize>) {
+    fn randomize(&mut self, directive: &Directive, list: &mut Vec<Randomize>) {
         let allowed = Allowed { range: true, dist: true, ..Allowed::default() };
         let clauses = Clauses::sort(&directive.clauses, "`randomize`", allowed, self.diagnostics);
-        if directive.subjects.is_empty() {
-            let d = Diagnostic::new(Code("E0101"), span, "`randomize` does not say what").at("what is drawn?");
-            self.report(d.help("write `randomize k ~ Uniform(0.9, 1.1)`"));
-        }
         for subject in &directive.subjects {
             let Some((symbol, indices)) = self.quantity(subject) else { continue };
             let is_drawn = self.is_kind(symbol, subject.span, "drawn for an episode", |kind| kind == SymbolKind::Param);

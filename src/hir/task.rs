@@ -395,6 +395,9 @@ pub struct Control {
     pub plant: Task,
     /// What is drawn for each episode.
     pub randomize: Vec<Randomize>,
+    /// `randomize within 0.1`: parameters and starts of the plant that nothing else draws are drawn for each episode,
+    /// evenly within this share of their values.
+    pub spread: Option<(f64, Span)>,
     /// What plans, in the order written; the first is taken where nothing else is asked for.
     pub algorithms: Vec<Algorithm>,
     /// What learns, in the order written; the others are trained beside the first.

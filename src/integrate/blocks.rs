@@ -26,8 +26,8 @@ const GROUP: usize = 4;
 /// The fewest directions of a block.
 const FEWEST: usize = 2 * GROUP;
 
-/// Numbers, states times directions, that a block should have: a step on them takes some ten times as long as a meeting
-/// (chosen by benches/gradients.rs).
+/// Numbers, states times directions, that a block should have: at this size a thread of two still has some 0.6 of the work
+/// of one (benches/gradients.rs, the chain with 100 rates). Smaller blocks were not measured.
 const SHARE: usize = 2500;
 
 /// Integrators of one system that carry blocks of directions, with all buffers; reusable over many solves.

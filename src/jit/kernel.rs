@@ -3,7 +3,8 @@
 //! A [`Block`] is executable memory with the functions of several [`Kernel`]s, made by [`super::Compiler`]; it is freed
 //! when the last of them is dropped. Kernels are immutable and may be called from many threads at once.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cranelift_codegen::ir::Signature;
 use cranelift_jit::JITModule;
@@ -34,6 +35,13 @@ type StreamEntry = unsafe extern "C" fn(f64, *const f64, *mut f64) -> u8;
 
 /// Of a plain plan; see [`super::emit::chunk_signature`].
 type PlainEntry = unsafe extern "C" fn(*const f64, *const f64, *mut f64);
+
+/// Bytes in a line of the instruction cache.
+const CACHE_LINE: u64 = 64;
+/// Where in its line a function begins. One that begins with its line took up to two cycles longer, a third of a call of
+/// Robertson's right-hand side, depending on where its callers lie; from a fifth of the line on they make no difference
+/// (AMD EPYC of 2025, benches/kernels.rs).
+const INTO_LINE: u64 = 32;
 
 /// Executable memory; freed when dropped.
 struct Code {
@@ -90,9 +98,10 @@ impl Block {
         let mut bytes = Vec::new();
         let mut relocations = Vec::new();
         let mut offsets = Vec::with_capacity(compiled.len());
-        let alignment = compiled.iter().map(|c| c.alignment).fold(64, u64::max);
+        let alignment = compiled.iter().map(|c| c.alignment).fold(CACHE_LINE, u64::max);
         for function in compiled {
-            bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
+            let into_line = if function.alignment <= INTO_LINE { INTO_LINE as usize } else { 0 };
+            bytes.resize((bytes.len() + into_line).next_multiple_of(alignment as usize) - into_line, 0);
             let offset = bytes.len();
             offsets.push(offset + function.entry);
             bytes.extend_from_slice(&function.bytes);
@@ -208,14 +217,6 @@ impl Kernel {
         self.n_slots
     }
 
-    /// The same kernel with a shorter call, if it reads x and p only.
-    pub fn plain(&self) -> Option<PlainKernel> {
-        let Chunks::Plain(entry) = self.chunks else { return None };
-        let Reads { n_states, n_params, .. } = self.reads;
-        let (_code, _tables) = (self.code.clone(), self.tables.clone());
-        Some(PlainKernel { entry, n_states, n_params, n_outputs: self.n_first, _code, _tables })
-    }
-
     /// Computes `out: n_outputs` of a plan with one output slice. `work` grows to the slots needed if it is too small.
     ///
     /// # Panics
@@ -317,31 +318,59 @@ impl Kernel {
     }
 }
 
-/// A kernel that reads x and p only, ready to be called.
-pub struct PlainKernel {
-    entry: PlainEntry,
-    n_states: usize,
-    n_params: usize,
-    n_outputs: usize,
-    /// Keeps the entry's memory.
-    _code: Arc<Code>,
-    /// Keeps the tables that the code reads.
-    _tables: Arc<TableData>,
+/// The short way to a kernel that reads x and p only, open once there is such a kernel.
+///
+/// Until then it asks for more states than a slice can have, so that one comparison tells whether there is a kernel and
+/// whether x is long enough.
+pub(super) struct ShortWay {
+    n_states: AtomicUsize,
+    n_params: AtomicUsize,
+    n_outputs: AtomicUsize,
+    entry: AtomicPtr<u8>,
+    /// Keeps the entry's memory and the tables that the code reads.
+    kept: OnceLock<(Arc<Code>, Arc<TableData>)>,
 }
 
-impl PlainKernel {
-    /// As [`Kernel::call`].
-    ///
-    /// # Panics
-    /// Where a slice is shorter than what the plan reads or writes.
+impl Default for ShortWay {
+    fn default() -> Self {
+        ShortWay {
+            n_states: AtomicUsize::new(usize::MAX),
+            n_params: AtomicUsize::new(0),
+            n_outputs: AtomicUsize::new(0),
+            entry: AtomicPtr::default(),
+            kept: OnceLock::new(),
+        }
+    }
+}
+
+impl ShortWay {
+    /// Opens it, if it is not open and the kernel reads x and p only.
+    pub(super) fn open(&self, kernel: &Kernel) {
+        let Chunks::Plain(entry) = kernel.chunks else { return };
+        if self.kept.set((kernel.code.clone(), kernel.tables.clone())).is_ok() {
+            self.entry.store(entry as *mut u8, Ordering::Relaxed);
+            self.n_params.store(kernel.reads.n_params, Ordering::Relaxed);
+            self.n_outputs.store(kernel.n_first, Ordering::Relaxed);
+            // Last, and released, so that who sees it sees the others.
+            self.n_states.store(kernel.reads.n_states, Ordering::Release);
+        }
+    }
+
+    /// Calls the kernel as [`Kernel::call`] does. False where there is none or a slice is too short.
     #[inline(always)]
-    pub fn call(&self, x: &[f64], p: &[f64], out: &mut [f64]) {
-        assert!(
-            (x.len() >= self.n_states) & (p.len() >= self.n_params) & (out.len() >= self.n_outputs),
-            "a slice is shorter than what the kernel reads or writes"
-        );
-        // SAFETY: as in `Kernel::call_slices`; the code of a plain plan touches nothing else.
-        unsafe { (self.entry)(x.as_ptr(), p.as_ptr(), out.as_mut_ptr()) };
+    pub(super) fn call(&self, x: &[f64], p: &[f64], out: &mut [f64]) -> bool {
+        if x.len() < self.n_states.load(Ordering::Acquire)
+            || p.len() < self.n_params.load(Ordering::Relaxed)
+            || out.len() < self.n_outputs.load(Ordering::Relaxed)
+        {
+            return false;
+        }
+        let entry = self.entry.load(Ordering::Relaxed);
+        // SAFETY: no slice has `usize::MAX` elements, so the way is open, and `open` has stored a `PlainEntry` before it
+        // stored `n_states`, once and for all. `self.kept` keeps its memory. Otherwise as in `Kernel::call_slices`; the
+        // code of a plain plan touches nothing else.
+        unsafe { std::mem::transmute::<*mut u8, PlainEntry>(entry)(x.as_ptr(), p.as_ptr(), out.as_mut_ptr()) };
+        true
     }
 }
 

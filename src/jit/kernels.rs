@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::CompileError;
 use super::compiler::Compiler;
-use super::kernel::{Kernel, PlainKernel};
+use super::kernel::{Kernel, ShortWay};
 use super::linear::Code;
 use super::parts::{Needs, Part, Timing};
 use super::plan::{OpCounts, Plan, PlanOptions};
@@ -68,7 +68,7 @@ pub struct Kernels {
     pub(super) is_autonomous: bool,
     dag: Mutex<Dag>,
     cells: [Cell; Part::ALL.len()],
-    plain: [OnceLock<PlainKernel>; Part::ALL.len()],
+    short_ways: [ShortWay; Part::ALL.len()],
     timings: Mutex<Vec<Timing>>,
     /// Scratch that any part compiled so far needs.
     n_scratch: AtomicUsize,
@@ -122,7 +122,7 @@ impl Kernels {
             dag: Mutex::new(model.dag.clone()),
             model,
             cells: Default::default(),
-            plain: Default::default(),
+            short_ways: Default::default(),
             timings: Mutex::default(),
             n_scratch: AtomicUsize::new(0),
             elimination: OnceLock::new(),
@@ -292,8 +292,8 @@ impl Kernels {
 
     /// The short way to call a part that is compiled already and reads x and p only.
     #[inline(always)]
-    pub(super) fn plain(&self, part: Part) -> Option<&PlainKernel> {
-        self.plain[part as usize].get()
+    pub(super) fn short_way(&self, part: Part) -> &ShortWay {
+        &self.short_ways[part as usize]
     }
 
     fn cell(&self, part: Part) -> &Cell {
@@ -303,10 +303,8 @@ impl Kernels {
     /// Another thread may have been faster; its kernels are as good.
     fn fill(&self, part: Part, compiled: Result<Vec<Kernel>, CompileError>) -> &Result<Vec<Kernel>, CompileError> {
         let compiled = self.cell(part).get_or_init(|| compiled);
-        if let Ok([only]) = compiled.as_deref()
-            && let Some(plain) = only.plain()
-        {
-            self.plain[part as usize].get_or_init(|| plain);
+        if let Ok([only]) = compiled.as_deref() {
+            self.short_ways[part as usize].open(only);
         }
         compiled
     }

@@ -12,6 +12,7 @@
 //! Invariant: an operand's value was computed by an earlier step, and sums keep the order of their terms. The plan
 //! needs no graph any more: [`super::emit`] and the snapshot text (`Display`) read only it.
 
+mod cheaper;
 mod cuts;
 mod place;
 mod rolls;

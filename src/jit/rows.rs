@@ -207,26 +207,13 @@ fn fold(
     for &id in &order {
         let at = |operand: NodeId| image[operand.0 as usize];
         let new = match dag.node(id) {
-            Node::Const(bits) => folded.constant(f64::from_bits(bits)),
             Node::Leaf(Leaf::Param(k)) => match (varying.iter().position(|&v| v == k as usize), params.get(k as usize))
             {
                 (Some(j), _) => folded.leaf(Leaf::Disturbance((first + j) as u32)),
                 (None, Some(value)) => folded.constant(*value),
                 (None, None) => return Err(CompileError::Backend(format!("parameter {k} has no value"))),
             },
-            Node::Leaf(leaf) => folded.leaf(leaf),
-            Node::Unary(op, a) => folded.unary(op, at(a)),
-            Node::Binary(BinaryOp::Mul, a, b) => folded.mul(at(a), at(b)),
-            Node::Binary(BinaryOp::Div, a, b) => folded.div(at(a), at(b)),
-            Node::Binary(BinaryOp::Pow, a, b) => folded.pow(at(a), at(b)),
-            Node::Binary(op, a, b) => folded.binary(op, at(a), at(b)),
-            Node::PowI(a, n) => folded.powi(at(a), n),
-            Node::Sum(sum) => {
-                let terms: Vec<(f64, NodeId)> = dag.terms(sum).iter().map(|t| (t.coefficient, at(t.node))).collect();
-                folded.sum(&terms)
-            }
-            Node::Compare(op, a, b) => folded.compare(op, at(a), at(b)),
-            Node::Select { condition, then, otherwise } => folded.select(at(condition), at(then), at(otherwise)),
+            node => folded.rebuild(dag, node, at),
         };
         image[id.0 as usize] = new;
     }

@@ -12,9 +12,8 @@ impl Kernels {
     /// Calls a part of one kernel; not-a-number where it could not be compiled.
     #[inline(always)]
     fn run(&self, part: Part, at: At<'_>, work: &mut Work, out: &mut [f64]) {
-        match self.plain(part) {
-            Some(kernel) => kernel.call(at.x, at.p, out),
-            None => self.run_full(at, work, out, part),
+        if !self.short_way(part).call(at.x, at.p, out) {
+            self.run_full(at, work, out, part);
         }
     }
 

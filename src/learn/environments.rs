@@ -119,6 +119,8 @@ pub struct Prepared {
     rows: Option<PlantRows>,
     observation: Space,
     action: Space,
+    /// Tells the task from others.
+    fingerprint: u64,
 }
 
 impl Prepared {
@@ -141,7 +143,8 @@ impl Prepared {
         varying.sort_unstable();
         varying.dedup();
         let rows = assembly.plant_rows(&varying).map_err(AssembleError::from)?;
-        Ok(Prepared { functions, drawn, rows, observation, action, assembly })
+        let fingerprint = kept::fingerprint(task);
+        Ok(Prepared { fingerprint, functions, drawn, rows, observation, action, assembly })
     }
 
     /// The plant of a study, with what the study draws for each episode. `assembly` is of [`Control::plant`].

@@ -349,7 +349,7 @@ pub const WORDS: &[Word] = &[
     row("hold", &[Simulate], S::Names, &[], None, "quantities held over each step"),
     row("plant", &[Study], S::Name, &[], None, "the model that is acted on"),
     row("belief", &[Study], S::Name, &[], None, "the model that the controller believes"),
-    row("randomize", &[Study], S::Names, &[In, Dist], None, "parameters of the plant, drawn anew for each episode"),
+    row("randomize", &[Study], S::Names, &[In, Dist, WITHIN], None, "parameters of the plant, drawn anew for each episode"),
     row("algorithm", &[Study], S::Name, &[], Some(Settings), "what plans"),
     row("filter", &[Study], S::Name, &[], Some(Settings), "what estimates the state from what is sensed"),
     row("hide", &[Study], S::Names, &[], None, "disturbances that the controller does not know"),

@@ -1,6 +1,5 @@
 //! Multi-start fits: the published optimum, independence of threads, resumption, failures, interrupts.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -126,57 +125,4 @@ fn few_starts_reach_the_optimum_of_stat5() {
     let doubtful: Vec<&str> =
         verdict.intervals.iter().filter(|i| !i.is_identifiable).map(|i| i.name.as_str()).collect();
     assert_eq!(doubtful, ["k_exp_hetero", "k_imp_homo"]);
-}
-
-/// Nanoseconds of processor time that this thread has used, by the kernel's account; zero where there is none.
-fn thread_cpu_ns() -> u64 {
-    std::fs::read_to_string("/proc/thread-self/schedstat")
-        .ok()
-        .and_then(|text| text.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
-}
-
-/// Adds up the processor time of starts.
-#[derive(Default)]
-struct Clock {
-    began: Mutex<HashMap<usize, u64>>,
-    total: Mutex<u64>,
-}
-
-impl Watch for Clock {
-    fn started(&self, index: usize) {
-        self.began.lock().unwrap().insert(index, thread_cpu_ns());
-    }
-
-    fn finished(&self, record: &StartRecord) {
-        let began = self.began.lock().unwrap()[&record.index];
-        *self.total.lock().unwrap() += thread_cpu_ns() - began;
-    }
-}
-
-/// Seeds 1 to 5 of 100 uniform starts: each finds the optimum, at least 8 % of all do, and a seed takes less than 20
-/// CPU seconds. Measured 2026-11 on a 2-core machine: 84 of 500, 3.4 to 3.9 CPU seconds a seed.
-#[test]
-#[ignore = "500 fits with an optimised build: cargo test --release --test main stat5_multistart -- --ignored --nocapture"]
-fn stat5_multistart_finds_the_published_optimum() {
-    let mut n_found = 0;
-    for seed in 1..=5 {
-        let settings = FitSettings { starts: 100, seed, ..FitSettings::default() };
-        let Some(problem) = stat5::problem(&settings, 1e-7) else { return };
-        let clock = Clock::default();
-        let never = Arc::new(AtomicBool::new(false));
-        let fits = multistart::run(&problem, &settings, Vec::new(), &never, &clock).unwrap();
-        let seconds = *clock.total.lock().unwrap() as f64 * 1e-9;
-        let at = |target: f64| fits.starts.iter().filter(|s| (s.objective - target).abs() <= 0.01).count();
-        let evaluations: usize = fits.starts.iter().map(|s| s.n_evaluations).sum();
-        println!(
-            "seed {seed}: {} of 100 at 138.222, {} at 147.544, {evaluations} evaluations, {seconds:.2} CPU s",
-            at(138.222),
-            at(147.544),
-        );
-        assert!(at(138.222) >= 1, "seed {seed}");
-        assert!(seconds < 20.0, "{seconds}");
-        n_found += at(138.222);
-    }
-    assert!(n_found >= 40, "{n_found} of 500");
 }

@@ -1,8 +1,7 @@
 //! Large reaction networks: size of the graph and of its derivatives.
 
-use std::time::Instant;
 use twinc::expr::sparsity::pattern;
-use twinc::expr::{Coloring, Dag, Leaf, NodeId, Wrt, directional, gradients};
+use twinc::expr::{Coloring, Dag, Leaf, NodeId, Wrt, gradients};
 
 /// A ring of n species: A_i + A_(i+1) -> A_(i+2), each rate saturated, with one rate constant and one Km a reaction.
 fn ring(dag: &mut Dag, n: u32) -> Vec<NodeId> {
@@ -63,26 +62,4 @@ fn a_species_in_every_reaction_costs_no_more_than_its_row() {
     assert_eq!(row.len(), n as usize + 1);
     // -hub for every other species, and the sum of these for the hub.
     assert_eq!(dag.len(), before + 2);
-}
-
-/// Prints what building and differentiating costs: `cargo test --release --test main networks -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn measure_a_network_of_10_000_reactions() {
-    for n in [1_000, 10_000, 50_000] {
-        let start = Instant::now();
-        let mut dag = Dag::new();
-        let roots = ring(&mut dag, n);
-        let built = start.elapsed();
-        let states = gradients(&mut dag, &roots, Wrt::States);
-        let params = gradients(&mut dag, &roots, Wrt::Params);
-        let first = start.elapsed();
-        let seeds: Vec<NodeId> = (0..n).map(|k| dag.leaf(Leaf::Direction(k))).collect();
-        let entries: Vec<NodeId> = states.iter().chain(&params).flatten().map(|&(_, node)| node).collect();
-        directional(&mut dag, &entries, |leaf| match leaf {
-            Leaf::State(k) => Some(seeds[k as usize]),
-            _ => None,
-        });
-        println!("{n} reactions, {} nodes: {built:?} built, {first:?} J, {:?} all", dag.len(), start.elapsed());
-    }
 }

@@ -128,7 +128,8 @@ impl<'s> SystemSpace<'s> {
             p: &self.p,
             forcing: &self.forcing,
             directions: if jacobian.is_some() { &self.directions } else { &[] },
-            resumes: true,
+            // What is due at the very start has not happened yet.
+            resumes: over.t > 0.0,
         };
         let mut jacobian = jacobian;
         let mut store = |sample: Sample<'_>| {

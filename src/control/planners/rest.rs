@@ -12,8 +12,8 @@ use super::{PlannerError, start};
 use crate::decide::{PlanStatus, Planner, Situation};
 use crate::expr::{Leaf, Node};
 use crate::flat::FlatTask;
-use crate::system::Curvature;
 use crate::system::stages::{Instant, Limits, StageDims, StageFailure, Stages, Tree};
+use crate::system::{Curvature, Trigger};
 
 /// The node of a horizon of two steps that is neither its start nor its end: its bounds are those along a plan.
 const RUNNING: usize = 1;
@@ -87,6 +87,11 @@ fn status_is_told(message: &str) -> bool {
 /// What of a task changes with time by itself.
 fn in_time(task: &FlatTask) -> Option<String> {
     let dag = &task.model.dag;
+    let is_scheduled = |trigger| matches!(trigger, Trigger::At { .. } | Trigger::Every { .. });
+    let mut scheduled = task.model.events.iter().filter(|event| event.event.has_reset);
+    if let Some(event) = scheduled.find(|event| is_scheduled(event.event.trigger)) {
+        return Some(format!("`{}`", event.description));
+    }
     let rates = task.model.states.iter().map(|state| (state.rhs, &state.quantity.name));
     let costs = task.costs.iter().map(|term| (term.whole, &term.text));
     for (node, name) in rates.chain(costs) {

@@ -209,6 +209,9 @@ impl ControlProblem {
             if !self.system.is_autonomous() {
                 return Err(ControlProblemError::ReadsTime { what: "the equations" });
             }
+            if !super::scheduled::scheduled(&*self.system).is_empty() {
+                return Err(ControlProblemError::ReadsTime { what: "events of the model" });
+            }
             if self.functions.reads_time() {
                 return Err(ControlProblemError::ReadsTime { what: "the cost or the constraints" });
             }

@@ -12,6 +12,7 @@ use super::Sqp;
 use super::filter::Merit;
 use super::linearize::{Standing, measure};
 use crate::optimize::stage_qp::{QpStatus, Start};
+use crate::system::stages::Stages;
 
 /// First barrier parameter, and the one at which the phase ends; of a cost scaled to gradients of at most 100.
 const MU: (f64, f64) = (0.1, 1e-5);
@@ -234,6 +235,7 @@ impl Sqp {
         let mut start = start;
         loop {
             let status = self.solver.solve(&self.qp, start);
+            self.n_fallbacks += self.solver.statistics().fallbacks;
             match status {
                 QpStatus::Optimal | QpStatus::IterationLimit | QpStatus::Infeasible { .. } | QpStatus::NotFinite => {
                     if added > 0.0 {

@@ -9,15 +9,17 @@
 
 use super::Sqp;
 use super::linearize::{Standing, measure, outside};
-use crate::optimize::stage_qp::{QpStatus, Start};
-use crate::system::stages::{Softness, StageFailure};
+use crate::optimize::stage_qp::{Bounded, QpStatus, Start};
+use crate::system::stages::{Softness, StageFailure, Stages};
 
 /// Share of the violation that a step has to promise to take away.
-const PROMISE: f64 = 1e-3;
+pub(super) const PROMISE: f64 = 1e-3;
 /// Share of the violation that restoration leaves.
 const LEFT: f64 = 0.1;
 /// Steps in a row that promise nothing before a problem is called infeasible: the cost falls meanwhile.
 pub(super) const PATIENCE: usize = 5;
+/// Most steps of a restoration.
+const MOST_STEPS: usize = 30;
 /// Shortest step of restoration.
 const SHORTEST: f64 = 1e-6;
 
@@ -36,6 +38,32 @@ impl Sqp {
     /// True where the step that was just taken from the solver leaves of the violation all but a trifle.
     pub(super) fn promises_nothing(&self, standing: &Standing) -> bool {
         self.left() >= (1.0 - PROMISE) * standing.merit.violation
+    }
+
+    /// True of bounds that exclude each other.
+    pub(super) fn is_contradiction(&self, node: usize, bounded: Bounded) -> bool {
+        let limits = self.problem.limits(node);
+        let (lower, upper, at) = match bounded {
+            Bounded::State(j) => (limits.x_lower, limits.x_upper, j),
+            Bounded::Input(j) => (limits.u_lower, limits.u_upper, j),
+            Bounded::Row(j) => (limits.row_lower, limits.row_upper, j),
+        };
+        lower[at] > upper[at]
+    }
+
+    /// True where a hard row of the root is broken that no input moves.
+    pub(super) fn is_unavoidable(&self) -> bool {
+        let (n, limits) = (self.now.n, self.problem.limits(0));
+        let n_rows = self.problem.n_rows(0);
+        let jacobian = self.qp.row_jacobian(0);
+        let is_given = |column: usize| column < n && self.problem.free_states().binary_search(&column).is_err();
+        (0..n_rows).any(|r| {
+            let value = self.scratch.rows[r];
+            let out = outside(value, limits.row_lower[r], limits.row_upper[r]);
+            limits.row_softness[r] == Softness::Hard
+                && out > self.settings.constraint_tolerance.max(1e-6) * value.abs().max(1.0)
+                && (0..self.qp.n_vars(0)).all(|column| is_given(column) || jacobian[column * n_rows + r] == 0.0)
+        })
     }
 
     /// The violation after the whole step as the quadratic problem has it, measured as the filter measures.
@@ -63,17 +91,14 @@ impl Sqp {
 
     /// Steps towards what violates less, whatever it costs. The multipliers are forgotten.
     pub(super) fn restore(&mut self, most: usize) -> Result<Restored, StageFailure> {
-        let mut target = None;
-        let mut empty = 0;
-        loop {
+        let first = self.linearize(false)?.merit.violation;
+        let (mut now, mut empty) = (first, 0);
+        for _ in 0..MOST_STEPS.min(most.saturating_sub(self.iterations)) {
             let standing = self.linearize(false)?;
-            let now = standing.merit.violation;
-            if now <= *target.get_or_insert(LEFT * now) || standing.relative <= self.settings.constraint_tolerance {
+            now = standing.merit.violation;
+            if now <= LEFT * first || standing.relative <= self.settings.constraint_tolerance {
                 self.now.clear_forces();
                 return Ok(Restored::Better);
-            }
-            if self.iterations >= most {
-                return Ok(Restored::Stuck);
             }
             self.iterations += 1;
             self.forget_costs();
@@ -97,11 +122,14 @@ impl Sqp {
                 }
                 alpha *= 0.5;
                 if alpha < SHORTEST {
-                    return Ok(if empty > 0 { Restored::Stationary } else { Restored::Stuck });
+                    return Ok(if self.conflict.is_some() { Restored::Stationary } else { Restored::Stuck });
                 }
             }
             std::mem::swap(&mut self.now, &mut self.trial);
         }
+        // So many steps for so little: there is no more to be had.
+        let is_stationary = self.conflict.is_some() && now >= (1.0 - PROMISE) * first;
+        Ok(if is_stationary { Restored::Stationary } else { Restored::Stuck })
     }
 
     /// Puts the square of the step in place of the costs, and lets soft rows go.
@@ -122,5 +150,74 @@ impl Sqp {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::control::sqp::{Hessian, Sqp, SqpSettings};
+    use crate::control::tests::{Bounds, Number, Toy, ToyStages};
+    use crate::decide::{PlanStatus, Planner, Situation};
+    use crate::optimize::stage_qp::Bounded;
+    use crate::system::stages::{Softness, StageDims, Tree};
+
+    /// A position that the input moves by at most `reach` a step; at the end its square is to be 1 at least.
+    #[derive(Clone)]
+    struct Away;
+
+    impl Toy for Away {
+        fn dims(&self) -> StageDims {
+            StageDims { n_states: 1, n_inputs: 1 }
+        }
+
+        fn step<D: Number>(&self, _node: usize, x: &[D], u: &[D], next: &mut [D]) {
+            next[0] = x[0] + u[0];
+        }
+
+        fn residuals<D: Number>(&self, _leaf: bool, x: &[D], u: &[D], out: &mut Vec<D>) {
+            out.push(x[0]);
+            out.extend(u.iter().map(|u| *u * 0.1));
+        }
+
+        fn rows<D: Number>(&self, leaf: bool, x: &[D], _u: &[D], out: &mut Vec<D>) {
+            out.push(if leaf { x[0] * x[0] } else { D::from(2.0) });
+        }
+    }
+
+    fn away(reach: f64, horizon: usize) -> ToyStages<Away> {
+        let free = (f64::NEG_INFINITY, f64::INFINITY);
+        let bounds =
+            Bounds { x: vec![free], u: vec![(-reach, reach)], rows: vec![(1.0, f64::INFINITY, Softness::Hard)] };
+        ToyStages::new(Away, Tree::chain(horizon), &bounds)
+    }
+
+    const START: Situation<'_> = Situation { step: 0, time: 0.0, state: &[0.1], previous: &[], forecast: &[] };
+
+    /// From 0.1 the square's tangent reaches 1 at 5.05, which three steps of 0.5 do not reach; the square does at 1.
+    #[test]
+    fn goes_on_where_only_the_linearisation_is_infeasible() {
+        for hessian in [Hessian::Auto, Hessian::GaussNewton, Hessian::Exact] {
+            let settings = SqpSettings { hessian, ..SqpSettings::default() };
+            let mut planner = Sqp::new(Box::new(away(0.5, 3)), settings);
+            let plan = planner.plan(&START);
+            assert_eq!(plan.status, PlanStatus::Optimal, "{hessian:?}: {}", plan.message);
+            assert!((plan.states[3].abs() - 1.0).abs() < 1e-8, "{:?}", plan.states);
+        }
+    }
+
+    /// Three steps of 0.1 end at 0.4 at most: the violation is least there, and the row of the last step is named.
+    #[test]
+    fn calls_infeasible_what_violates_least_and_names_it() {
+        let mut planner = Sqp::new(Box::new(away(0.1, 3)), SqpSettings::default());
+        let plan = planner.plan(&START);
+        assert_eq!(plan.status, PlanStatus::Infeasible, "{}", plan.message);
+        assert!((plan.violation - (1.0 - 0.16)).abs() < 1e-5, "{}", plan.violation);
+        assert!((plan.states[3] - 0.4).abs() < 1e-5, "{:?}", plan.states);
+        let conflict = planner.conflict().expect("a conflict");
+        assert_eq!((conflict.bounded, conflict.depth), (Bounded::Row(0), 3));
+        // A loop that can do no better learns it soon.
+        let plan = planner.plan(&Situation { step: 1, state: &[0.2], ..START });
+        assert_eq!(plan.status, PlanStatus::Infeasible, "{}", plan.message);
+        assert!(plan.iterations <= 12, "{}", plan.iterations);
     }
 }

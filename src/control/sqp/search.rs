@@ -2,11 +2,11 @@
 
 use super::filter::Merit;
 use super::linearize::{Standing, measure};
-use super::restore::{PATIENCE, Restored};
+use super::restore::{PATIENCE, PROMISE, Restored};
 use super::{Conflict, Hessian, Outcome, Sqp};
 use crate::decide::PlanStatus;
 use crate::optimize::stage_qp::{Bounded, QpStatus, Start};
-use crate::system::stages::{Softness, StageFailure};
+use crate::system::stages::{Softness, StageFailure, Stages};
 
 /// Shortest step of a line search before the second derivatives are damped.
 const SHORTEST: f64 = 1e-3;
@@ -73,6 +73,8 @@ impl Sqp {
         };
         self.filter.restart(standing.merit.violation);
         let (mut n_empty, mut n_restored) = (0, 0);
+        // The least violation so far, and the iteration that it is of.
+        let mut least = (standing.merit.violation, self.iterations);
         loop {
             let is_feasible = standing.relative <= self.settings.constraint_tolerance;
             let is_stationary = standing.stationarity <= self.settings.tolerance * standing.dual_scale;
@@ -91,6 +93,9 @@ impl Sqp {
                 }
                 QpStatus::Infeasible { node, bounded } => {
                     self.note_conflict(node, bounded);
+                    if self.is_contradiction(node, bounded) {
+                        return self.ended(PlanStatus::Infeasible, &standing);
+                    }
                     true
                 }
                 QpStatus::Indefinite { .. } | QpStatus::NotFinite if self.conflict.is_some() => false,
@@ -108,6 +113,9 @@ impl Sqp {
             } else {
                 n_empty = 0;
             }
+            if self.conflict.is_none() || standing.merit.violation < (1.0 - PROMISE) * least.0 {
+                least = (standing.merit.violation, self.iterations);
+            }
             if is_feasible && self.conflict.is_none() && self.is_negligible(&standing) {
                 // The multipliers of the step fit the iterate: it was optimal before the step, and is better after.
                 self.follow_step(1.0);
@@ -124,13 +132,14 @@ impl Sqp {
             }
             // Where bounds were left the multipliers are prices, which say nothing of curvature.
             let lagrangian = lagrangian && self.conflict.is_none();
-            let next = if has_step { self.search(&standing, slope, lagrangian) } else { Ok(None) };
+            let is_idle = self.iterations > least.1 + QUICK;
+            let next = if has_step && !is_idle { self.search(&standing, slope, lagrangian) } else { Ok(None) };
             standing = match next {
                 Ok(Some(next)) => {
                     self.damping = if self.damping > 10.0 * DAMPING.0 { 0.1 * self.damping } else { 0.0 };
                     next
                 }
-                Ok(None) if has_step && self.damping < DAMPING.1 => {
+                Ok(None) if has_step && !is_idle && self.damping < DAMPING.1 => {
                     self.damping = (10.0 * self.damping).max(DAMPING.0);
                     match self.linearize(lagrangian) {
                         Ok(standing) => standing,
@@ -150,6 +159,7 @@ impl Sqp {
                             self.filter.restart(standing.merit.violation);
                             (self.damping, self.is_fresh, has_forces) = (0.0, true, false);
                             self.conflict = None;
+                            least = (standing.merit.violation, self.iterations);
                             standing
                         }
                         Ok((Restored::Stationary, standing)) => return self.ended(PlanStatus::Infeasible, &standing),
@@ -164,6 +174,18 @@ impl Sqp {
 
     fn ended(&mut self, status: PlanStatus, standing: &Standing) -> Outcome {
         let is_broken = standing.relative > self.settings.constraint_tolerance.max(1e-6);
+        let status = match status {
+            PlanStatus::Stagnated | PlanStatus::IterationLimit if is_broken && self.is_unavoidable() => {
+                PlanStatus::Infeasible
+            }
+            PlanStatus::Stagnated
+            | PlanStatus::IterationLimit
+            | PlanStatus::Infeasible
+            | PlanStatus::Optimal
+            | PlanStatus::Improved
+            | PlanStatus::Deadline
+            | PlanStatus::Failed => status,
+        };
         self.conflict = match status {
             PlanStatus::Infeasible => self.conflict.or(self.last_conflict).or_else(|| self.most_broken()),
             PlanStatus::Stagnated | PlanStatus::IterationLimit if is_broken => {

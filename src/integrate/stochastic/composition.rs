@@ -28,7 +28,10 @@ struct Group {
 
 /// Groups, and where each channel stands.
 pub(super) struct Composition {
+    /// Those in use come first; the others wait with their memory, so that a path like one before allocates nothing.
     groups: Vec<Group>,
+    /// In use.
+    n_groups: usize,
     /// The group of an exponent.
     of_exponent: Vec<u32>,
     /// `(group, place in it)` of each channel.
@@ -52,11 +55,16 @@ impl Composition {
         let e = exponent(a);
         let mut group = self.of_exponent[e];
         if group == NONE {
-            group = self.groups.len() as u32;
+            group = self.n_groups as u32;
             self.of_exponent[e] = group;
-            let bound = 2.0 * f64::from_bits((e as u64) << 52).max(f64::MIN_POSITIVE);
-            // As much room as there are channels, so that a step never allocates for long.
-            self.groups.push(Group { bound, sum: 0.0, members: Vec::new() });
+            if self.n_groups == self.groups.len() {
+                self.groups.push(Group { bound: 0.0, sum: 0.0, members: Vec::new() });
+            }
+            let new = &mut self.groups[self.n_groups];
+            new.bound = 2.0 * f64::from_bits((e as u64) << 52).max(f64::MIN_POSITIVE);
+            new.sum = 0.0;
+            new.members.clear();
+            self.n_groups += 1;
         }
         let Group { members, sum, .. } = &mut self.groups[group as usize];
         self.place[channel] = (group, members.len() as u32);
@@ -80,7 +88,7 @@ impl Composition {
 
     fn renew_sums(&mut self, a: &[f64]) {
         self.n_changes = 0;
-        for group in &mut self.groups {
+        for group in &mut self.groups[..self.n_groups] {
             group.sum = group.members.iter().map(|&channel| a[channel as usize]).sum();
         }
     }
@@ -90,6 +98,7 @@ impl Select for Composition {
     fn new(n_channels: usize) -> Self {
         Composition {
             groups: Vec::new(),
+            n_groups: 0,
             of_exponent: vec![NONE; N_EXPONENTS],
             place: vec![(NONE, 0); n_channels],
             n_changes: 0,
@@ -97,7 +106,7 @@ impl Select for Composition {
     }
 
     fn start(&mut self, _t: f64, a: &[f64], _rng: &mut Rng) {
-        self.groups.clear();
+        self.n_groups = 0;
         self.of_exponent.fill(NONE);
         for (channel, &a) in a.iter().enumerate() {
             self.insert(channel, a);
@@ -110,14 +119,15 @@ impl Select for Composition {
         if self.n_changes > CHANGES_PER_SUM * a.len() {
             self.renew_sums(a);
         }
-        let total: f64 = self.groups.iter().map(|group| group.sum).sum();
+        let groups = &self.groups[..self.n_groups];
+        let total: f64 = groups.iter().map(|group| group.sum).sum();
         if total <= 0.0 {
             return (f64::INFINITY, 0);
         }
         let wait = exponential(rng);
         let mut rest = rng.random::<f64>() * total;
         let mut found: Option<&Group> = None;
-        for group in self.groups.iter().filter(|group| !group.members.is_empty()) {
+        for group in groups.iter().filter(|group| !group.members.is_empty()) {
             found = Some(group);
             rest -= group.sum;
             if rest < 0.0 {

@@ -4,6 +4,7 @@
 //! of elementary functions and loops come first, level by level. A sum is taken in parts of a few terms, each part's operands
 //! right before it, so that few values live at once and a sum of thousands of terms spreads over many chunks.
 
+use super::cheaper::cheaper;
 use super::cuts::NO_SLOT;
 use super::place;
 use super::rolls::{self, Rolled, Rolls};
@@ -23,6 +24,13 @@ const SMALLEST_GROUP: usize = 4;
 const SMALLEST_POWER_GROUP: usize = 6;
 
 pub(super) fn schedule(dag: &Dag, first: &[NodeId], second: &[NodeId], options: &PlanOptions) -> Plan {
+    match if options.strict_math { None } else { cheaper(dag, first, second) } {
+        Some((dag, first, second)) => schedule_as_is(&dag, &first, &second, options),
+        None => schedule_as_is(dag, first, second, options),
+    }
+}
+
+fn schedule_as_is(dag: &Dag, first: &[NodeId], second: &[NodeId], options: &PlanOptions) -> Plan {
     let found = if options.lanes == 1 { rolls::find(dag, first, second, options) } else { None };
     let rolls = found.unwrap_or_else(|| Rolls::none(first, second));
     let mut scheduler = Scheduler::new(dag, &rolls, options);

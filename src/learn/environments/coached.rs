@@ -8,9 +8,10 @@
 
 use super::kept::{Kind, from_bytes, to_bytes};
 use super::{EnvironmentError, Prepared, no_copy, no_start, of_episode};
+use crate::calibrate::bind;
 use crate::control::assemble::{AssembleError, Assembly};
 use crate::control::controller::{Belief, Controller, Follows, LoopOptions, Reads};
-use crate::control::filters;
+use crate::control::filters::{self, Estimand};
 use crate::control::planners::{self, PlannerKind};
 use crate::control::plant::{Plant, PlantFunctions};
 use crate::decide::{Advised, Environment, Environments, Space, Step};
@@ -32,6 +33,7 @@ pub struct Coach {
     kind: PlannerKind,
     settings: Settings,
     filter: Option<Settings>,
+    estimands: Vec<Estimand>,
     hidden: Vec<usize>,
 }
 
@@ -46,10 +48,11 @@ impl Coach {
         kind: PlannerKind,
         settings: Settings,
         filter: Option<Settings>,
+        estimands: Vec<Estimand>,
         hidden: Vec<usize>,
     ) -> Result<Coach, EnvironmentError> {
         let functions = assembly.plant_functions().map_err(AssembleError::from)?;
-        Ok(Coach { functions, assembly, kind, settings, filter, hidden })
+        Ok(Coach { functions, assembly, kind, settings, filter, estimands, hidden })
     }
 
     /// The controller of a study that plans by `algorithm`. `assembly` is of [`Control::task_for`] that algorithm.
@@ -66,7 +69,14 @@ impl Coach {
             .iter()
             .filter_map(|(name, _)| disturbances.iter().position(|disturbance| disturbance.quantity.name == *name));
         let hidden = hidden.collect();
-        Coach::new(assembly, kind, algorithm.settings.clone(), control.filter.clone(), hidden)
+        let params = &assembly.task().model.params;
+        let estimands = control.estimates.iter().map(|one| {
+            let declared = params.iter().find(|param| param.quantity.name == one.name);
+            let prior = one.prior.zip(declared).map(|(prior, param)| bind::distribution(prior, param.value));
+            Estimand { name: one.name.clone(), low: one.low, high: one.high, prior }
+        });
+        let estimands = estimands.collect();
+        Coach::new(assembly, kind, algorithm.settings.clone(), control.filter.clone(), estimands, hidden)
     }
 
     /// The task on the believed model.
@@ -79,7 +89,7 @@ impl Coach {
         let task = self.assembly.task();
         let planner = planners::make(self.kind, &self.assembly, &self.settings, 1)?;
         let estimator = match &self.filter {
-            Some(settings) => Some(filters::make(settings, &self.assembly)?),
+            Some(settings) => Some(filters::make(settings, &self.assembly, &self.estimands)?),
             None => None,
         };
         let space = self.assembly.simulation().map_err(filters::FilterError::from)?;
@@ -239,11 +249,11 @@ impl Environments for Coached<'_> {
             words.extend(copy.begun);
             words.extend(acted.iter().map(|value| value.to_bits()));
         }
-        to_bytes(Kind::Coached, &self.sizes(), &words)
+        to_bytes(Kind::Coached, self.prepared.fingerprint, &self.sizes(), &words)
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), String> {
-        let words = from_bytes(Kind::Coached, &self.sizes(), saved)?;
+        let words = from_bytes(Kind::Coached, self.prepared.fingerprint, &self.sizes(), saved)?;
         let n_actions = self.prepared.action.len();
         let mut observation = vec![0.0; self.prepared.observation.len()];
         let mut rest = &words[..];

@@ -74,12 +74,12 @@ impl Environments for Plants<'_> {
     fn save(&self) -> Vec<u8> {
         let mut words: Vec<u64> = self.is_waiting.iter().map(|&is_waiting| u64::from(is_waiting)).collect();
         self.copies.iter().for_each(|plant| plant.save(&mut words));
-        to_bytes(Kind::Plants, &self.sizes(), &words)
+        to_bytes(Kind::Plants, self.prepared.fingerprint, &self.sizes(), &words)
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), String> {
         let [n_copies, n_words] = self.sizes();
-        let words = from_bytes(Kind::Plants, &[n_copies, n_words], saved)?;
+        let words = from_bytes(Kind::Plants, self.prepared.fingerprint, &[n_copies, n_words], saved)?;
         if words.len() != n_copies * (1 + n_words) {
             return Err("the bytes of the environment are cut off".into());
         }

@@ -205,11 +205,11 @@ impl Environments for Rows<'_> {
             words.extend(block.arguments[..self.places.time].iter().map(|row| row[lane].to_bits()));
             words.extend([block.k[lane], u64::from(block.is_waiting[lane])]);
         }
-        to_bytes(Kind::Rows, &self.sizes(), &words)
+        to_bytes(Kind::Rows, self.prepared.fingerprint, &self.sizes(), &words)
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), String> {
-        let words = from_bytes(Kind::Rows, &self.sizes(), saved)?;
+        let words = from_bytes(Kind::Rows, self.prepared.fingerprint, &self.sizes(), saved)?;
         let n_words = self.n_words();
         if words.len() != self.n_copies * n_words {
             return Err("the bytes of the environment are cut off".into());

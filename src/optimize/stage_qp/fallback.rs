@@ -239,3 +239,96 @@ impl StageQpSolver {
         rows.end(-self.sides.level[i]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::optimize::stage_qp::{Bounded, QpStatus, StageQp, StageQpSolver, Start};
+    use crate::system::{Softness, StageDims, Tree};
+
+    const HORIZON: usize = 15;
+
+    /// A mass that is sent from -1 towards 2 with bounded force and speed, the position below `wall` at the end.
+    fn problem(wall: f64, softness: Softness) -> StageQp {
+        let dims = StageDims { n_states: 2, n_inputs: 1 };
+        let mut n_rows = vec![0; HORIZON + 1];
+        n_rows[HORIZON] = 1;
+        let mut qp = StageQp::new(dims, Tree::chain(HORIZON), &n_rows, &[]);
+        qp.root_mut().copy_from_slice(&[-1.0, 0.0]);
+        for node in 0..=HORIZON {
+            let nv = qp.n_vars(node);
+            qp.hessian_mut(node)[0] = 1.0;
+            qp.hessian_mut(node)[nv + 1] = 0.1;
+            qp.gradient_mut(node)[0] = -2.0;
+            qp.x_upper_mut(node)[1] = 0.8;
+            if nv == 3 {
+                qp.hessian_mut(node)[8] = 0.01;
+                qp.u_lower_mut(node)[0] = -1.0;
+                qp.u_upper_mut(node)[0] = 1.0;
+            }
+            if node > 0 {
+                qp.jacobian_mut(node).copy_from_slice(&[1.0, 0.0, 0.3, 1.0, 0.045, 0.3]);
+            }
+        }
+        qp.row_jacobian_mut(HORIZON).copy_from_slice(&[1.0, 0.0]);
+        qp.row_upper_mut(HORIZON)[0] = wall;
+        qp.set_softness(HORIZON, 0, softness);
+        qp
+    }
+
+    /// A solver that may do next to nothing by itself.
+    fn crippled(qp: &StageQp) -> StageQpSolver {
+        let mut solver = StageQpSolver::new(qp);
+        solver.options_mut().max_guesses = 0;
+        solver.options_mut().max_iterations = 1;
+        solver
+    }
+
+    #[test]
+    fn what_is_given_up_is_solved_all_the_same() {
+        for softness in [Softness::Hard, Softness::Linear(2.0), Softness::Quadratic(5.0)] {
+            let qp = problem(1.2, softness);
+            let mut solver = StageQpSolver::new(&qp);
+            assert_eq!(solver.solve(&qp, Start::Cold), QpStatus::Optimal);
+            assert_eq!(solver.statistics().fallbacks, 0);
+            let mut other = crippled(&qp);
+            assert_eq!(other.solve(&qp, Start::Cold), QpStatus::Optimal, "{softness:?}");
+            assert_eq!(other.statistics().fallbacks, 1);
+            for node in 0..=HORIZON {
+                let pairs = [
+                    (solver.state(node), other.state(node)),
+                    (solver.input(node), other.input(node)),
+                    (solver.costate(node), other.costate(node)),
+                    (solver.x_upper_multipliers(node), other.x_upper_multipliers(node)),
+                    (solver.u_lower_multipliers(node), other.u_lower_multipliers(node)),
+                    (solver.row_upper_multipliers(node), other.row_upper_multipliers(node)),
+                ];
+                for (own, theirs) in pairs {
+                    own.iter().zip(theirs).for_each(|(a, b)| assert!((a - b).abs() < 1e-8, "{node}: {a} {b}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_named() {
+        // Fifteen steps of 0.3 cannot stop a mass that begins at 5 before -20.
+        let mut qp = problem(-20.0, Softness::Hard);
+        qp.root_mut()[0] = 5.0;
+        let named = QpStatus::Infeasible { node: HORIZON, bounded: Bounded::Row(0) };
+        assert_eq!(StageQpSolver::new(&qp).solve(&qp, Start::Cold), named);
+        let mut solver = crippled(&qp);
+        assert_eq!(solver.solve(&qp, Start::Cold), named);
+        assert_eq!(solver.statistics().fallbacks, 1);
+    }
+
+    /// A point where the conditions hold in a problem that curves downwards is a saddle, and is not taken for an answer.
+    #[test]
+    fn a_problem_that_is_not_convex_is_not_believed() {
+        let mut qp = problem(1.2, Softness::Hard);
+        for node in 0..HORIZON {
+            qp.hessian_mut(node)[8] = -50.0;
+        }
+        let status = crippled(&qp).solve(&qp, Start::Cold);
+        assert!(!matches!(status, QpStatus::Optimal), "{status:?}");
+    }
+}
