@@ -309,6 +309,18 @@ impl Sqp {
         })
     }
 
+    /// What the second derivatives of the quadratic problem add to the cost of the whole step.
+    pub(super) fn bend(&self) -> f64 {
+        let nv = self.now.n + self.now.m;
+        let of_node = |node: usize| {
+            let size = self.qp.gradient(node).len();
+            let z = &self.step.z[node * nv..node * nv + size];
+            let columns = self.qp.hessian(node).chunks_exact(size.max(1)).zip(z);
+            columns.map(|(column, dz)| dz * column.iter().zip(z).map(|(h, d)| h * d).sum::<f64>()).sum::<f64>()
+        };
+        0.5 * (0..self.tree.n_nodes()).map(of_node).sum::<f64>()
+    }
+
     /// Writes `trial` = the iterate, so far along the step.
     pub(super) fn follow_step(&mut self, alpha: f64) {
         let blend = |to: &mut [f64], from: &[f64], target: &[f64]| {

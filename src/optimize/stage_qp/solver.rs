@@ -88,6 +88,8 @@ pub struct StageQpSolver {
     multipliers: [Vec<f64>; 2],
     beliefs: [Vec<Status>; 2],
     residuals: QpResiduals,
+    /// Whether matrices and sides are those of the problem last solved.
+    is_loaded: bool,
 }
 
 impl StageQpSolver {
@@ -120,6 +122,7 @@ impl StageQpSolver {
             multipliers: [vec![0.0; n_values], vec![0.0; n_values]],
             beliefs: [vec![Status::Free; n_values], vec![Status::Free; n_values]],
             residuals: QpResiduals::default(),
+            is_loaded: false,
             layout,
         }
     }
@@ -142,7 +145,25 @@ impl StageQpSolver {
         status
     }
 
+    /// Solves the problem last solved again, of which nothing but [`StageQp::root`] has changed, from its solution: the
+    /// recursion is not repeated where the same bounds hold.
+    pub fn solve_root(&mut self, qp: &StageQp) -> QpStatus {
+        if !self.is_loaded {
+            return self.solve(qp, Start::Warm);
+        }
+        self.statistics = QpStatistics::default();
+        self.rest(qp);
+        self.recall(Start::Warm);
+        let status = match self.settle(self.options.max_guesses) {
+            Ok(true) => QpStatus::Optimal,
+            Ok(false) | Err(_) => return self.solve(qp, Start::Warm),
+        };
+        self.remember();
+        status
+    }
+
     fn attempt(&mut self, qp: &StageQp, start: Start) -> QpStatus {
+        self.is_loaded = false;
         if let Err(contradiction) = self.sides.load(qp, &self.layout, None) {
             self.rest(qp);
             return self.infeasible(contradiction.node, contradiction.at);
@@ -153,7 +174,10 @@ impl StageQpSolver {
         }
         self.recall(start);
         match self.settle(self.options.max_guesses) {
-            Ok(true) => return QpStatus::Optimal,
+            Ok(true) => {
+                self.is_loaded = true;
+                return QpStatus::Optimal;
+            }
             Ok(false) => (),
             Err(Failure::Indefinite(node)) if self.is_unbounded() => {
                 self.rest(qp);
@@ -164,7 +188,10 @@ impl StageQpSolver {
         // A guess with more equations than freedom has multipliers without measure: nothing of it is kept.
         self.rest(qp);
         match self.interior() {
-            Ok(true) => return QpStatus::Optimal,
+            Ok(true) => {
+                self.is_loaded = true;
+                return QpStatus::Optimal;
+            }
             Ok(false) => (),
             Err(Failure::Indefinite(node)) => return QpStatus::Indefinite { node },
             Err(Failure::NotFinite) => (),
@@ -463,6 +490,7 @@ impl StageQpSolver {
     /// Moves what is remembered one step towards the root, for a problem that begins one step later: every node takes
     /// from its first child, and a leaf keeps what it has.
     pub fn shift(&mut self) {
+        self.is_loaded = false;
         let Layout { stride, n_nodes, .. } = self.layout;
         let n_z = n_nodes * stride;
         for node in 0..n_nodes {
