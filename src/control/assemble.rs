@@ -174,7 +174,7 @@ impl Assembly {
     /// [`AssembleError`].
     pub fn shooting(&self, problem: ControlProblem, curvature: Curvature) -> Result<Shooting, AssembleError> {
         self.functions.prepare(curvature)?;
-        Ok(Shooting::new(problem)?)
+        Ok(if self.task.via.0.is_fixed() { Shooting::new(problem)? } else { Shooting::cutting(problem)? })
     }
 
     /// The constraint of the task that a row of a node is, at the end of the horizon where `is_last`.
