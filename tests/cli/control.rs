@@ -435,3 +435,35 @@ fn an_open_loop_is_a_baseline() {
     assert!(heavier.iter().all(|(planned, met)| *met > 1.02 * planned), "{heavier:?}");
     control(&room, &["cart.twin:Center", "--open-loop", "--planner", "lqr"]).ends(2).says("does not plan ahead");
 }
+
+/// Where the state is seen, the next one is uncertain by what a step adds: the cart goes as near to its bound as the
+/// quantile of the normal distribution allows, and at the bound without the probability.
+#[test]
+fn a_constraint_with_a_probability_is_kept_at_its_distance() {
+    let text = "model Slider {
+  time [s]
+  input u [m/s] = 0 in -5 .. 5
+  state x [m] = 0
+  x' = u
+}
+task Near of Slider {
+  step 0.1 [s] via euler
+  episode 2 [s]
+  cost (x - 2 [m])^2
+  cost u^2 weight 1e-4
+  keep x <= 1 [m] probability 0.95
+}
+study Loop of Near { algorithm sqp { horizon = 5; process = 0.02 } }
+";
+    let last = |text: &str| {
+        let room = Room::new(&[("slider.twin", text)]);
+        control(&room, &["slider.twin", "--runs", "runs"]).ends(0);
+        let states = column(&folder(&room, "runs"), "trajectory.csv", "x [m]");
+        states[states.len() - 1]
+    };
+    // Size 1 of a state that starts at 0, and the 95 % quantile of the normal distribution.
+    assert!((last(text) - (1.0 - 0.02 * 1.6448536269514722)).abs() < 1e-4, "{}", last(text));
+    assert!((last(&text.replace(" probability 0.95", "")) - 1.0).abs() < 1e-6);
+    let room = Room::new(&[("slider.twin", text)]);
+    control(&room, &["slider.twin", "--planner", "mppi"]).says("keeps no constraint with a probability");
+}
