@@ -309,3 +309,6 @@ fn moments(advantages: &[f64], rows: &[usize]) -> (f64, f64) {
     let squares: f64 = rows.iter().map(|row| (advantages[*row] - mean).powi(2)).sum();
     (mean, 1.0 / ((squares / (n - 1.0).max(1.0)).sqrt() + 1e-8))
 }
+
+#[cfg(test)]
+mod tests;
