@@ -5,7 +5,6 @@
 //! clocks. Networks are in `f32`, environments in `f64`.
 
 pub mod acr;
-pub mod actor;
 pub mod actor_critic;
 pub mod album;
 pub mod algorithms;
@@ -25,6 +24,7 @@ pub mod play;
 pub mod policy;
 pub mod ppo;
 pub mod ppo_lagrangian;
+#[cfg(test)]
 mod problems;
 pub mod replay;
 pub mod rollout;

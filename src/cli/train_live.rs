@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Between two looks at the line.
 const INTERVAL: Duration = Duration::from_millis(125);
 /// The name under which learners tell the mean weight of the controller.
-pub const WEIGHT: &str = "focus/weight";
+pub const WEIGHT: &str = "focus";
 
 /// Shared by all trainings of a run.
 pub struct Live {

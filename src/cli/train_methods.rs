@@ -5,7 +5,7 @@ use super::control_table::setting;
 use super::failure::Failure;
 use super::render::counted;
 use super::run_folder::RunFolder;
-use super::train_files::JobFolder;
+use super::train_files::{JobFolder, read};
 use super::train_ground::{CONTROLLER, Grounds};
 use super::train_job::{Ended, Job, Training};
 use super::train_live::Live;
@@ -15,6 +15,7 @@ use crate::decide::{Advised, Environments};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::hir::settings::{SettingSpec, Settings};
 use crate::hir::task::{Algorithm, Control, LEARNERS};
+use crate::learn::acr::Focus;
 use crate::learn::algorithms::{self, LearnerKind, Making};
 use crate::learn::learner::{LearnError, Learner};
 use crate::learn::play::Played;
@@ -37,6 +38,8 @@ pub struct Method {
     algorithm: Algorithm,
     /// What all its trainings begin from, once that was trained.
     start: OnceLock<Tensors>,
+    /// The weights of the controller that they begin with, likewise.
+    focus: OnceLock<Focus>,
 }
 
 /// Checks what a study says of training: settings of algorithms and their parts, and what it is compared with.
@@ -133,6 +136,7 @@ pub fn of(control: &Control) -> Vec<Method> {
             kind,
             algorithm,
             start: OnceLock::new(),
+            focus: OnceLock::new(),
         });
     }
     methods
@@ -198,16 +202,10 @@ impl Method {
     }
 
     /// A learner with a controller beside it.
-    ///
-    /// # Errors
-    /// As [`Method::make`].
-    pub fn make_advised(
-        &self,
-        environments: Box<dyn Advised>,
-        seed: u64,
-        limits: &Limits,
-    ) -> Result<Box<dyn Learner>, Failure> {
-        algorithms::make_advised(self.making(seed, limits), environments).map_err(|error| self.refused(&error))
+    pub fn make_advised(&self, environments: Box<dyn Advised>, seed: u64, limits: &Limits) -> Box<dyn Learner> {
+        let spaces = (environments.observation_space(), environments.action_space());
+        let focus = self.focus.get_or_init(|| algorithms::focus(&self.algorithm, spaces.0, spaces.1)).clone();
+        algorithms::make_advised(self.making(seed, limits), focus, environments)
     }
 
     fn making(&self, seed: u64, limits: &Limits) -> Making<'_> {
@@ -227,9 +225,35 @@ impl Method {
         if !self.is_advised() {
             return Vec::new();
         }
-        let n = grounds.observation_space().len();
-        let rows = played.iter().flat_map(|one| one.course.observations.chunks_exact(n));
-        rows.filter_map(|row| Some((row.to_vec(), algorithms::weights(policy, row).ok()?))).collect()
+        let (n, m) = (grounds.observation_space().len().max(1), grounds.action_space().len().max(1));
+        let seen: Vec<f64> = played.iter().flat_map(|one| one.course.observations.iter().copied()).collect();
+        let Ok(weights) = algorithms::weights(policy, &seen) else { return Vec::new() };
+        let rows = seen.chunks_exact(n).zip(weights.chunks_exact(m));
+        rows.map(|(seen, weights)| (seen.to_vec(), weights.to_vec())).collect()
+    }
+
+    /// The weights of the controller that its trainings begin with: read from an earlier part of the run, or trained.
+    fn prepare_focus(&self, training: &Training, folder: &RunFolder, console: &Console) -> Result<(), Failure> {
+        let place = format!("jobs/{}-focus.safetensors", self.label);
+        let (seen, acted) = (training.grounds.observation_space(), training.grounds.action_space());
+        let kept = read(&folder.path().join(&place))?.and_then(|bytes| {
+            let saved = Tensors::from_bytes(&bytes).ok()?;
+            algorithms::read_focus(&self.algorithm, &saved, acted).ok()
+        });
+        let focus = match kept {
+            Some(focus) => focus,
+            None => {
+                console.say(format!("{}: the weights of the controller are trained first", self.label));
+                let focus = algorithms::focus(&self.algorithm, seen, acted);
+                let mut saved = Tensors::default();
+                focus.save(false, &mut saved);
+                folder.write(&place, &saved.to_bytes())?;
+                focus
+            }
+        };
+        // Prepared once.
+        let _ = self.focus.set(focus);
+        Ok(())
     }
 }
 
@@ -240,6 +264,9 @@ impl Method {
 /// As a training; E0711 where learning could not go on.
 pub fn pretrain(training: &Training, folder: &RunFolder, console: &Console) -> Result<bool, Failure> {
     for method in &training.methods {
+        if method.is_advised() {
+            method.prepare_focus(training, folder, console)?;
+        }
         let Some(settings) = method.pretraining() else { continue };
         let n_steps = settings.number("steps").map_or(STEPS, |n| n as u64);
         let seed = settings.number("seed").map_or(0, |n| n as u64);

@@ -1,8 +1,9 @@
 //! The algorithms that a study can name, each with its table of settings and the way it is made for environments.
 //!
-//! `algorithm sac { lr = 1e-3 }` becomes a [`Learner`] by [`make`] or [`make_advised`], a file of its policy becomes a policy
+//! `algorithm sac { lr = 1e-3 }` becomes a [`Learner`] by [`make`] or [`make_advised`], a file of its policy a policy
 //! again by [`policy`]; a checker gets the same tables from [`LearnerKind::settings`] and [`LearnerKind::part`].
 
+use super::acr::{Acr, AcrSettings, Blend, FOCUS_SETTINGS, Focus};
 use super::cpo::{self, Cpo, CpoSettings};
 use super::dqn::{self, Dqn, DqnSettings};
 use super::greedy::Greedy;
@@ -11,11 +12,15 @@ use super::policy::Squashed;
 use super::ppo::{self, Ppo, PpoSettings};
 use super::ppo_lagrangian::{self, PpoLagrangian, PpoLagrangianSettings};
 use super::sac::{self, Sac, SacSettings};
+use super::td3::{self, Td3, Td3Settings};
 use super::tensors::{TensorError, Tensors};
 use super::train::PRETRAIN;
 use crate::decide::{Advised, Environments, Policy, Space};
-use crate::hir::settings::SettingSpec;
+use crate::hir::settings::{SettingSpec, Settings};
 use crate::hir::task::Algorithm;
+
+/// Seed of the weights of the controller that all trainings begin with.
+const FOCUS_SEED: u64 = 0;
 
 /// An algorithm that learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,23 +79,23 @@ impl LearnerKind {
             LearnerKind::PpoLagrangian => ppo_lagrangian::SETTINGS,
             LearnerKind::Cpo => cpo::SETTINGS,
             LearnerKind::Dqn => dqn::SETTINGS,
-            LearnerKind::Acr | LearnerKind::Td3 => &[],
+            LearnerKind::Td3 => td3::SETTINGS,
+            // All it has stands in its parts.
+            LearnerKind::Acr => &[],
         }
     }
 
     /// Names of its parts, beside those that plan.
     pub const fn parts(self) -> &'static [&'static str] {
-        match self {
-            LearnerKind::Acr => &["focus", "sac"],
-            LearnerKind::Sac | LearnerKind::Cpo | LearnerKind::Td3 | LearnerKind::Ppo => &["pretrain"],
-            LearnerKind::PpoLagrangian | LearnerKind::Dqn => &["pretrain"],
-        }
+        if self.is_advised() { &["focus", "sac"] } else { &["pretrain"] }
     }
 
     /// The table of settings of one of its parts.
     pub fn part(self, name: &str) -> Option<&'static [SettingSpec]> {
         match name {
             "pretrain" if self != LearnerKind::Acr => Some(PRETRAIN),
+            "focus" if self == LearnerKind::Acr => Some(FOCUS_SETTINGS),
+            "sac" if self == LearnerKind::Acr => Some(sac::SETTINGS),
             _ => None,
         }
     }
@@ -174,7 +179,12 @@ pub fn make(
             begun_from(start, |saved| learner.start_from(saved))?;
             Ok(Box::new(learner))
         }
-        LearnerKind::Acr | LearnerKind::Td3 => Err(LearnError::Unsuited("not there".into())),
+        LearnerKind::Td3 => {
+            let mut learner = Td3::new(environments, Td3Settings::default().with(block), seed);
+            begun_from(start, |saved| learner.start_from(saved))?;
+            Ok(Box::new(learner))
+        }
+        LearnerKind::Acr => Err(LearnError::Unsuited("`acr` needs a controller beside it".into())),
     }
 }
 
@@ -187,13 +197,31 @@ fn begun_from(
     take(saved).map_err(|error| LearnError::Unsuited(format!("the policy to begin from does not fit: {error}")))
 }
 
-/// A learner with a controller beside it.
+/// The weights of the controller that a learner of [`LearnerKind::Acr`] begins with: a network that was trained towards it,
+/// one for all seeds. Takes up to minutes.
+pub fn focus(algorithm: &Algorithm, observations: &Space, actions: &Space) -> Focus {
+    Focus::pretrained((observations.len(), actions.len()), &acr_settings(algorithm).focus, FOCUS_SEED).0
+}
+
+/// The same as kept in a file.
 ///
 /// # Errors
-/// As [`make`].
-pub fn make_advised(making: Making<'_>, environments: Box<dyn Advised>) -> Result<Box<dyn Learner>, LearnError> {
-    let _ = (making, environments);
-    Err(LearnError::Unsuited("not there".into()))
+/// Where an array is missing or of another shape.
+pub fn read_focus(algorithm: &Algorithm, saved: &Tensors, actions: &Space) -> Result<Focus, TensorError> {
+    Focus::read(actions.len(), &acr_settings(algorithm).focus, saved)
+}
+
+fn acr_settings(algorithm: &Algorithm) -> AcrSettings {
+    let own = AcrSettings::default();
+    let none = Settings::default();
+    let block = |name: &str| algorithm.part(name).map_or(&none, |part| &part.settings);
+    AcrSettings { sac: own.sac.with(block("sac")), focus: own.focus.with(block("focus")) }
+}
+
+/// A learner with a controller beside it.
+pub fn make_advised(making: Making<'_>, focus: Focus, environments: Box<dyn Advised>) -> Box<dyn Learner> {
+    let Making { algorithm, seed, .. } = making;
+    Box::new(Acr::new(environments, acr_settings(algorithm), focus, seed))
 }
 
 /// The policy in a file, for a task with these spaces. Of a kind with a controller beside it, the policy sees behind an
@@ -230,15 +258,25 @@ pub fn policy(
             }
             Ok(Box::new(policy))
         }
-        LearnerKind::Acr => Err(TensorError::Missing("policy".into())),
+        LearnerKind::Acr => {
+            let policy = Blend::load(saved)?;
+            let sizes = (policy.scales().n_observations(), policy.scales().n_actions());
+            if sizes != (observations.len(), actions.len()) {
+                return Err(unfit(sizes.0, sizes.1));
+            }
+            Ok(Box::new(policy))
+        }
     }
 }
 
-/// Weights of the controller where a policy of [`LearnerKind::Acr`] sees `observation`: one for each action.
+/// Weights of the controller where a policy of [`LearnerKind::Acr`] sees these `observations: n × n_observations`:
+/// `n × n_actions`.
 ///
 /// # Errors
 /// Where an array is missing or of another shape.
 pub fn weights(saved: &Tensors, observations: &[f64]) -> Result<Vec<f64>, TensorError> {
-    let _ = (saved, observations);
-    Ok(Vec::new())
+    let mut policy = Blend::load(saved)?;
+    let n = policy.scales().n_observations().max(1);
+    let rows = observations.chunks_exact(n);
+    Ok(rows.flat_map(|row| policy.weights(row).iter().map(|w| f64::from(*w)).collect::<Vec<f64>>()).collect())
 }

@@ -25,6 +25,11 @@ impl Blend {
         Blend { observation: vec![0.0; policy.scales().n_observations()], policy, focus }
     }
 
+    /// Scales between the units of the environment and those of the networks.
+    pub fn scales(&self) -> &Scales {
+        self.policy.scales()
+    }
+
     /// `n_actions`: weights of the controller where this is observed.
     pub fn weights(&mut self, observation: &[f64]) -> &[f32] {
         self.policy.scales().observe(observation, &mut self.observation);
