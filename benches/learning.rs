@@ -83,10 +83,6 @@ impl Environments for CartPole {
         }
     }
 
-    fn reason(&self, _copy: usize) -> &str {
-        ""
-    }
-
     fn save(&self) -> Vec<u8> {
         Vec::new()
     }

@@ -21,7 +21,12 @@ fn point(head: &Head) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
 }
 
 /// The logarithm of the density or probability and the entropy, over any numbers.
-fn by_definition<D: DualNum<Primitive = f64> + Copy>(head: &Head, outputs: &[D], log_spreads: &[D], drawn: &[f32]) -> (D, D) {
+fn by_definition<D: DualNum<Primitive = f64> + Copy>(
+    head: &Head,
+    outputs: &[D],
+    log_spreads: &[D],
+    drawn: &[f32],
+) -> (D, D) {
     let zero = D::from(0.0);
     match head {
         Head::Normal(_) => {
@@ -108,7 +113,13 @@ fn divergence_is_the_expected_difference_of_logarithms() {
     let mut sum = 0.0;
     for k in 0..=n {
         let x = low + (high - low) * f64::from(k) / f64::from(n);
-        let weight = if k == 0 || k == n { 1.0 } else if k % 2 == 1 { 4.0 } else { 2.0 };
+        let weight = if k == 0 || k == n {
+            1.0
+        } else if k % 2 == 1 {
+            4.0
+        } else {
+            2.0
+        };
         let (p, _) = by_definition(&head, &[0.4f32 as f64], &[f64::from(-0.3f32)], &[x as f32]);
         let (q, _) = by_definition(&head, &[f64::from(-0.2f32)], &[f64::from(0.2f32)], &[x as f32]);
         sum += weight * p.exp() * (p - q);

@@ -43,7 +43,9 @@ fn rollout(head: &Head, networks: &Networks) -> (Rollout, Judged, Judged) {
     let rows = outputs.chunks_exact(head.n_outputs()).zip(drawn.chunks_exact_mut(head.n_drawn()));
     let offsets = numbers(N_ROWS);
     for ((outputs, drawn), offset) in rows.zip(&offsets) {
-        log_probs.push(head.draw(outputs, &networks.log_spreads, &mut stream(7, log_probs.len() as u64), drawn) + 0.6 * offset);
+        log_probs.push(
+            head.draw(outputs, &networks.log_spreads, &mut stream(7, log_probs.len() as u64), drawn) + 0.6 * offset,
+        );
     }
     let mut judged = || {
         let mut judged = Judged::default();
@@ -51,7 +53,14 @@ fn rollout(head: &Head, networks: &Networks) -> (Rollout, Judged, Judged) {
         judged
     };
     let (by_reward, by_cost) = (judged(), judged());
-    let rollout = Rollout { inputs, drawn, log_probs, rewards: vec![0.0; N_ROWS], ends: vec![End::GoesOn; N_ROWS], ..Rollout::new(1) };
+    let rollout = Rollout {
+        inputs,
+        drawn,
+        log_probs,
+        rewards: vec![0.0; N_ROWS],
+        ends: vec![End::GoesOn; N_ROWS],
+        ..Rollout::new(1)
+    };
     (rollout, by_reward, by_cost)
 }
 
@@ -59,7 +68,9 @@ fn rollout(head: &Head, networks: &Networks) -> (Rollout, Judged, Judged) {
 fn outputs<D: DualNum<Primitive = f64> + Copy>(params: &[D], input: &[f32], n_out: usize) -> Vec<D> {
     let layer = |params: &[D], input: &[D], n_out: usize| -> Vec<D> {
         let (weights, bias) = params.split_at(input.len() * n_out);
-        (0..n_out).map(|j| input.iter().enumerate().fold(bias[j], |sum, (i, x)| sum + *x * weights[i * n_out + j])).collect()
+        (0..n_out)
+            .map(|j| input.iter().enumerate().fold(bias[j], |sum, (i, x)| sum + *x * weights[i * n_out + j]))
+            .collect()
     };
     let input: Vec<D> = input.iter().map(|x| D::from(f64::from(*x))).collect();
     let (first, second) = params.split_at((N_IN + 1) * N_HIDDEN);
@@ -72,7 +83,13 @@ fn lesser<D: DualNum<Primitive = f64> + Copy>(a: D, b: D) -> D {
 }
 
 /// The loss of the policy as the paper has it: equation 7 and the entropy, with advantages of unit variance.
-fn policy_loss<D: DualNum<Primitive = f64> + Copy>(head: &Head, params: &[D], rollout: &Rollout, advantages: &[f64], clip: f64) -> D {
+fn policy_loss<D: DualNum<Primitive = f64> + Copy>(
+    head: &Head,
+    params: &[D],
+    rollout: &Rollout,
+    advantages: &[f64],
+    clip: f64,
+) -> D {
     let n = N_ROWS as f64;
     let mean = advantages.iter().sum::<f64>() / n;
     let sd = (advantages.iter().map(|a| (a - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
