@@ -40,9 +40,9 @@ impl Measured {
             ("loss/policy", self.policy / self.n),
             ("loss/value", self.value / self.n),
             ("loss/cost_value", self.cost_value / self.n),
-            ("policy/entropy", self.entropy / self.n),
-            ("policy/kl", self.kl / self.n),
-            ("policy/clipped", self.clipped / self.n),
+            ("entropy", self.entropy / self.n),
+            ("kl", self.kl / self.n),
+            ("clipped", self.clipped / self.n),
         ]
     }
 }
