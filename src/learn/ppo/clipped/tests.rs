@@ -95,7 +95,7 @@ fn policy_loss<D: DualNum<Primitive = f64> + Copy>(
     let sd = (advantages.iter().map(|a| (a - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
     let (params, log_spreads) = params.split_at(params.len() - head.n_spreads());
     let mut loss = D::from(0.0);
-    for row in 0..N_ROWS {
+    for (row, advantage) in advantages.iter().enumerate() {
         let said = outputs(params, &rollout.inputs[row * N_IN..(row + 1) * N_IN], head.n_outputs());
         let drawn = &rollout.drawn[row * head.n_drawn()..(row + 1) * head.n_drawn()];
         let (log_prob, entropy) = match head {
@@ -117,7 +117,7 @@ fn policy_loss<D: DualNum<Primitive = f64> + Copy>(
         let ratio = (log_prob - rollout.log_probs[row]).exp();
         let held = D::from(ratio.re().clamp(1.0 - clip, 1.0 + clip));
         let held = if (ratio.re() - 1.0).abs() <= clip { ratio } else { held };
-        let advantage = (advantages[row] - mean) / (sd + 1e-8);
+        let advantage = (advantage - mean) / (sd + 1e-8);
         loss -= (lesser(ratio * advantage, held * advantage) + entropy * settings().entropy) / n;
     }
     loss
@@ -126,9 +126,10 @@ fn policy_loss<D: DualNum<Primitive = f64> + Copy>(
 /// Mean squared error of the worse of the value and the clipped one.
 fn value_loss<D: DualNum<Primitive = f64> + Copy>(params: &[D], rollout: &Rollout, judged: &Judged, clip: f64) -> D {
     let mut loss = D::from(0.0);
-    for row in 0..N_ROWS {
-        let value = outputs(params, &rollout.inputs[row * N_IN..(row + 1) * N_IN], 1)[0];
-        let (said, target) = (judged.said[row], judged.targets[row]);
+    let rows = rollout.inputs.chunks_exact(N_IN).zip(judged.said.iter().zip(&judged.targets));
+    for (input, (said, target)) in rows {
+        let value = outputs(params, input, 1)[0];
+        let (said, target) = (*said, *target);
         let moved = value - said;
         let held = if moved.re().abs() <= clip { moved } else { D::from(clip.copysign(moved.re())) };
         let errors = [value - target, held + said - target].map(|e| e * e);
