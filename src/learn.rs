@@ -5,7 +5,6 @@
 //! clocks. Networks are in `f32`, environments in `f64`.
 
 pub mod acr;
-pub mod actor;
 pub mod actor_critic;
 pub mod album;
 pub mod algorithms;
@@ -25,7 +24,6 @@ pub mod play;
 pub mod policy;
 pub mod ppo;
 pub mod ppo_lagrangian;
-mod problems;
 pub mod replay;
 pub mod rollout;
 pub mod sac;
@@ -37,5 +35,7 @@ pub mod td3;
 pub mod tensors;
 pub mod train;
 
+#[cfg(test)]
+mod problems;
 #[cfg(test)]
 mod tests;
