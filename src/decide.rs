@@ -189,8 +189,12 @@ pub trait Environments: Send {
     /// `observations: n_copies × n_observations` and `steps: n_copies`. Copies that wait for a reset are left alone.
     fn step(&mut self, actions: &[f64], observations: &mut [f64], steps: &mut [Step]);
 
-    /// Why the last step of a copy failed, in one sentence without a full stop; empty where it did not.
-    fn reason(&self, copy: usize) -> &str;
+    /// Why the last step of a copy failed, in one sentence without a full stop; empty where it did not, and where an
+    /// environment has no reasons to give.
+    fn reason(&self, copy: usize) -> &str {
+        let _ = copy;
+        ""
+    }
 
     /// Everything that a later step depends on.
     fn save(&self) -> Vec<u8>;

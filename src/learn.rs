@@ -24,6 +24,8 @@ pub mod play;
 pub mod policy;
 pub mod ppo;
 pub mod ppo_lagrangian;
+#[cfg(test)]
+mod problems;
 pub mod replay;
 pub mod rollout;
 pub mod sac;
@@ -35,7 +37,5 @@ pub mod td3;
 pub mod tensors;
 pub mod train;
 
-#[cfg(test)]
-mod problems;
 #[cfg(test)]
 mod tests;

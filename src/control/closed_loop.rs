@@ -151,6 +151,7 @@ impl Trace {
         let (n, m) = (task.model.states.len(), task.model.inputs.len());
         self.states.truncate((n_steps + 1) * n);
         self.believed.truncate(n_steps * n);
+        self.estimated.truncate(n_steps * (self.estimated.len() / self.moments.len().max(1)));
         self.inputs.truncate(n_steps * m);
         self.measured.truncate(n_steps * task.model.observables.len());
         self.moments.truncate(n_steps);

@@ -67,7 +67,9 @@ impl Environments for Task {
             let (next, reward, failed) = (self.rules.step)(*state, *hidden, *action);
             (*state, *n_steps) = (next, *n_steps + 1);
             (self.rules.observe)(next, observation);
-            *step = Step { reward, terminated: failed, truncated: *n_steps >= self.rules.most_steps, failed };
+            // A task of one step is done after it; of the others the time is up.
+            let (is_single, is_last) = (self.rules.most_steps == 1, *n_steps >= self.rules.most_steps);
+            *step = Step { reward, terminated: failed || is_single, truncated: is_last && !is_single, failed };
         }
     }
 
@@ -345,9 +347,9 @@ fn a_multiplier_comes_to_as_much_risk_as_there_may_be() {
     let ppo = PpoSettings {
         n_steps: 250,
         batch: 500,
-        epochs: 2,
+        epochs: 4,
         lr: 1e-2,
-        entropy: 0.01,
+        entropy: 0.2,
         hidden: vec![8],
         levels: 2,
         ..PpoSettings::default()
@@ -359,10 +361,23 @@ fn a_multiplier_comes_to_as_much_risk_as_there_may_be() {
     let (reward, failures) = heard.last(200_000);
     assert!((reward - 0.2).abs() < 0.05, "{reward}");
     assert!((failures - 0.1).abs() < 0.025, "{failures}");
-    // At the optimum the risky choice is worth as much as the other: 1 − λ/2 = 0.
+    // There the gain of a little more risk, in standard deviations of advantages, is what it costs in entropy: without that
+    // the multiplier would be 2, and policies without entropy swing from one end to the other.
+    let p = 0.2;
+    let slope = |multiplier: f64| {
+        let [lucky, unlucky] = [0.0, multiplier].map(|cost| (1.0 - cost) / (1.0 + multiplier));
+        let gain = 0.5 * (lucky + unlucky);
+        let variance = 0.5 * p * (lucky * lucky + unlucky * unlucky) - p * p * gain * gain;
+        gain / variance.sqrt() + 0.2 * ((1.0 - p) / p).ln()
+    };
+    let (mut low, mut high) = (1.0, 10.0);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if slope(middle) > 0.0 { low = middle } else { high = middle }
+    }
     let said: Vec<f64> = heard.measured.iter().filter(|(name, _)| *name == "safety/multiplier").map(|m| m.1).collect();
     let mean = said[said.len() - 150..].iter().sum::<f64>() / 150.0;
-    assert!((mean - 2.0).abs() < 0.4, "{mean}");
+    assert!((mean - low).abs() < 0.1, "{mean}, exact {low}");
 }
 
 /// A number that doubles each step unless it is pushed back, and fails beyond 1; the controller brings it to 0. From a slightly
@@ -498,7 +513,7 @@ fn numbers_that_are_not_finite_stop_and_leave_the_networks() {
     let lost = Rules { step: |_, _, _| (f64::INFINITY, 0.0, false), ..PUSH };
     let huge = Rules { step: |x, _, _| (x, 1e300, false), ..PUSH };
     for (name, make) in all() {
-        for (rules, expected) in [(poisoned, "the reward"), (lost, "an observation"), (huge, "")] {
+        for (rules, expected) in [(poisoned, "the reward"), (lost, "the observation"), (huge, "")] {
             if name == "distill" && expected.is_empty() {
                 continue;
             }

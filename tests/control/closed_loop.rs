@@ -71,6 +71,21 @@ fn plants_that_differ_by_a_tenth_are_controlled_without_failure() {
     }
 }
 
+/// A controller that has run before decides as a new one does.
+#[test]
+fn an_episode_does_not_depend_on_those_before_it() {
+    for name in ["cartpole", "cstr"] {
+        let study = study(name).varied(0.1);
+        let mut closed_loop = study.closed_loop(SqpSettings::default());
+        for seed in 1..=100 {
+            let again = run(&mut closed_loop, seed, &mut || 0.0);
+            let anew = run(&mut study.closed_loop(SqpSettings::default()), seed, &mut || 0.0);
+            assert_eq!(again.moments.len(), anew.moments.len(), "{name}, {seed}: {} {}", again.message, anew.message);
+            assert!(again.states == anew.states, "{name}, {seed}");
+        }
+    }
+}
+
 /// The nine scenarios of do-mpc's reactor against the published optimum of the whole tree.
 #[test]
 fn a_scenario_tree_is_assembled_from_values_of_parameters() {

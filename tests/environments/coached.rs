@@ -39,12 +39,9 @@ fn who_follows_the_advice_is_the_published_closed_loop() {
     if reference_dir().is_none() {
         return;
     }
-    for (file, published, tolerance) in [
-        ("glucose", -4.5497, 1e-4),
-        ("biglucose", -7.6085, 1e-4),
-        ("cstr", -8.7765, 1e-2),
-        ("cartpole", -1.5414, 1e-4),
-    ] {
+    for (file, published, tolerance) in
+        [("glucose", -4.5497, 1e-4), ("biglucose", -7.6085, 1e-4), ("cstr", -8.7765, 1e-2), ("cartpole", -1.5414, 1e-4)]
+    {
         let rewards = rewards(file, |advice, action| action.copy_from_slice(advice));
         let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
         println!("{file}: {mean:.4}, published {published}");

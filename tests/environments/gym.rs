@@ -55,7 +55,10 @@ fn compared(file: &str, episodes: &[Vec<Vec<f64>>], carried: Option<usize>) -> (
             assert_eq!(flags, (rest[1], rest[2]), "episode {e}, step {k}");
         }
     }
-    println!("{file} carried {carried:?}: states {:.1e}, observations {:.1e}, rewards {:.1e}", worst.0, worst.1, worst.2);
+    println!(
+        "{file} carried {carried:?}: states {:.1e}, observations {:.1e}, rewards {:.1e}",
+        worst.0, worst.1, worst.2
+    );
     worst
 }
 

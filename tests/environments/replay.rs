@@ -19,9 +19,8 @@ fn recorded_actions_give_recorded_rewards_and_observations() {
     let Some(directory) = reference_dir() else { return };
     for (name, actions, observed, tolerance) in BENCHMARKS {
         let prepared = of_study(&format!("examples/rl_acr/{name}.twin"), "Mpc");
-        let tables = ["mpc", "sac", "combined"].map(|policy| {
-            Table::read(&directory.join(format!("reference/rl_acr/closed_loop_{name}_{policy}.csv")))
-        });
+        let tables = ["mpc", "sac", "combined"]
+            .map(|policy| Table::read(&directory.join(format!("reference/rl_acr/closed_loop_{name}_{policy}.csv"))));
         // All three side by side.
         let mut environments = prepared.environments(tables.len()).expect("copies");
         let n_observed = environments.observation_space().len();

@@ -32,15 +32,10 @@ task A of M {
     assert_eq!(space.names[..5], ["T", "x", "probe", "wind", "k"]);
     let inf = f64::INFINITY;
     let ends: Vec<(f64, f64)> = space.low.iter().copied().zip(space.high.iter().copied()).collect();
-    assert_eq!(ends[..7], [
-        (0.0, 100.0),
-        (-inf, inf),
-        (-inf, inf),
-        (-20.0, 20.0),
-        (0.0, 7.0),
-        (-inf, inf),
-        (-5.0, 10.0)
-    ]);
+    assert_eq!(
+        ends[..7],
+        [(0.0, 100.0), (-inf, inf), (-inf, inf), (-20.0, 20.0), (0.0, 7.0), (-inf, inf), (-5.0, 10.0)]
+    );
     assert_eq!(ends[7], (-0.2, inf));
     assert!((ends[8].0 - 6.85).abs() < 1e-9 && ends[8].1 == 50.0, "{:?}", ends[8]);
     let space = prepared.action_space();
