@@ -16,11 +16,48 @@ use super::td3::{self, Td3, Td3Settings};
 use super::tensors::{TensorError, Tensors};
 use super::train::PRETRAIN;
 use crate::decide::{Advised, Environments, Policy, Space};
-use crate::hir::settings::{SettingSpec, Settings};
+use crate::hir::settings::{Setting, SettingSpec, SettingValue, Settings};
 use crate::hir::task::Algorithm;
+use crate::source::Span;
 
 /// Seed of the weights of the controller that all trainings begin with.
 const FOCUS_SEED: u64 = 0;
+
+/// Defaults of the part `sac` of [`LearnerKind::Acr`] that differ from those of `sac` by itself: those of the paper's runs.
+pub const SAC_OF_ACR: [(&str, SettingDefault); 7] = [
+    ("critic_lr", SettingDefault::Number(1e-3)),
+    ("learn_temperature", SettingDefault::Word("false")),
+    ("temperature", SettingDefault::Number(0.2)),
+    ("entropy_of", SettingDefault::Word("action")),
+    ("policy_every", SettingDefault::Number(2.0)),
+    ("policy_updates", SettingDefault::Number(2.0)),
+    ("terminal", SettingDefault::Word("both")),
+];
+
+/// A default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SettingDefault {
+    /// A number.
+    Number(f64),
+    /// A word.
+    Word(&'static str),
+}
+
+/// A block for SAC as RL-ACR has it: the paper's defaults, then what `block` says.
+pub fn sac_of_acr(block: &Settings, span: Span) -> Settings {
+    let value = |default: SettingDefault| match default {
+        SettingDefault::Number(number) => SettingValue::Number(number, None),
+        SettingDefault::Word(word) => SettingValue::Word(word.to_string()),
+    };
+    let defaults = SAC_OF_ACR.iter().map(|(key, default)| Setting {
+        key: (*key).to_string(),
+        key_span: span,
+        value: value(*default),
+        value_span: span,
+    });
+    let list = defaults.chain(block.list.iter().cloned()).collect();
+    Settings { method: Some((LearnerKind::Sac.name().to_string(), span)), list }
+}
 
 /// An algorithm that learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -279,4 +316,48 @@ pub fn weights(saved: &Tensors, observations: &[f64]) -> Result<Vec<f64>, Tensor
     let n = policy.scales().n_observations().max(1);
     let rows = observations.chunks_exact(n);
     Ok(rows.flat_map(|row| policy.weights(row).iter().map(|w| f64::from(*w)).collect::<Vec<f64>>()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hir::task::LEARNERS;
+
+    fn rows(name: &str, table: &[SettingSpec]) -> String {
+        let mut out = format!("### `{name}`\n\n| setting | default | |\n|---|---|---|\n");
+        for spec in table {
+            out.push_str(&format!("| `{}` | {} | {} |\n", spec.name, spec.default, spec.doc));
+        }
+        out
+    }
+
+    #[test]
+    fn every_word_for_a_learner_makes_one() {
+        assert_eq!(LearnerKind::ALL.map(LearnerKind::name), LEARNERS);
+        for kind in LearnerKind::ALL {
+            assert_eq!(LearnerKind::find(kind.name()), Some(kind));
+            assert!(kind.parts().iter().all(|part| kind.part(part).is_some()));
+        }
+    }
+
+    #[test]
+    fn the_policy_beside_a_controller_has_the_defaults_of_the_paper() {
+        let span = Span::new(crate::source::SourceId(0), 0, 0);
+        let block = sac_of_acr(&Settings::default(), span);
+        assert_eq!(SacSettings::default().with(&block), AcrSettings::default().sac);
+    }
+
+    /// What is to stand in the manual is told where it does not.
+    #[test]
+    fn the_manual_lists_every_setting() {
+        let manual = include_str!("../../docs/train.md");
+        let own = LearnerKind::ALL.into_iter().filter(|kind| !kind.settings().is_empty());
+        let mut tables: Vec<String> = own.map(|kind| rows(kind.name(), kind.settings())).collect();
+        tables.push(rows("focus", FOCUS_SETTINGS));
+        tables.push(rows("pretrain", PRETRAIN));
+        tables.push(rows("budget", super::super::train::BUDGET));
+        tables.push(rows("evaluate", super::super::train::EVALUATE));
+        let missing: Vec<&String> = tables.iter().filter(|table| !manual.contains(table.as_str())).collect();
+        assert!(missing.is_empty(), "docs/train.md is to end with\n{}", tables.join("\n"));
+    }
 }

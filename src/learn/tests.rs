@@ -73,6 +73,10 @@ impl Environments for Task {
         }
     }
 
+    fn reason(&self, _: usize) -> &str {
+        ""
+    }
+
     fn save(&self) -> Vec<u8> {
         let numbers = self.copies.iter().flat_map(|(state, hidden, n)| [*state, *hidden, f64::from(*n)]);
         numbers.flat_map(f64::to_le_bytes).collect()
@@ -546,6 +550,10 @@ fn an_episode_that_cannot_begin_is_told() {
             Err("the tank is empty".to_string())
         }
         fn step(&mut self, _: &[f64], _: &mut [f64], _: &mut [Step]) {}
+        fn reason(&self, _: usize) -> &str {
+            ""
+        }
+
         fn save(&self) -> Vec<u8> {
             Vec::new()
         }
