@@ -216,10 +216,19 @@ impl Method {
     }
 
     /// A learner with a controller beside it.
-    pub fn make_advised(&self, environments: Box<dyn Advised>, seed: u64, limits: &Limits) -> Box<dyn Learner> {
-        let spaces = (environments.observation_space(), environments.action_space());
-        let focus = self.focus.get_or_init(|| algorithms::focus(&self.algorithm, spaces.0, spaces.1)).clone();
-        algorithms::make_advised(self.making(seed, limits), focus, environments)
+    ///
+    /// # Errors
+    /// As [`Method::make`].
+    pub fn make_advised(
+        &self,
+        environments: Box<dyn Advised>,
+        seed: u64,
+        limits: &Limits,
+    ) -> Result<Box<dyn Learner>, Failure> {
+        let (seen, acted) = (environments.observation_space().clone(), environments.action_space().clone());
+        let focus = || self.focus.get_or_init(|| algorithms::focus(&self.algorithm, &seen, &acted)).clone();
+        algorithms::make_advised(self.kind, self.making(seed, limits), focus, environments)
+            .map_err(|error| self.refused(&error))
     }
 
     fn making(&self, seed: u64, limits: &Limits) -> Making<'_> {
@@ -236,7 +245,7 @@ impl Method {
 
     /// Weights of the controller at the states of `played`; none for methods without one.
     pub fn weights(&self, policy: &Tensors, played: &[Played], grounds: &Grounds) -> Vec<(Vec<f64>, Vec<f64>)> {
-        if !self.is_advised() {
+        if !self.kind.sees_advice() {
             return Vec::new();
         }
         let (n, m) = (grounds.observation_space().len().max(1), grounds.action_space().len().max(1));
@@ -278,7 +287,7 @@ impl Method {
 /// As a training; E0711 where learning could not go on.
 pub fn pretrain(training: &Training, folder: &RunFolder, console: &Console) -> Result<bool, Failure> {
     for method in &training.methods {
-        if method.is_advised() {
+        if method.kind.sees_advice() {
             method.prepare_focus(training, folder, console)?;
         }
         let Some(settings) = method.pretraining() else { continue };

@@ -423,7 +423,7 @@ pub struct Control {
 /// Planners that draw inputs between their limits.
 pub const DRAWING_PLANNERS: [&str; 4] = ["shooting", "cem", "mppi", "cma"];
 /// Algorithms that learn a policy; all others plan.
-pub const LEARNERS: [&str; 7] = ["acr", "sac", "td3", "ppo", "ppo_lagrangian", "cpo", "dqn"];
+pub const LEARNERS: [&str; 8] = ["acr", "sac", "td3", "ppo", "ppo_lagrangian", "cpo", "dqn", "distill"];
 /// Controllers that need no cost.
 pub const COSTLESS: [&str; 1] = ["pid"];
 

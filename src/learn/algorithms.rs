@@ -5,6 +5,7 @@
 
 use super::acr::{Acr, AcrSettings, Blend, FOCUS_SETTINGS, Focus};
 use super::cpo::{self, Cpo, CpoSettings};
+use super::distill::{self, Distill, DistillSettings};
 use super::dqn::{self, Dqn, DqnSettings};
 use super::greedy::Greedy;
 use super::learner::{LearnError, Learner};
@@ -76,11 +77,13 @@ pub enum LearnerKind {
     Cpo,
     /// Deep Q-learning.
     Dqn,
+    /// A policy that acts like the controller.
+    Distill,
 }
 
 impl LearnerKind {
     /// All of them, in the order of the manual.
-    pub const ALL: [LearnerKind; 7] = [
+    pub const ALL: [LearnerKind; 8] = [
         LearnerKind::Acr,
         LearnerKind::Sac,
         LearnerKind::Td3,
@@ -88,6 +91,7 @@ impl LearnerKind {
         LearnerKind::PpoLagrangian,
         LearnerKind::Cpo,
         LearnerKind::Dqn,
+        LearnerKind::Distill,
     ];
 
     /// The algorithm of this name.
@@ -105,6 +109,7 @@ impl LearnerKind {
             LearnerKind::PpoLagrangian => "ppo_lagrangian",
             LearnerKind::Cpo => "cpo",
             LearnerKind::Dqn => "dqn",
+            LearnerKind::Distill => "distill",
         }
     }
 
@@ -116,6 +121,7 @@ impl LearnerKind {
             LearnerKind::PpoLagrangian => ppo_lagrangian::SETTINGS,
             LearnerKind::Cpo => cpo::SETTINGS,
             LearnerKind::Dqn => dqn::SETTINGS,
+            LearnerKind::Distill => distill::SETTINGS,
             LearnerKind::Td3 => td3::SETTINGS,
             // All it has stands in its parts.
             LearnerKind::Acr => &[],
@@ -124,13 +130,22 @@ impl LearnerKind {
 
     /// Names of its parts, beside those that plan.
     pub const fn parts(self) -> &'static [&'static str] {
-        if self.is_advised() { &["focus", "sac"] } else { &["pretrain"] }
+        match self {
+            LearnerKind::Acr => &["focus", "sac"],
+            LearnerKind::Distill => &[],
+            LearnerKind::Sac
+            | LearnerKind::Td3
+            | LearnerKind::Ppo
+            | LearnerKind::PpoLagrangian
+            | LearnerKind::Cpo
+            | LearnerKind::Dqn => &["pretrain"],
+        }
     }
 
     /// The table of settings of one of its parts.
     pub fn part(self, name: &str) -> Option<&'static [SettingSpec]> {
         match name {
-            "pretrain" if self != LearnerKind::Acr => Some(PRETRAIN),
+            "pretrain" if !self.is_advised() => Some(PRETRAIN),
             "focus" if self == LearnerKind::Acr => Some(FOCUS_SETTINGS),
             "sac" if self == LearnerKind::Acr => Some(sac::SETTINGS),
             _ => None,
@@ -141,15 +156,34 @@ impl LearnerKind {
     pub const fn n_copies(self) -> usize {
         match self {
             LearnerKind::Ppo | LearnerKind::PpoLagrangian => 8,
-            LearnerKind::Acr | LearnerKind::Sac | LearnerKind::Td3 | LearnerKind::Cpo | LearnerKind::Dqn => 1,
+            LearnerKind::Acr
+            | LearnerKind::Sac
+            | LearnerKind::Td3
+            | LearnerKind::Cpo
+            | LearnerKind::Dqn
+            | LearnerKind::Distill => 1,
         }
     }
 
-    /// True where a controller stands beside it.
+    /// True where a controller stands beside it while it learns.
     pub const fn is_advised(self) -> bool {
         match self {
-            LearnerKind::Acr => true,
+            LearnerKind::Acr | LearnerKind::Distill => true,
             LearnerKind::Sac
+            | LearnerKind::Td3
+            | LearnerKind::Ppo
+            | LearnerKind::PpoLagrangian
+            | LearnerKind::Cpo
+            | LearnerKind::Dqn => false,
+        }
+    }
+
+    /// True where its policy needs the controller too, whose advice it sees.
+    pub const fn sees_advice(self) -> bool {
+        match self {
+            LearnerKind::Acr => true,
+            LearnerKind::Distill
+            | LearnerKind::Sac
             | LearnerKind::Td3
             | LearnerKind::Ppo
             | LearnerKind::PpoLagrangian
@@ -221,7 +255,9 @@ pub fn make(
             begun_from(start, |saved| learner.start_from(saved))?;
             Ok(Box::new(learner))
         }
-        LearnerKind::Acr => Err(LearnError::Unsuited("`acr` needs a controller beside it".into())),
+        LearnerKind::Acr | LearnerKind::Distill => {
+            Err(LearnError::Unsuited(format!("`{}` needs a controller beside it", kind.name())))
+        }
     }
 }
 
@@ -255,14 +291,34 @@ fn acr_settings(algorithm: &Algorithm) -> AcrSettings {
     AcrSettings { sac: own.sac.with(block("sac")), focus: own.focus.with(block("focus")) }
 }
 
-/// A learner with a controller beside it.
-pub fn make_advised(making: Making<'_>, focus: Focus, environments: Box<dyn Advised>) -> Box<dyn Learner> {
+/// A learner with a controller beside it; [`focus`] is asked for by [`LearnerKind::Acr`] alone.
+///
+/// # Errors
+/// [`LearnError::Unsuited`] where the task does not fit, or the kind has no controller beside it.
+pub fn make_advised(
+    kind: LearnerKind,
+    making: Making<'_>,
+    focus: impl FnOnce() -> Focus,
+    environments: Box<dyn Advised>,
+) -> Result<Box<dyn Learner>, LearnError> {
     let Making { algorithm, seed, .. } = making;
-    Box::new(Acr::new(environments, acr_settings(algorithm), focus, seed))
+    match kind {
+        LearnerKind::Acr => Ok(Box::new(Acr::new(environments, acr_settings(algorithm), focus(), seed))),
+        LearnerKind::Distill => {
+            let settings = DistillSettings::from_settings(&algorithm.settings);
+            Ok(Box::new(Distill::new(environments, settings, seed)?))
+        }
+        LearnerKind::Sac
+        | LearnerKind::Td3
+        | LearnerKind::Ppo
+        | LearnerKind::PpoLagrangian
+        | LearnerKind::Cpo
+        | LearnerKind::Dqn => Err(LearnError::Unsuited(format!("`{}` learns without a controller", kind.name()))),
+    }
 }
 
-/// The policy in a file, for a task with these spaces. Of a kind with a controller beside it, the policy sees behind an
-/// observation what the controller advises.
+/// The policy in a file, for a task with these spaces. Of [`LearnerKind::sees_advice`], the policy sees behind an observation what the
+/// controller advises.
 ///
 /// # Errors
 /// Where an array is missing or of another shape.
@@ -287,7 +343,7 @@ pub fn policy(
             }
             Ok(Box::new(policy))
         }
-        LearnerKind::Ppo | LearnerKind::PpoLagrangian | LearnerKind::Cpo | LearnerKind::Dqn => {
+        LearnerKind::Ppo | LearnerKind::PpoLagrangian | LearnerKind::Cpo | LearnerKind::Dqn | LearnerKind::Distill => {
             let policy = Greedy::load(saved)?;
             let sizes = (policy.n_observations(), policy.action_space().len());
             if sizes != (observations.len(), actions.len()) {
