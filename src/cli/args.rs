@@ -360,7 +360,7 @@ pub struct TrainArgs {
     /// Go on with a run that was interrupted or killed; file and flags come from its manifest
     #[arg(long, value_name = "RUN_FOLDER", conflicts_with_all = ["file", "algorithm", "episodes", "steps", "seed", "set", "runs", "strict_math"])]
     pub resume: Option<PathBuf>,
-    /// Algorithms to train one beside another: acr, sac, td3, ppo, ppo_lagrangian, cpo, dqn; without it the study's own
+    /// Algorithms to train one beside another: acr, sac, td3, ppo, ppo_lagrangian, cpo, dqn, distill; without it the study's own
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     pub algorithm: Vec<String>,
     /// Episodes of each training; short for --set budget.episodes=N

@@ -164,7 +164,7 @@ impl Grounds {
     /// # Errors
     /// As [`Grounds::plain`] and [`Grounds::advised`].
     pub fn judging(&self, method: &Method) -> Result<Judging, Failure> {
-        Ok(match method.is_advised() {
+        Ok(match method.kind().sees_advice() {
             true => Judging::Advised(self.advised(method)?),
             false => Judging::Plain(self.plain(1)?),
         })

@@ -208,7 +208,7 @@ impl Job<'_> {
         let (method, n_copies, limits) = (self.method, self.method.n_copies, self.limits());
         if method.is_advised() {
             let environments = Observed::new(grounds.advised(method)?, album.clone());
-            return Ok(method.make_advised(Box::new(environments), self.seed, &limits));
+            return method.make_advised(Box::new(environments), self.seed, &limits);
         }
         let environments = match self.pretraining {
             Some(_) => grounds.believed(n_copies)?,

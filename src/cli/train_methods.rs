@@ -108,6 +108,13 @@ fn named(name: &str, span: Span) -> Algorithm {
     Algorithm { settings, relaxed: Vec::new(), parts: Vec::new(), span }
 }
 
+/// The settings in force of the part `sac` of `acr`.
+fn sac_beside(acr: &Algorithm) -> Settings {
+    let none = Settings::default();
+    let block = acr.part(LearnerKind::Sac.name()).map_or(&none, |part| &part.settings);
+    algorithms::sac_of_acr(block, acr.span)
+}
+
 /// The methods of a study: its own first algorithm, its others, and those that `evaluate { against }` names.
 pub fn of(control: &Control) -> Vec<Method> {
     let mut algorithms = control.learners.clone();
@@ -115,9 +122,12 @@ pub fn of(control: &Control) -> Vec<Method> {
     for name in control.evaluation.words("against") {
         let is_there = algorithms.iter().any(|one| one.name() == name);
         if LearnerKind::find(name).is_some() && !is_there {
-            // What a method with parts says of the part of this name holds for the comparison too.
-            let part = algorithms.iter().find_map(|one| one.part(name)).cloned();
-            algorithms.push(part.unwrap_or_else(|| named(name, span)));
+            let acr = algorithms.iter().find(|one| one.name() == LearnerKind::Acr.name());
+            algorithms.push(match acr.filter(|_| name == LearnerKind::Sac.name()) {
+                // The same learner without the controller.
+                Some(acr) => Algorithm { settings: sac_beside(acr), ..named(name, span) },
+                None => named(name, span),
+            });
         }
     }
     let n_copies = control.budget.number("envs").map(|n| n as usize);
@@ -177,12 +187,16 @@ impl Method {
             }
         };
         add(&self.label, &self.algorithm.settings, self.kind.settings());
-        let none = Settings::default();
         for name in self.kind.parts() {
-            let part = self.algorithm.part(name);
-            // Without its block nothing is pretrained.
-            if let Some(table) = self.kind.part(name).filter(|_| part.is_some() || *name != "pretrain") {
-                add(&format!("{}.{name}", self.label), part.map_or(&none, |part| &part.settings), table);
+            let part = self.algorithm.part(name).map(|part| part.settings.clone());
+            let block = match *name {
+                // Without its block nothing is pretrained.
+                "pretrain" => part,
+                "sac" => Some(sac_beside(&self.algorithm)),
+                _ => Some(part.unwrap_or_default()),
+            };
+            if let (Some(table), Some(block)) = (self.kind.part(name), block) {
+                add(&format!("{}.{name}", self.label), &block, table);
             }
         }
         out
@@ -202,10 +216,19 @@ impl Method {
     }
 
     /// A learner with a controller beside it.
-    pub fn make_advised(&self, environments: Box<dyn Advised>, seed: u64, limits: &Limits) -> Box<dyn Learner> {
-        let spaces = (environments.observation_space(), environments.action_space());
-        let focus = self.focus.get_or_init(|| algorithms::focus(&self.algorithm, spaces.0, spaces.1)).clone();
-        algorithms::make_advised(self.making(seed, limits), focus, environments)
+    ///
+    /// # Errors
+    /// As [`Method::make`].
+    pub fn make_advised(
+        &self,
+        environments: Box<dyn Advised>,
+        seed: u64,
+        limits: &Limits,
+    ) -> Result<Box<dyn Learner>, Failure> {
+        let (seen, acted) = (environments.observation_space().clone(), environments.action_space().clone());
+        let focus = || self.focus.get_or_init(|| algorithms::focus(&self.algorithm, &seen, &acted)).clone();
+        algorithms::make_advised(self.kind, self.making(seed, limits), focus, environments)
+            .map_err(|error| self.refused(&error))
     }
 
     fn making(&self, seed: u64, limits: &Limits) -> Making<'_> {
@@ -222,7 +245,7 @@ impl Method {
 
     /// Weights of the controller at the states of `played`; none for methods without one.
     pub fn weights(&self, policy: &Tensors, played: &[Played], grounds: &Grounds) -> Vec<(Vec<f64>, Vec<f64>)> {
-        if !self.is_advised() {
+        if !self.kind.sees_advice() {
             return Vec::new();
         }
         let (n, m) = (grounds.observation_space().len().max(1), grounds.action_space().len().max(1));
@@ -264,7 +287,7 @@ impl Method {
 /// As a training; E0711 where learning could not go on.
 pub fn pretrain(training: &Training, folder: &RunFolder, console: &Console) -> Result<bool, Failure> {
     for method in &training.methods {
-        if method.is_advised() {
+        if method.kind.sees_advice() {
             method.prepare_focus(training, folder, console)?;
         }
         let Some(settings) = method.pretraining() else { continue };

@@ -5,6 +5,7 @@
 
 use super::acr::{Acr, AcrSettings, Blend, FOCUS_SETTINGS, Focus};
 use super::cpo::{self, Cpo, CpoSettings};
+use super::distill::{self, Distill, DistillSettings};
 use super::dqn::{self, Dqn, DqnSettings};
 use super::greedy::Greedy;
 use super::learner::{LearnError, Learner};
@@ -16,11 +17,48 @@ use super::td3::{self, Td3, Td3Settings};
 use super::tensors::{TensorError, Tensors};
 use super::train::PRETRAIN;
 use crate::decide::{Advised, Environments, Policy, Space};
-use crate::hir::settings::{SettingSpec, Settings};
+use crate::hir::settings::{Setting, SettingSpec, SettingValue, Settings};
 use crate::hir::task::Algorithm;
+use crate::source::Span;
 
 /// Seed of the weights of the controller that all trainings begin with.
 const FOCUS_SEED: u64 = 0;
+
+/// Defaults of the part `sac` of [`LearnerKind::Acr`] that differ from those of `sac` by itself: those of the paper's runs.
+pub const SAC_OF_ACR: [(&str, SettingDefault); 7] = [
+    ("critic_lr", SettingDefault::Number(1e-3)),
+    ("learn_temperature", SettingDefault::Word("false")),
+    ("temperature", SettingDefault::Number(0.2)),
+    ("entropy_of", SettingDefault::Word("action")),
+    ("policy_every", SettingDefault::Number(2.0)),
+    ("policy_updates", SettingDefault::Number(2.0)),
+    ("terminal", SettingDefault::Word("both")),
+];
+
+/// A default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SettingDefault {
+    /// A number.
+    Number(f64),
+    /// A word.
+    Word(&'static str),
+}
+
+/// A block for SAC as RL-ACR has it: the paper's defaults, then what `block` says.
+pub fn sac_of_acr(block: &Settings, span: Span) -> Settings {
+    let value = |default: SettingDefault| match default {
+        SettingDefault::Number(number) => SettingValue::Number(number, None),
+        SettingDefault::Word(word) => SettingValue::Word(word.to_string()),
+    };
+    let defaults = SAC_OF_ACR.iter().map(|(key, default)| Setting {
+        key: (*key).to_string(),
+        key_span: span,
+        value: value(*default),
+        value_span: span,
+    });
+    let list = defaults.chain(block.list.iter().cloned()).collect();
+    Settings { method: Some((LearnerKind::Sac.name().to_string(), span)), list }
+}
 
 /// An algorithm that learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,11 +77,13 @@ pub enum LearnerKind {
     Cpo,
     /// Deep Q-learning.
     Dqn,
+    /// A policy that acts like the controller.
+    Distill,
 }
 
 impl LearnerKind {
     /// All of them, in the order of the manual.
-    pub const ALL: [LearnerKind; 7] = [
+    pub const ALL: [LearnerKind; 8] = [
         LearnerKind::Acr,
         LearnerKind::Sac,
         LearnerKind::Td3,
@@ -51,6 +91,7 @@ impl LearnerKind {
         LearnerKind::PpoLagrangian,
         LearnerKind::Cpo,
         LearnerKind::Dqn,
+        LearnerKind::Distill,
     ];
 
     /// The algorithm of this name.
@@ -68,6 +109,7 @@ impl LearnerKind {
             LearnerKind::PpoLagrangian => "ppo_lagrangian",
             LearnerKind::Cpo => "cpo",
             LearnerKind::Dqn => "dqn",
+            LearnerKind::Distill => "distill",
         }
     }
 
@@ -79,6 +121,7 @@ impl LearnerKind {
             LearnerKind::PpoLagrangian => ppo_lagrangian::SETTINGS,
             LearnerKind::Cpo => cpo::SETTINGS,
             LearnerKind::Dqn => dqn::SETTINGS,
+            LearnerKind::Distill => distill::SETTINGS,
             LearnerKind::Td3 => td3::SETTINGS,
             // All it has stands in its parts.
             LearnerKind::Acr => &[],
@@ -87,13 +130,22 @@ impl LearnerKind {
 
     /// Names of its parts, beside those that plan.
     pub const fn parts(self) -> &'static [&'static str] {
-        if self.is_advised() { &["focus", "sac"] } else { &["pretrain"] }
+        match self {
+            LearnerKind::Acr => &["focus", "sac"],
+            LearnerKind::Distill => &[],
+            LearnerKind::Sac
+            | LearnerKind::Td3
+            | LearnerKind::Ppo
+            | LearnerKind::PpoLagrangian
+            | LearnerKind::Cpo
+            | LearnerKind::Dqn => &["pretrain"],
+        }
     }
 
     /// The table of settings of one of its parts.
     pub fn part(self, name: &str) -> Option<&'static [SettingSpec]> {
         match name {
-            "pretrain" if self != LearnerKind::Acr => Some(PRETRAIN),
+            "pretrain" if !self.is_advised() => Some(PRETRAIN),
             "focus" if self == LearnerKind::Acr => Some(FOCUS_SETTINGS),
             "sac" if self == LearnerKind::Acr => Some(sac::SETTINGS),
             _ => None,
@@ -104,15 +156,34 @@ impl LearnerKind {
     pub const fn n_copies(self) -> usize {
         match self {
             LearnerKind::Ppo | LearnerKind::PpoLagrangian => 8,
-            LearnerKind::Acr | LearnerKind::Sac | LearnerKind::Td3 | LearnerKind::Cpo | LearnerKind::Dqn => 1,
+            LearnerKind::Acr
+            | LearnerKind::Sac
+            | LearnerKind::Td3
+            | LearnerKind::Cpo
+            | LearnerKind::Dqn
+            | LearnerKind::Distill => 1,
         }
     }
 
-    /// True where a controller stands beside it.
+    /// True where a controller stands beside it while it learns.
     pub const fn is_advised(self) -> bool {
         match self {
-            LearnerKind::Acr => true,
+            LearnerKind::Acr | LearnerKind::Distill => true,
             LearnerKind::Sac
+            | LearnerKind::Td3
+            | LearnerKind::Ppo
+            | LearnerKind::PpoLagrangian
+            | LearnerKind::Cpo
+            | LearnerKind::Dqn => false,
+        }
+    }
+
+    /// True where its policy needs the controller too, whose advice it sees.
+    pub const fn sees_advice(self) -> bool {
+        match self {
+            LearnerKind::Acr => true,
+            LearnerKind::Distill
+            | LearnerKind::Sac
             | LearnerKind::Td3
             | LearnerKind::Ppo
             | LearnerKind::PpoLagrangian
@@ -184,7 +255,9 @@ pub fn make(
             begun_from(start, |saved| learner.start_from(saved))?;
             Ok(Box::new(learner))
         }
-        LearnerKind::Acr => Err(LearnError::Unsuited("`acr` needs a controller beside it".into())),
+        LearnerKind::Acr | LearnerKind::Distill => {
+            Err(LearnError::Unsuited(format!("`{}` needs a controller beside it", kind.name())))
+        }
     }
 }
 
@@ -218,14 +291,34 @@ fn acr_settings(algorithm: &Algorithm) -> AcrSettings {
     AcrSettings { sac: own.sac.with(block("sac")), focus: own.focus.with(block("focus")) }
 }
 
-/// A learner with a controller beside it.
-pub fn make_advised(making: Making<'_>, focus: Focus, environments: Box<dyn Advised>) -> Box<dyn Learner> {
+/// A learner with a controller beside it; [`focus`] is asked for by [`LearnerKind::Acr`] alone.
+///
+/// # Errors
+/// [`LearnError::Unsuited`] where the task does not fit, or the kind has no controller beside it.
+pub fn make_advised(
+    kind: LearnerKind,
+    making: Making<'_>,
+    focus: impl FnOnce() -> Focus,
+    environments: Box<dyn Advised>,
+) -> Result<Box<dyn Learner>, LearnError> {
     let Making { algorithm, seed, .. } = making;
-    Box::new(Acr::new(environments, acr_settings(algorithm), focus, seed))
+    match kind {
+        LearnerKind::Acr => Ok(Box::new(Acr::new(environments, acr_settings(algorithm), focus(), seed))),
+        LearnerKind::Distill => {
+            let settings = DistillSettings::from_settings(&algorithm.settings);
+            Ok(Box::new(Distill::new(environments, settings, seed)?))
+        }
+        LearnerKind::Sac
+        | LearnerKind::Td3
+        | LearnerKind::Ppo
+        | LearnerKind::PpoLagrangian
+        | LearnerKind::Cpo
+        | LearnerKind::Dqn => Err(LearnError::Unsuited(format!("`{}` learns without a controller", kind.name()))),
+    }
 }
 
-/// The policy in a file, for a task with these spaces. Of a kind with a controller beside it, the policy sees behind an
-/// observation what the controller advises.
+/// The policy in a file, for a task with these spaces. Of [`LearnerKind::sees_advice`], the policy sees behind an observation what the
+/// controller advises.
 ///
 /// # Errors
 /// Where an array is missing or of another shape.
@@ -250,7 +343,7 @@ pub fn policy(
             }
             Ok(Box::new(policy))
         }
-        LearnerKind::Ppo | LearnerKind::PpoLagrangian | LearnerKind::Cpo | LearnerKind::Dqn => {
+        LearnerKind::Ppo | LearnerKind::PpoLagrangian | LearnerKind::Cpo | LearnerKind::Dqn | LearnerKind::Distill => {
             let policy = Greedy::load(saved)?;
             let sizes = (policy.n_observations(), policy.action_space().len());
             if sizes != (observations.len(), actions.len()) {
@@ -279,4 +372,48 @@ pub fn weights(saved: &Tensors, observations: &[f64]) -> Result<Vec<f64>, Tensor
     let n = policy.scales().n_observations().max(1);
     let rows = observations.chunks_exact(n);
     Ok(rows.flat_map(|row| policy.weights(row).iter().map(|w| f64::from(*w)).collect::<Vec<f64>>()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hir::task::LEARNERS;
+
+    fn rows(name: &str, table: &[SettingSpec]) -> String {
+        let mut out = format!("### `{name}`\n\n| setting | default | |\n|---|---|---|\n");
+        for spec in table {
+            out.push_str(&format!("| `{}` | {} | {} |\n", spec.name, spec.default, spec.doc));
+        }
+        out
+    }
+
+    #[test]
+    fn every_word_for_a_learner_makes_one() {
+        assert_eq!(LearnerKind::ALL.map(LearnerKind::name), LEARNERS);
+        for kind in LearnerKind::ALL {
+            assert_eq!(LearnerKind::find(kind.name()), Some(kind));
+            assert!(kind.parts().iter().all(|part| kind.part(part).is_some()));
+        }
+    }
+
+    #[test]
+    fn the_policy_beside_a_controller_has_the_defaults_of_the_paper() {
+        let span = Span::new(crate::source::SourceId(0), 0, 0);
+        let block = sac_of_acr(&Settings::default(), span);
+        assert_eq!(SacSettings::default().with(&block), AcrSettings::default().sac);
+    }
+
+    /// What is to stand in the manual is told where it does not.
+    #[test]
+    fn the_manual_lists_every_setting() {
+        let manual = include_str!("../../docs/train.md");
+        let own = LearnerKind::ALL.into_iter().filter(|kind| !kind.settings().is_empty());
+        let mut tables: Vec<String> = own.map(|kind| rows(kind.name(), kind.settings())).collect();
+        tables.push(rows("focus", FOCUS_SETTINGS));
+        tables.push(rows("pretrain", PRETRAIN));
+        tables.push(rows("budget", super::super::train::BUDGET));
+        tables.push(rows("evaluate", super::super::train::EVALUATE));
+        let missing: Vec<&String> = tables.iter().filter(|table| !manual.contains(table.as_str())).collect();
+        assert!(missing.is_empty(), "docs/train.md is to end with\n{}", tables.join("\n"));
+    }
 }

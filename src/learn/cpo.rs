@@ -183,9 +183,9 @@ impl Learner for Cpo {
                 let values = [
                     ("loss/value", loss),
                     ("loss/cost_value", cost_loss),
-                    ("policy/kl", moved.compared.kl),
-                    ("policy/step", moved.part),
-                    ("policy/recovery", if moved.direction.is_recovery { 1.0 } else { 0.0 }),
+                    ("kl", moved.compared.kl),
+                    ("step", moved.part),
+                    ("recovery", if moved.direction.is_recovery { 1.0 } else { 0.0 }),
                     ("safety/cost", self.cost),
                 ];
                 log.measured(at_step, &values);

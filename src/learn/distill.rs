@@ -186,7 +186,7 @@ impl Learner for Distill {
         let at_step = self.acting.n_steps();
         match self.learn() {
             Ok(loss) => {
-                log.measured(at_step, &[("loss/policy", loss), ("policy/advice", self.n_advice() as f64)]);
+                log.measured(at_step, &[("loss/policy", loss), ("advice", self.n_advice() as f64)]);
                 Ok(())
             }
             Err(what) => {

@@ -30,6 +30,9 @@ use rand::Rng as _;
 /// The word for it in a model and in files.
 pub const NAME: &str = "dqn";
 
+/// Gradients after which their means are told where no episode ends.
+const MANY_GRADIENTS: f64 = 100.0;
+
 /// DQN at work. Its unit is a step of every copy with the training that is due.
 pub struct Dqn {
     settings: DqnSettings,
@@ -45,6 +48,8 @@ pub struct Dqn {
     inputs: Vec<f32>,
     later: Vec<f32>,
     choices: Vec<u32>,
+    /// Since it was last told: sums over trainings of loss and value, and how many.
+    seen: [f64; 3],
 }
 
 impl Dqn {
@@ -76,6 +81,7 @@ impl Dqn {
             inputs: vec![0.0; n * n_inputs],
             later: vec![0.0; n * n_inputs],
             choices: vec![0; n],
+            seen: [0.0; 3],
             acting: Interaction::new(environments, seed),
             values,
             levels,
@@ -162,21 +168,32 @@ impl Dqn {
         if is_due(self.settings.train_every) && now > self.settings.learning_starts && !self.memory.is_empty() {
             let measured = self.values.train(&self.settings, &self.memory, &mut self.batches, &mut self.work);
             let measured = measured.map_err(|what| LearnError::NotFinite { what, at_step: now })?;
-            let exploration = self.exploration(now);
-            log.measured(
-                now,
-                &[("loss/value", measured.loss), ("policy/value", measured.value), ("policy/random", exploration)],
-            );
+            let sums = [self.seen[0] + measured.loss, self.seen[1] + measured.value, self.seen[2] + 1.0];
+            self.seen = sums;
         }
+        let has_ended = self.acting.steps().iter().any(|step| step.terminated || step.truncated);
+        self.tell(has_ended, log);
         Ok(())
+    }
+
+    /// Tells means over trainings, at once where each has many gradients, else at the end of an episode or after many.
+    fn tell(&mut self, has_ended: bool, log: &mut dyn Log) {
+        let [loss, value, n] = self.seen;
+        let is_due = has_ended || n * self.settings.gradient_steps as f64 >= MANY_GRADIENTS;
+        if n > 0.0 && is_due {
+            let now = self.acting.n_steps();
+            let exploration = self.exploration(now);
+            log.measured(now, &[("loss/value", loss / n), ("value", value / n), ("exploration", exploration)]);
+            self.seen = [0.0; 3];
+        }
     }
 }
 
 impl Learner for Dqn {
     fn advance(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
-        let scaler = self.scaler.clone();
+        let scaler = self.scaler.is_learning().then(|| self.scaler.clone());
         let result = self.act_and_train(log);
-        if result.is_err() {
+        if let (Err(_), Some(scaler)) = (&result, scaler) {
             self.scaler = scaler;
         }
         result
@@ -200,6 +217,7 @@ impl Learner for Dqn {
         self.values.adam.save("adam", &mut to);
         self.memory.save(&mut to);
         self.acting.save(&mut to);
+        to.put("seen", &[3], &self.seen);
         to.put_rng("rng/draws", &self.draws);
         to.put_rng("rng/batches", &self.batches);
         to
@@ -214,8 +232,10 @@ impl Learner for Dqn {
         values.target.load("target", saved)?;
         values.adam.load("adam", saved)?;
         memory.load(saved)?;
+        let seen = saved.get::<f64>("seen", &[3])?;
         let (draws, batches) = (saved.get_rng("rng/draws")?, saved.get_rng("rng/batches")?);
         self.acting.load(saved)?;
+        self.seen.copy_from_slice(seen);
         (self.values, self.scaler, self.memory, self.draws, self.batches) = (values, scaler, memory, draws, batches);
         Ok(())
     }

@@ -340,3 +340,6 @@ fn log_sum_exp(values: &[f32]) -> f64 {
     let most = values.iter().fold(f64::NEG_INFINITY, |most, v| most.max(f64::from(*v)));
     most + values.iter().map(|v| (f64::from(*v) - most).exp()).sum::<f64>().ln()
 }
+
+#[cfg(test)]
+mod tests;

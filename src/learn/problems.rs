@@ -64,6 +64,10 @@ impl Environments for Problem {
         steps[0] = Step { reward, terminated: failed, truncated: self.step >= self.n_steps, failed };
     }
 
+    fn reason(&self, _copy: usize) -> &str {
+        ""
+    }
+
     fn save(&self) -> Vec<u8> {
         let mut bytes = self.step.to_le_bytes().to_vec();
         self.state.iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));

@@ -79,10 +79,18 @@ impl Scaler {
         self.center.len()
     }
 
+    /// True where the scaling changes with what is met.
+    pub fn is_learning(&self) -> bool {
+        match self.scaling {
+            Scaling::None | Scaling::Range => false,
+            Scaling::Running => true,
+        }
+    }
+
     /// Takes in `observations: n_rows × n`, where the scaling is by what was met.
     pub fn meet(&mut self, observations: &[f64]) {
         let n = self.n();
-        if self.scaling != Scaling::Running || observations.is_empty() {
+        if !self.is_learning() || observations.is_empty() {
             return;
         }
         let n_new = (observations.len() / n) as f64;

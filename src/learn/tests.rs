@@ -73,6 +73,10 @@ impl Environments for Task {
         }
     }
 
+    fn reason(&self, _: usize) -> &str {
+        ""
+    }
+
     fn save(&self) -> Vec<u8> {
         let numbers = self.copies.iter().flat_map(|(state, hidden, n)| [*state, *hidden, f64::from(*n)]);
         numbers.flat_map(f64::to_le_bytes).collect()
@@ -264,7 +268,7 @@ fn dqn_finds_the_best_policy_of_the_chain_and_what_it_is_worth() {
         let mut learner = Dqn::new(task(CHAIN, 2), settings.clone(), seed as u64).expect("fits");
         let heard = run(&mut learner, 6000);
         assert!(is_best_on_chain(&learner), "{settings:?}");
-        let said: Vec<f64> = heard.measured.iter().filter(|(name, _)| *name == "policy/value").map(|m| m.1).collect();
+        let said: Vec<f64> = heard.measured.iter().filter(|(name, _)| *name == "value").map(|m| m.1).collect();
         let last = said[said.len() - 50..].iter().sum::<f64>() / 50.0;
         let values = chain_values();
         let (low, high) = (values[1][0], values[N - 1][1]);
@@ -333,7 +337,7 @@ fn cpo_takes_as_much_risk_as_it_may() {
         let (reward, failures) = heard.last(20_000);
         assert!((reward - 0.2).abs() < 0.02, "{reward}");
         assert!((failures - 0.1).abs() < 0.01, "{failures}");
-        let recoveries = heard.measured.iter().filter(|(name, v)| *name == "policy/recovery" && *v > 0.0).count();
+        let recoveries = heard.measured.iter().filter(|(name, v)| *name == "recovery" && *v > 0.0).count();
         assert!(recoveries > 0, "it began too risky, and nothing in reach kept the limit");
     }
 }
@@ -546,6 +550,10 @@ fn an_episode_that_cannot_begin_is_told() {
             Err("the tank is empty".to_string())
         }
         fn step(&mut self, _: &[f64], _: &mut [f64], _: &mut [Step]) {}
+        fn reason(&self, _: usize) -> &str {
+            ""
+        }
+
         fn save(&self) -> Vec<u8> {
             Vec::new()
         }

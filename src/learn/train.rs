@@ -303,3 +303,138 @@ impl Log for Scribe<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tensors::{TensorError, Tensors};
+    use super::*;
+    use crate::decide::Policy;
+
+    /// Tells of an episode of ten steps at a time; the fourth fails, and after `broken_at` it cannot go on.
+    struct Told {
+        n: u64,
+        broken_at: u64,
+        is_between: bool,
+    }
+
+    impl Learner for Told {
+        fn advance(&mut self, log: &mut dyn Log) -> Result<(), LearnError> {
+            if self.n == self.broken_at {
+                return Err(LearnError::NotFinite { what: "the reward", at_step: 10 * self.n });
+            }
+            let failed = self.n == 3;
+            log.measured(10 * self.n, &[("loss", self.n as f64), ("none", f64::NAN)]);
+            log.measured(10 * self.n + 5, &[("loss", self.n as f64 + 1.0)]);
+            let last_reward = if failed { -100.0 } else { -1.0 };
+            log.episode(&Episode {
+                index: self.n,
+                at_step: 10 * (self.n + 1),
+                length: 10,
+                total: -9.0 + last_reward,
+                last_reward,
+                failed,
+                truncated: !failed,
+            });
+            self.n += 1;
+            Ok(())
+        }
+
+        fn n_steps(&self) -> u64 {
+            10 * self.n
+        }
+
+        fn n_episodes(&self) -> u64 {
+            self.n
+        }
+
+        fn is_between(&self) -> bool {
+            self.is_between
+        }
+
+        fn save(&self) -> Tensors {
+            Tensors::default()
+        }
+
+        fn load(&mut self, _: &Tensors) -> Result<(), TensorError> {
+            Ok(())
+        }
+
+        fn policy(&self) -> Box<dyn Policy> {
+            struct Still;
+            impl Policy for Still {
+                fn act(&mut self, _: &[f64], action: &mut [f64]) {
+                    action.fill(0.0);
+                }
+            }
+            Box::new(Still)
+        }
+
+        fn save_policy(&self) -> Tensors {
+            Tensors::default()
+        }
+    }
+
+    struct Seen {
+        records: Vec<Record>,
+        evaluated: Vec<u64>,
+        kept: Vec<u64>,
+        wishes: fn(u64) -> Option<Wish>,
+    }
+
+    impl Watch for Seen {
+        fn recorded(&mut self, record: &Record) {
+            self.records.push(record.clone());
+        }
+
+        fn evaluate(&mut self, _: &dyn Learner, tally: &Tally) -> Result<(), LearnError> {
+            self.evaluated.push(tally.n_episodes);
+            Ok(())
+        }
+
+        fn wish(&mut self, tally: &Tally) -> Wish {
+            (self.wishes)(tally.n_episodes).unwrap_or(Wish::GoOn)
+        }
+
+        fn keep(&mut self, _: &dyn Learner, tally: &Tally) -> Result<(), String> {
+            self.kept.push(tally.n_episodes);
+            Ok(())
+        }
+    }
+
+    fn run(limits: &Limits, learner: &mut Told, wishes: fn(u64) -> Option<Wish>) -> (Ending, Tally, Seen) {
+        let (mut tally, mut seen) =
+            (Tally::default(), Seen { records: Vec::new(), evaluated: Vec::new(), kept: Vec::new(), wishes });
+        let ending = train(learner, limits, &mut tally, &mut seen).expect("kept");
+        (ending, tally, seen)
+    }
+
+    fn told() -> Told {
+        Told { n: 0, broken_at: u64::MAX, is_between: true }
+    }
+
+    #[test]
+    fn counts_failures_apart_and_leaves_the_failing_step_out_of_the_mean() {
+        let limits = Limits { steps: Some(55), evaluate_every: 2, ..Limits::default() };
+        let (ending, tally, seen) = run(&limits, &mut told(), |_| None);
+        assert_eq!((ending, tally.n_episodes, tally.n_failed, tally.n_steps), (Ending::Done, 6, 1, 60));
+        assert_eq!((seen.evaluated, seen.kept), (vec![2, 4, 6], vec![6]));
+        let failed = &seen.records[3];
+        assert_eq!((failed.n_failed, failed.episode.reward_per_step()), (1, -1.0));
+        assert_eq!(seen.records[2].episode.reward_per_step(), -1.0);
+        assert_eq!(failed.measured, [("loss".to_string(), 3.5)]);
+    }
+
+    #[test]
+    fn ends_with_a_checkpoint_however_it_ends() {
+        let limits = Limits { episodes: Some(50), ..Limits::default() };
+        let stop_at_two = |n: u64| (n == 2).then_some(Wish::Stop);
+        let (ending, _, seen) = run(&limits, &mut told(), stop_at_two);
+        assert_eq!((ending, seen.kept), (Ending::Interrupted, vec![2]));
+        let (ending, _, seen) = run(&limits, &mut Told { broken_at: 4, ..told() }, |n| (n == 1).then_some(Wish::Keep));
+        assert_eq!(ending, Ending::Broken(LearnError::NotFinite { what: "the reward", at_step: 40 }));
+        assert_eq!(seen.kept, [1, 4]);
+        // Where no occasion comes it ends all the same, and the checkpoint of before stands.
+        let (ending, tally, seen) = run(&limits, &mut Told { is_between: false, ..told() }, stop_at_two);
+        assert_eq!((ending, tally.n_episodes, seen.kept), (Ending::Interrupted, 2 + PATIENCE, Vec::new()));
+    }
+}

@@ -119,3 +119,6 @@ impl<'a> Surrogate<'a> {
         policy.tape(self.rollout.n_rows())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,8 @@ pub struct Memory {
     discounts: Vec<f32>,
     /// Per copy, from the oldest; at most `returns_over`.
     waiting: Vec<Vec<Waiting>>,
+    /// Room for inputs that wait.
+    spare: Vec<Vec<f32>>,
 }
 
 impl Memory {
@@ -48,6 +50,7 @@ impl Memory {
             rewards: Vec::new(),
             discounts: Vec::new(),
             waiting: vec![Vec::new(); n_copies],
+            spare: Vec::new(),
         }
     }
 
@@ -66,7 +69,10 @@ impl Memory {
     pub fn meet(&mut self, copy: usize, (input, choice): (&[f32], u32), reward: f64, later: &[f32], end: (bool, bool)) {
         let (has_ended, is_terminal) = end;
         let mut waiting = std::mem::take(&mut self.waiting[copy]);
-        waiting.push(Waiting { input: input.to_vec(), choice, rewards: 0.0, discount: 1.0 });
+        let mut own = self.spare.pop().unwrap_or_default();
+        own.clear();
+        own.extend_from_slice(input);
+        waiting.push(Waiting { input: own, choice, rewards: 0.0, discount: 1.0 });
         for step in &mut waiting {
             step.rewards += step.discount * reward;
             step.discount *= self.gamma;
@@ -75,6 +81,7 @@ impl Memory {
         for step in waiting.drain(..n_ready) {
             let discount = if is_terminal { 0.0 } else { step.discount };
             self.put(&step, discount, later);
+            self.spare.push(step.input);
         }
         self.waiting[copy] = waiting;
     }
@@ -181,6 +188,7 @@ impl Memory {
             rewards,
             discounts,
             waiting,
+            spare: Vec::new(),
         };
         Ok(())
     }

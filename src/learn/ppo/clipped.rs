@@ -40,9 +40,9 @@ impl Measured {
             ("loss/policy", self.policy / self.n),
             ("loss/value", self.value / self.n),
             ("loss/cost_value", self.cost_value / self.n),
-            ("policy/entropy", self.entropy / self.n),
-            ("policy/kl", self.kl / self.n),
-            ("policy/clipped", self.clipped / self.n),
+            ("entropy", self.entropy / self.n),
+            ("kl", self.kl / self.n),
+            ("clipped", self.clipped / self.n),
         ]
     }
 }
@@ -309,3 +309,6 @@ fn moments(advantages: &[f64], rows: &[usize]) -> (f64, f64) {
     let squares: f64 = rows.iter().map(|row| (advantages[*row] - mean).powi(2)).sum();
     (mean, 1.0 / ((squares / (n - 1.0).max(1.0)).sqrt() + 1e-8))
 }
+
+#[cfg(test)]
+mod tests;
