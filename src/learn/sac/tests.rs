@@ -210,7 +210,7 @@ fn swings_a_pendulum_up() {
 }
 
 #[test]
-#[ignore = "a minute; the bar of docs/train.md, run by `cargo test --release -- --ignored`"]
+#[ignore = "a minute in release; the bar in docs/performance.md"]
 fn swings_a_pendulum_up_within_the_bar() {
     let mut sac = Sac::new(Box::new(pendulum()), SacSettings { critic_lr: 1e-3, ..SacSettings::default() }, 1);
     advance(&mut sac, 20_000, &mut Told::default()).expect("finite");
