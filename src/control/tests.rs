@@ -506,6 +506,28 @@ fn names_the_row_and_step_that_cannot_be_kept() {
     assert_eq!((conflict.bounded, conflict.depth), (Bounded::Row(0), 0));
 }
 
+/// Glucose that is already falling too fast cannot be kept above 70 by insulin, which only lowers it: the plan that
+/// violates least gives none until it is back, and is found from nothing as well as from the plan before.
+#[test]
+fn where_nothing_helps_the_plan_violates_least() {
+    let free = (f64::NEG_INFINITY, f64::INFINITY);
+    let bounds = Bounds { x: vec![(70.0, 400.0), free, free], u: vec![(0.0, 2.0)], rows: Vec::new() };
+    let problem = ToyStages::new(Glucose, Tree::chain(60), &bounds);
+    let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
+    for (step, start) in [[90.0, 0.1, 7.0], [85.0, 0.12, 8.0], [80.0, 0.2, 7.0]].into_iter().enumerate() {
+        let plan = planner.plan(&Situation { step, ..now(&start) });
+        assert_eq!(plan.status, PlanStatus::Infeasible, "{step}: {}", plan.message);
+        let (mut x, mut next, mut least) = (start, [0.0; 3], 0.0_f64);
+        for node in 1..=60 {
+            Glucose.step(node, &x, &[0.0], &mut next);
+            x = next;
+            least = least.max(70.0 - x[0]);
+        }
+        assert!(least > 1.0 && (plan.violation - least).abs() < 1e-4, "{step}: {} {least}", plan.violation);
+        assert!(plan.inputs.iter().all(|u| (0.0..=2.0).contains(u)), "{:?}", plan.inputs);
+    }
+}
+
 /// What a prepared real-time iteration takes for the plant's next course is linear in the state: of a linear plant it gives
 /// the optimal plan wherever the state has gone, whatever bounds that brings up.
 #[test]

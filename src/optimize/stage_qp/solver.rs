@@ -8,6 +8,9 @@ use super::{Bounded, QpOptions, QpResiduals, QpStatistics, QpStatus, Start};
 use crate::linalg::block::largest;
 use crate::linalg::{Wide, wide};
 
+/// Prices of leaving a hard bound, relative to the largest curvature or gradient, where not all can be kept.
+const PRICES: (f64, f64) = (1e3, 1e7);
+
 /// The primal and dual variables of a problem.
 #[derive(Debug, Clone)]
 pub(super) struct Point {
@@ -226,26 +229,37 @@ impl StageQpSolver {
     /// Looks for the point that leaves the hard bounds least: they become soft at a price so high that none is left
     /// where none need be (Fletcher 1987, *Practical methods of optimization*, section 14.3).
     fn relax(&mut self, qp: &StageQp) -> QpStatus {
-        let mut status = QpStatus::IterationLimit;
-        for factor in [1e3, 1e7] {
-            let price = factor * self.price_scale();
-            if self.sides.load(qp, &self.layout, Some(price)).is_err() {
-                return QpStatus::NotFinite;
-            }
-            self.rest(qp);
-            match self.interior() {
-                Ok(true) => (),
-                Ok(false) => return status,
-                Err(Failure::Indefinite(node)) => return QpStatus::Indefinite { node },
-                Err(Failure::NotFinite) => return QpStatus::NotFinite,
-            }
-            // A soft side of the problem itself may be left; those that were hard are told by their price.
-            match self.worst_left(price) {
-                None => return QpStatus::Optimal,
-                Some((_, i)) => status = self.infeasible(self.sides.node[i], self.sides.at[i]),
+        let Some(found) = self.relax_at(qp, PRICES.0) else { return QpStatus::IterationLimit };
+        if !matches!(found, QpStatus::Infeasible { .. }) {
+            return found;
+        }
+        // What is left at a price may be kept at a higher one, where the problem is harder to solve.
+        match self.relax_at(qp, PRICES.1) {
+            Some(found @ (QpStatus::Optimal | QpStatus::Infeasible { .. })) => found,
+            Some(QpStatus::IterationLimit | QpStatus::Indefinite { .. } | QpStatus::NotFinite) | None => {
+                self.relax_at(qp, PRICES.0).unwrap_or(QpStatus::IterationLimit)
             }
         }
-        status
+    }
+
+    /// Solves with hard bounds soft at a price relative to the problem's numbers; nothing where that takes too long.
+    fn relax_at(&mut self, qp: &StageQp, factor: f64) -> Option<QpStatus> {
+        let price = factor * self.price_scale();
+        if self.sides.load(qp, &self.layout, Some(price)).is_err() {
+            return Some(QpStatus::NotFinite);
+        }
+        self.rest(qp);
+        match self.interior() {
+            Ok(true) => (),
+            Ok(false) => return None,
+            Err(Failure::Indefinite(node)) => return Some(QpStatus::Indefinite { node }),
+            Err(Failure::NotFinite) => return Some(QpStatus::NotFinite),
+        }
+        // A soft side of the problem itself may be left; those that were hard are told by their price.
+        Some(match self.worst_left(price) {
+            None => QpStatus::Optimal,
+            Some((_, i)) => self.infeasible(self.sides.node[i], self.sides.at[i]),
+        })
     }
 
     pub(super) fn infeasible(&self, node: usize, at: usize) -> QpStatus {
