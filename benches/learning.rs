@@ -204,7 +204,12 @@ fn compare(name: &str, learner: &mut dyn Learner, n_steps: u64) -> bool {
     println!("{name}: {:.1} us a step, {:.0}/s", 1e6 * ours, 1.0 / ours);
     match theirs {
         Some(theirs) => {
-            println!("  Stable-Baselines3 {:.1} us, {:.0}/s: {:.1} times ours (bar 5)", 1e6 * theirs, 1.0 / theirs, theirs / ours);
+            println!(
+                "  Stable-Baselines3 {:.1} us, {:.0}/s: {:.1} times ours (bar 5)",
+                1e6 * theirs,
+                1.0 / theirs,
+                theirs / ours
+            );
             theirs >= 5.0 * ours
         }
         None => {
