@@ -113,6 +113,8 @@ impl<T: Toy> ToyStages<T> {
 }
 
 impl<T: Toy> Stages for ToyStages<T> {
+    fn believe(&mut self, _parameters: &[f64]) {}
+
     fn dims(&self) -> StageDims {
         self.toy.dims()
     }

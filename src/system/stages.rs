@@ -195,7 +195,7 @@ pub trait Stages: Send {
 
     /// Takes `parameters: n_params` for those of the model from now on; what differs between scenarios is kept. Problems
     /// that are made for their parameters keep them.
-    fn believe(&mut self, _parameters: &[f64]) {}
+    fn believe(&mut self, parameters: &[f64]);
 
     /// Which states of the root are free, ascending; the others are given.
     fn free_states(&self) -> &[usize] {

@@ -213,9 +213,9 @@ fn learning_that_cannot_go_on_says_why_and_keeps_what_there_is() {
         format!("task T of Cart {{ step 0.2 [s] via rk4; episode 4 [s]; {more}; reward {reward} }}\n")
     };
     let study = STUDY.replace("of Center", "of T");
-    let reward = task("log(pos/1 [m] + 0.9)", "start pos ~ Uniform(-0.8, -0.7); start v = -1 [m/s]");
+    let reward = task("ln(pos/1 [m] + 0.9)", "start pos ~ Uniform(-0.8, -0.7); start v = -1 [m/s]");
     refused(&with(&reward, &study), 3, &["E0711", "the reward is not finite"]);
-    let start = task("-(pos/1 [m])^2", "sense log(pos/1 [m] - 1)");
+    let start = task("-(pos/1 [m])^2", "sense ln(pos/1 [m] - 1)");
     refused(&with(&start, &study), 3, &["E0711", "episode 0 could not begin"]);
     let huge = task("1e30*pos/1 [m]", "start pos = 1");
     refused(&with(&huge, &study), 3, &["E0711", "is not finite after"]);

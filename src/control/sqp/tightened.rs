@@ -116,6 +116,10 @@ impl Stages for Tightened {
         self.problem.arrive(instant, root);
     }
 
+    fn believe(&mut self, parameters: &[f64]) {
+        self.problem.believe(parameters);
+    }
+
     fn free_states(&self) -> &[usize] {
         self.problem.free_states()
     }
