@@ -175,7 +175,9 @@ fn without_guesses(found: Diagnostics) -> Diagnostics {
 
 /// What a study adds to its model: start values, events, data, estimates.
 fn check_study(study: &Study, file: &str, sources: &mut SourceMap, diagnostics: &mut Diagnostics) {
-    let is_fit = !study.estimates.is_empty() || study.experiments.iter().any(|e| !e.data.is_empty());
+    // What a study of a task estimates is its filter's.
+    let estimates = study.control.is_none() && !study.estimates.is_empty();
+    let is_fit = estimates || study.experiments.iter().any(|e| !e.data.is_empty());
     if is_fit {
         bind::bind(study, file, &files::FsLoader, sources, diagnostics);
     }

@@ -323,7 +323,11 @@ fn grouped(task: &FlatTask, keeps: Vec<&Keep>) -> Vec<Line> {
             let (first, last) = (group.first()?, group.last()?);
             let family = family(&first.member, &last.member);
             let formula = format!("{}{family}", between(&value_name(task, first), first.low, first.high));
-            Some(Line { formula, note: bracketed(&first.unit) })
+            let mut note = bracketed(&first.unit);
+            if let Some(probability) = first.probability {
+                let _ = write!(note, "{}with probability {probability}", if note.is_empty() { "" } else { " " });
+            }
+            Some(Line { formula, note })
         })
         .collect()
 }
@@ -406,7 +410,7 @@ pub fn document(task: &FlatTask) -> Value {
         })).collect::<Vec<_>>(),
         "keeps": task.keeps.iter().map(|keep| json!({
             "name": keep.name, "member": keep.member, "value": printed(task, keep.node), "low": end(keep.low),
-            "high": end(keep.high), "unit": keep.unit, "softness": softness(keep.softness),
+            "high": end(keep.high), "unit": keep.unit, "softness": softness(keep.softness), "probability": keep.probability,
             "final": keep.when == When::Final, "is_box": leaf(keep), "reads_inputs": keep.reads_inputs,
         })).collect::<Vec<_>>(),
         "senses": task.senses.iter().map(|s| json!({

@@ -427,6 +427,7 @@ impl Control {
             }
         }
         if let (Some(first), None) = (self.estimates.first(), &self.filter)
+            && self.learners.is_empty()
             && self.algorithms.iter().all(|a| planners.iter().any(|(known, _)| *known == a.name()))
         {
             let title = format!("nothing estimates `{}`: this study has no `filter`", first.name);
