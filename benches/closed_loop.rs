@@ -26,6 +26,15 @@ fn plans(trace: &Trace) -> (usize, f64) {
     (others, 1e3 * median(trace.moments.iter().skip(1).map(|moment| moment.seconds).collect()))
 }
 
+/// What acted in the last step of an episode, on what, and what came of it.
+fn last_step(trace: &Trace) -> String {
+    let n_steps = trace.moments.len();
+    let (n, m) = (trace.states.len() / (n_steps + 1), trace.inputs.len() / n_steps);
+    let state = |step: usize| &trace.states[step * n..(step + 1) * n];
+    let (before, after) = (state(n_steps - 1), state(n_steps));
+    format!("{before:.4?} under {:.4?} becomes {after:.4?}", &trace.inputs[(n_steps - 1) * m..])
+}
+
 fn main() {
     let n_episodes = std::env::var("TWINC_EPISODES").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let watch = Stopwatch::start();
@@ -48,15 +57,7 @@ fn main() {
             if trace.ending == Ending::Failed {
                 failures += 1;
                 println!("  episode {episode} fails at step {}: {}", trace.moments.len(), trace.message);
-                let (n, m) = (trace.states.len() / (trace.moments.len() + 1), trace.inputs.len() / trace.moments.len());
-                let last = trace.moments.len() - 1;
-                println!(
-                    "    {:?} under {:?} becomes {:?}; parameters {:?}",
-                    &trace.states[last * n..][..n],
-                    &trace.inputs[last * m..][..m],
-                    &trace.states[(last + 1) * n..],
-                    trace.parameters
-                );
+                println!("    {}", last_step(&trace));
             } else {
                 rewards.push(trace.mean_reward());
             }

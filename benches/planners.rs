@@ -5,7 +5,8 @@
 //! prints times of one thread (the median of a loop's plans: of two loops, one in processor time, which counts no other
 //! work but loses the caches when it is read, and one in wall time, the smaller), iterations, and the times that were
 //! published with the reference problems for acados (SQP and real-time iteration) and do-mpc, in milliseconds on another
-//! machine. The tolerance of warm plans is 1e-6, acados' own. `-- --check` fails where a plan is slower than that. The
+//! machine. The tolerance of warm plans is 1e-6, acados' own. The last table has the feedback phase of real-time iterations
+//! alone. `-- --check` fails where a plan is slower than that. The
 //! first line is a measure of the machine: a dense product and a step of RK4 in plain Rust.
 //!
 //! `-- --serve` answers `benches/peers/control.py`, one JSON object a line in, one a line out: `{"do": "cold", "problem"}`
@@ -115,6 +116,40 @@ fn closed_loop(name: &str, problem: &mut Problem, is_real_time: bool, is_process
     sorted.sort_by(f64::total_cmp);
     let (median, largest) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
     Run { median, largest, iterations, cost, times, states, inputs, plans }
+}
+
+/// Milliseconds from the state to the input in real-time iterations prepared before it, the median of a loop.
+fn feedback(name: &str, problem: &mut Problem) -> f64 {
+    let (mut state, mut previous) = parts(problem);
+    let n = state.len();
+    let mut planner = planner(problem, SqpSettings { tolerance: 1e-6, is_real_time: true, ..SqpSettings::default() });
+    let (mut root, mut next) = (problem.root.clone(), problem.root.clone());
+    let mut times = Vec::new();
+    for step in 0..N_STEPS {
+        let meal: Vec<f64> = (step..=step + 101).map(|k| 4.0 * (-0.1 * k as f64).exp()).collect();
+        let forecast = |from: usize| if name.starts_with("glucose") { &meal[from..] } else { &[] };
+        let begin = Instant::now();
+        let now = Situation { step, time: 0.0, state: &state, previous: &previous, forecast: forecast(0) };
+        let plan = planner.plan(&now);
+        times.push(1e3 * begin.elapsed().as_secs_f64());
+        let instant = stages::Instant { step, time: 0.0, state: &state, previous: &previous, forecast: forecast(0) };
+        problem.stages.arrive(&instant, &mut root);
+        problem.stages.step(1, &root, plan.input, &mut next).expect("the plant goes on");
+        if !previous.is_empty() {
+            previous.copy_from_slice(plan.input);
+        }
+        state.copy_from_slice(&next[..n]);
+        planner.prepare(&Situation {
+            step: step + 1,
+            time: 0.0,
+            state: &state,
+            previous: &previous,
+            forecast: forecast(1),
+        });
+    }
+    times.remove(0);
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
 /// The same loop in processor time and in wall time, whichever had the smaller median.
@@ -263,6 +298,12 @@ fn main() -> ExitCode {
                 run.iterations as f64 / (N_STEPS - 1) as f64,
                 run.cost
             );
+        }
+    }
+    println!("\nfrom the state to the input where the iteration was prepared before, median");
+    for name in problems::NAMES {
+        if let Some(mut problem) = problems::problem(name) {
+            println!("{name:20} {:10.4} ms", feedback(name, &mut problem));
         }
     }
     if is_check && is_slow { ExitCode::FAILURE } else { ExitCode::SUCCESS }

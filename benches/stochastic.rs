@@ -4,7 +4,7 @@
 //! GillesPy2 (its compiled C++ solver) and libRoadRunner by `benches/peers/stochastic.py`, and prints processor times of the
 //! simulations alone, without compiling, with their ratio. A model is handed over as data, so that it is the same; the mean
 //! of its first species at the end is printed for each, and must agree within the noise of the runs.
-//! `cargo bench --bench stochastic -- --no-peers` leaves the peers out.
+//! `cargo bench --bench stochastic -- --no-peers` leaves the peers out; a word chooses the networks whose name has it.
 
 mod clock;
 
@@ -155,6 +155,7 @@ fn peers(network: &Network) -> Vec<(String, f64, f64)> {
 
 fn main() {
     let with_peers = !std::env::args().any(|arg| arg == "--no-peers");
+    let word = std::env::args().skip(1).find(|arg| !arg.starts_with("--")).unwrap_or_default();
     let networks = [
         decay_dimerisation(),
         ring("ring, 32 reactions", 32, 100.0, 20),
@@ -165,7 +166,7 @@ fn main() {
         scattered("second order, 2000 reactions", 2000, 0.3, 20),
         scattered("second order, 10000 reactions", 10_000, 0.05, 10),
     ];
-    for network in &networks {
+    for network in networks.iter().filter(|network| network.name.contains(&word)) {
         let (kernels, jumps) = compiled(network);
         assert!(jumps.channels().iter().all(|c| matches!(c.law, ChannelLaw::MassAction(_))));
         println!("{}", network.name);

@@ -73,6 +73,10 @@ pub trait Planner: Send {
     /// Takes `parameters: n_params` for those of the model from now on, as an estimator finds them. A planner that has no
     /// model, or whose model was made for its parameters, keeps what it has.
     fn believe(&mut self, _parameters: &[f64]) {}
+
+    /// Takes `covariance: n_states × n_states` for that of the state that the next plan begins with. Only planners that
+    /// keep constraints with a probability ask for it.
+    fn doubt(&mut self, _covariance: &[f64]) {}
 }
 
 /// Decides from an observation.

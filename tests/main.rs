@@ -10,6 +10,7 @@ mod environments;
 mod expr;
 mod integrate;
 mod jit;
+mod learn;
 mod models;
 mod reference;
 mod stage_qp;

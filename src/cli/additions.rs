@@ -179,7 +179,7 @@ impl ControlWords {
         let mut parts: Vec<(String, String, String)> = Vec::new();
         for Assignment { path, value } in &self.assignments {
             let head = match path.split_once('.') {
-                Some((block @ ("budget" | "evaluate"), _)) => Some(block.to_string()),
+                Some((block @ ("budget" | "evaluate" | "loop"), _)) => Some(block.to_string()),
                 Some((block, _)) if planners.contains(&block) => Some(format!("algorithm {block}")),
                 Some((block, _)) if filters.contains(&block) => Some(format!("filter {block}")),
                 Some(_) | None => None,

@@ -2,20 +2,24 @@
 
 use super::control_run::{Entry, Episode, Loops};
 use super::control_table::{Row, short, step_length};
-use crate::control::closed_loop::Trace;
+use super::render::counted;
+use crate::control::closed_loop::{Ending, Trace};
 use crate::export::plot::{Axis, Figure, Panel, Series, Style};
 use crate::export::report::loops::LoopReport;
-use crate::export::table::header;
+use crate::export::table::{header, number};
 use crate::expr::{Leaf, Node};
 use crate::flat::{FlatTask, Quantity};
 use serde_json::Value;
 
 /// Panels of one figure, at most; states of a large model beyond it stand in the table only.
 const MOST_PANELS: usize = 24;
-/// Colors of what happened, of what was expected, of limits, and of what was believed.
+/// Episodes of one drawing, at most.
+const MOST_LINES: usize = 100;
+/// Colors of what happened, of what was expected, of what was believed, of what was to be, and of limits.
 const HAPPENED: usize = 0;
 const EXPECTED: usize = 1;
 const BELIEVED: usize = 2;
+const TARGET: usize = 3;
 const LIMIT: usize = 7;
 
 /// The page of a run.
@@ -53,15 +57,27 @@ pub fn page(
             row.statuses.clone(),
         ]
     });
-    let figures = results.iter().filter_map(|(entry, episodes)| {
-        let first = episodes.first()?;
-        let figure = figure(loops, entry, first);
+    let mut figures = Vec::new();
+    for (entry, episodes) in results {
+        let Some(first) = episodes.first() else { continue };
+        let name = entry.kind.name();
         let words = format!(
-            "Episode {}. Blue: the plant. Orange: what some of the plans expected. Dashed: bounds and limits.",
+            "Episode {}. Blue: the plant. Orange: what some of the plans expected. Dashed: targets, bounds and limits; bounds far off \
+             stand behind the name.",
             first.number
         );
-        Some((entry.kind.name().to_string(), figure, words))
-    });
+        figures.push((name.to_string(), figure(loops, entry, first), words));
+        if episodes.len() > 1 {
+            let n_failed = rows.iter().find(|row| row.planner == name).map_or(0, |row| row.n_failed);
+            let shown =
+                if episodes.len() > MOST_LINES { format!("{MOST_LINES} of them are drawn. ") } else { String::new() };
+            let words = format!(
+                "{}, of which {n_failed} failed. {shown}Blue: the plant. Orange: the plant of an episode that failed.",
+                counted(episodes.len(), "episode")
+            );
+            figures.push((format!("{name}-episodes"), overview(loops, entry, episodes), words));
+        }
+    }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
     LoopReport {
         title: format!("{} — {} in closed loop", loops.name, task.name),
@@ -70,7 +86,7 @@ pub fn page(
         heads: heads.map(String::from).to_vec(),
         rows: cells.collect(),
         remarks,
-        figures: figures.collect(),
+        figures,
         settings: settings.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect(),
         sources: sources.to_vec(),
         command: command.into(),
@@ -93,8 +109,10 @@ fn figure(loops: &Loops, entry: &Entry, episode: &Episode) -> Figure {
             series.push(Series::line("believed", instants[..believed.len()].to_vec(), believed, BELIEVED));
         }
         series.push(Series::line("plant", instants.clone(), column(&trace.states, n, j), HAPPENED));
-        series.extend(limits(&instants, kept(task, j)));
-        panels.push(panel(task, &task.model.states[j].quantity, series, panels.is_empty()));
+        series.extend(target(task, &instants, j));
+        let (bounds, words) = limits(&instants, &series, kept(task, j));
+        series.extend(bounds);
+        panels.push(panel(task, &task.model.states[j].quantity, series, &words, panels.is_empty()));
     }
     for act in task.acts.iter().take(MOST_PANELS) {
         let j = act.input as usize;
@@ -104,20 +122,21 @@ fn figure(loops: &Loops, entry: &Entry, episode: &Episode) -> Figure {
         values.extend(values.last().copied());
         let times = instants.iter().copied().take(values.len()).collect();
         series.push(Series { style: Style::Steps, ..Series::line("plant", times, values, HAPPENED) });
-        series.extend(limits(&instants, (act.low, act.high)));
-        panels.push(panel(task, &task.model.inputs[j].quantity, series, panels.is_empty()));
+        let (bounds, words) = limits(&instants, &series, (act.low, act.high));
+        series.extend(bounds);
+        panels.push(panel(task, &task.model.inputs[j].quantity, series, &words, panels.is_empty()));
     }
     let n_columns = if panels.len() > 2 { 2 } else { 1 };
     Figure { title: format!("{}: {}", loops.name, entry.kind.name()), panels, n_columns }
 }
 
-/// Of one quantity: one legend explains all panels.
-fn panel(task: &FlatTask, quantity: &Quantity, mut series: Vec<Series>, has_legend: bool) -> Panel {
+/// Of one quantity, `words` behind its name: one legend explains all panels.
+fn panel(task: &FlatTask, quantity: &Quantity, mut series: Vec<Series>, words: &str, has_legend: bool) -> Panel {
     if !has_legend {
         series.iter_mut().for_each(|one| one.name.clear());
     }
     Panel {
-        title: quantity.name.clone(),
+        title: format!("{}{words}", quantity.name),
         x: Axis::new(header("time", &task.model.time_unit)),
         y: Axis::new(header(&quantity.name, &quantity.unit)),
         series,
@@ -157,11 +176,79 @@ fn kept(task: &FlatTask, state: usize) -> (f64, f64) {
     task.keeps.iter().filter(is_of).fold(open, |(low, high), keep| (low.max(keep.low), high.min(keep.high)))
 }
 
-fn limits(instants: &[f64], (low, high): (f64, f64)) -> Vec<Series> {
+/// What a state is to follow, where that is one value throughout.
+fn target(task: &FlatTask, instants: &[f64], state: usize) -> Option<Series> {
+    let dag = &task.model.dag;
+    let is_of = |node| matches!(dag.node(node), Node::Leaf(Leaf::State(found)) if found as usize == state);
+    let track = task.tracks.iter().find(|track| is_of(track.value))?;
+    let Node::Const(bits) = dag.node(track.target) else { return None };
+    let ends = vec![*instants.first()?, *instants.last()?];
+    Some(Series { style: Style::Dashed, ..Series::line("target", ends, vec![f64::from_bits(bits); 2], TARGET) })
+}
+
+/// The bounds of a quantity that lie near what happened, dashed. Farther ones would leave no room for the rest: they are
+/// told in words, which are returned with the lines.
+fn limits(instants: &[f64], series: &[Series], (low, high): (f64, f64)) -> (Vec<Series>, String) {
+    let values = || series.iter().flat_map(|one| &one.y).copied().filter(|y| y.is_finite());
+    let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+    let reach = (most - least).max(1e-3 * most.abs().max(least.abs()));
+    let is_near = |level: f64| level >= least - reach && level <= most + reach;
     let ends = [instants.first().copied().unwrap_or(0.0), instants.last().copied().unwrap_or(0.0)];
-    let line = |level: f64| Series {
+    let line = |level: f64, name: &str| Series {
         style: Style::Dashed,
-        ..Series::line(if level == high { "" } else { "bound" }, ends.to_vec(), vec![level, level], LIMIT)
+        ..Series::line(name, ends.to_vec(), vec![level, level], LIMIT)
     };
-    [low, high].into_iter().filter(|level| level.is_finite()).map(line).collect()
+    let levels = [low, high].into_iter().filter(|level| level.is_finite() && is_near(*level));
+    let lines = levels.enumerate().map(|(k, level)| line(level, if k == 0 { "bound" } else { "" })).collect();
+    let words = match (low.is_finite() && !is_near(low), high.is_finite() && !is_near(high)) {
+        (false, false) => String::new(),
+        (true, true) => format!(", within {} .. {}", number(low), number(high)),
+        (true, false) => format!(", above {}", number(low)),
+        (false, true) => format!(", below {}", number(high)),
+    };
+    (lines, words)
+}
+
+/// All episodes: the plant's states and inputs, those that failed in front.
+fn overview(loops: &Loops, entry: &Entry, episodes: &[Episode]) -> Figure {
+    let task = loops.plant.task();
+    let (n, m) = (task.model.states.len(), task.model.inputs.len());
+    let is_failed = |episode: &&Episode| episode.trace.ending == Ending::Failed;
+    // Failures are few and matter most.
+    let failed: Vec<&Episode> = episodes.iter().filter(is_failed).take(MOST_LINES).collect();
+    let others: Vec<&Episode> =
+        episodes.iter().filter(|episode| !is_failed(episode)).take(MOST_LINES - failed.len()).collect();
+    let lines = |values: &dyn Fn(&Trace) -> Vec<f64>, style: Style| -> Vec<Series> {
+        let of = |list: &[&Episode], name: &str, color: usize| {
+            let (mut x, mut y) = (Vec::new(), Vec::new());
+            for episode in list {
+                let column = values(&episode.trace);
+                x.extend((0..column.len()).map(|k| k as f64 * task.step));
+                y.extend(column);
+                x.push(f64::NAN);
+                y.push(f64::NAN);
+            }
+            Series { style, ..Series::line(name, x, y, color) }
+        };
+        let all = [of(&others, "ran to its end", HAPPENED), of(&failed, "failed", EXPECTED)];
+        all.into_iter().filter(|one| !one.y.is_empty()).collect()
+    };
+    let instants = [0.0, task.n_steps as f64 * task.step];
+    let mut panels: Vec<Panel> = Vec::new();
+    for j in 0..n.min(MOST_PANELS) {
+        let mut series = lines(&|trace: &Trace| column(&trace.states, n, j), Style::Line);
+        series.extend(target(task, &instants, j));
+        let (bounds, words) = limits(&instants, &series, kept(task, j));
+        series.extend(bounds);
+        panels.push(panel(task, &task.model.states[j].quantity, series, &words, panels.is_empty()));
+    }
+    for act in task.acts.iter().take(MOST_PANELS) {
+        let j = act.input as usize;
+        let mut series = lines(&|trace: &Trace| column(&trace.inputs, m, j), Style::Steps);
+        let (bounds, words) = limits(&instants, &series, (act.low, act.high));
+        series.extend(bounds);
+        panels.push(panel(task, &task.model.inputs[j].quantity, series, &words, panels.is_empty()));
+    }
+    let n_columns = if panels.len() > 2 { 2 } else { 1 };
+    Figure { title: format!("{}: {}, all episodes", loops.name, entry.kind.name()), panels, n_columns }
 }

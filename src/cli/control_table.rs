@@ -182,6 +182,12 @@ pub fn step_length(loops: &Loops) -> String {
     when(&loops.plant.task().model, loops.plant.task().step)
 }
 
+/// A sampling instant without the rounding of a product: `0.82 [s]`
+fn instant(loops: &Loops, time: f64) -> String {
+    let rounded = format!("{time:.11e}").parse().unwrap_or(time);
+    when(&loops.plant.task().model, rounded)
+}
+
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
@@ -319,7 +325,7 @@ pub fn setting(settings: &Settings, spec: &SettingSpec) -> String {
 /// That a `stop` ended the run, and where.
 pub fn stopped(loops: &Loops, Halt { rule, planner, episode, step }: &Halt) -> String {
     let task = loops.plant.task();
-    let time = when(&task.model, (step + 1) as f64 * task.step);
+    let time = instant(loops, (step + 1) as f64 * task.step);
     format!(
         "{planner}: stopped for safety: `{rule}` holds after step {step} of episode {episode} (time {time}); nothing was run after it."
     )
@@ -327,12 +333,11 @@ pub fn stopped(loops: &Loops, Halt { rule, planner, episode, step }: &Halt) -> S
 
 /// What a reader should know, in sentences: failures, plans that break constraints or have no value, with step and reason.
 pub fn remarks(loops: &Loops, results: &[(&Entry, Vec<Episode>)]) -> Vec<String> {
-    let model = &loops.plant.task().model;
     let mut remarks = Vec::new();
     for (entry, episodes) in results {
         let name = entry.kind.name();
         let at = |k: usize, trace: &Trace| match trace.moments.get(k) {
-            Some(moment) => format!("step {k} (time {})", when(model, moment.time)),
+            Some(moment) => format!("step {k} (time {})", instant(loops, moment.time)),
             None => format!("step {k}"),
         };
         let mut push_some = |list: Vec<String>| {

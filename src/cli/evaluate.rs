@@ -134,8 +134,9 @@ fn table(rows: &[(String, Judged)]) -> String {
 /// end.
 fn steps(played: &[Played], grounds: &Grounds) -> String {
     let (seen, acted) = (grounds.observation_space(), grounds.action_space());
-    let heads = ["episode", "step"].into_iter().chain(seen.names.iter().chain(&acted.names).map(String::as_str));
-    let heads: Vec<String> = heads.chain(["reward"]).map(|head| quoted(head, ',')).collect();
+    let names = grounds.heads();
+    let heads = ["episode", "step"].into_iter().chain(names.iter().map(String::as_str)).chain(["reward"]);
+    let heads: Vec<String> = heads.map(|head| quoted(head, ',').into()).collect();
     let mut out = heads.join(",") + "\n";
     for one in played {
         let course = &one.course;

@@ -13,6 +13,7 @@ use crate::control::planners::{self, PlannerKind};
 use crate::decide::{Advised, Environments, Policy, Space};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::export::table::header;
+use crate::flat::Quantity;
 use crate::hir::task::{Algorithm, Control};
 use crate::jit::Options;
 use crate::learn::environments::{self, Coach, EnvironmentError, Prepared};
@@ -194,6 +195,21 @@ impl Grounds {
     /// What is acted on.
     pub fn action_space(&self) -> &Space {
         self.plant.action_space()
+    }
+
+    /// What is observed, then what is acted on, with units.
+    pub fn heads(&self) -> Vec<String> {
+        let task = self.plant.task();
+        let of = |quantity: &Quantity| header(&quantity.name, &quantity.unit);
+        let observed: Vec<String> = if !task.senses.is_empty() {
+            task.senses.iter().map(|sense| header(&sense.name, &sense.unit)).collect()
+        } else if !task.model.observables.is_empty() {
+            task.model.observables.iter().map(|observable| of(&observable.quantity)).collect()
+        } else {
+            task.model.states.iter().map(|state| of(&state.quantity)).collect()
+        };
+        let acted = task.acts.iter().map(|act| of(&task.model.inputs[act.input as usize].quantity));
+        observed.into_iter().chain(acted).collect()
     }
 
     /// The task.

@@ -230,10 +230,12 @@ impl Job<'_> {
                 outcome.weights = thinned.collect();
                 outcome.course = played.into_iter().next().map(|one| one.course).unwrap_or_default();
             }
-            Err(PlayError::Learn(error)) => {
+            // Why a training ended before goes first.
+            Err(PlayError::Learn(error)) if outcome.ended == Ended::Done => {
                 outcome.ended = Ended::Broken;
                 outcome.why = format!("the policy could not be judged: {error}");
             }
+            Err(PlayError::Learn(_)) => {}
             Err(PlayError::Failure(failure)) => return Err(failure),
         }
         Ok(())

@@ -6,6 +6,7 @@
 use super::control_table::short;
 use super::failure::{Exit, Failure};
 use super::machine;
+use super::render::counted;
 use super::run_folder::RunFolder;
 use super::train_files::JobFolder;
 use super::train_job::{Ended, Job, Judged, Outcome, Training};
@@ -98,13 +99,14 @@ fn remarks(training: &Training, entries: &[Entry]) -> Vec<String> {
             Ended::Unsafe => {
                 let rules = training.limits.stops.iter().filter(|stop| stop.holds(&tally.counts()));
                 out.push(format!(
-                    "{method}, seed {seed}: stopped for safety after {} episodes: `{}` holds.",
-                    tally.n_episodes,
+                    "{method}, seed {seed}: stopped for safety after {}: `{}` holds.",
+                    counted(tally.n_episodes as usize, "episode"),
                     rules.map(|stop| stop.text.as_str()).collect::<Vec<_>>().join("`, `")
                 ));
             }
             Ended::Interrupted => {
-                out.push(format!("{method}, seed {seed}: interrupted after {} episodes.", tally.n_episodes));
+                let n = counted(tally.n_episodes as usize, "episode");
+                out.push(format!("{method}, seed {seed}: interrupted after {n}."));
             }
             Ended::Broken => out.push(format!("{method}, seed {seed}: {}; its policy is that of before.", outcome.why)),
         }
@@ -133,7 +135,7 @@ fn with_spread(values: &[f64]) -> String {
     }
     let (mean, sd) = spread(values);
     let digits = |v: f64| format!("{v:.3e}").parse::<f64>().map_or_else(|_| v.to_string(), short);
-    if values.len() > 1 { format!("{} ± {}", digits(mean), digits(sd)) } else { digits(mean) }
+    if values.len() > 1 && sd > 0.0 { format!("{} ± {}", digits(mean), digits(sd)) } else { digits(mean) }
 }
 
 impl Entry {
@@ -346,7 +348,7 @@ impl Results {
             heads: HEADS.map(String::from).to_vec(),
             rows: self.rows(),
             remarks: self.remarks.clone(),
-            axes: grounds.observation_space().names.iter().chain(&acted.names).cloned().collect(),
+            axes: grounds.heads(),
             n_observed: grounds.observation_space().len(),
             limits: acted.low.iter().copied().zip(acted.high.iter().copied()).collect(),
             time: grounds.time(),

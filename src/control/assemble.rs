@@ -174,7 +174,7 @@ impl Assembly {
     /// [`AssembleError`].
     pub fn shooting(&self, problem: ControlProblem, curvature: Curvature) -> Result<Shooting, AssembleError> {
         self.functions.prepare(curvature)?;
-        Ok(Shooting::new(problem)?)
+        Ok(if self.task.via.0.is_fixed() { Shooting::new(problem)? } else { Shooting::cutting(problem)? })
     }
 
     /// The constraint of the task that a row of a node is, at the end of the horizon where `is_last`.
@@ -484,7 +484,7 @@ fn total(dag: &mut Dag, terms: &StageTerms) -> NodeId {
     dag.sum(&all)
 }
 
-/// Hard constraints of one state are boxes; all others are rows.
+/// Hard constraints of one state are boxes, unless they are kept with a probability; all others are rows.
 fn kept(task: &FlatTask) -> Kept {
     let n = task.model.states.len();
     let mut kept = Kept {
@@ -497,7 +497,9 @@ fn kept(task: &FlatTask) -> Kept {
     for (k, keep) in task.keeps.iter().enumerate() {
         let bound = RowBound { lower: keep.low, upper: keep.high, softness: keep.softness };
         let state = match task.model.dag.node(keep.node) {
-            Node::Leaf(Leaf::State(state)) if keep.softness == Softness::Hard => Some(state as usize),
+            Node::Leaf(Leaf::State(state)) if keep.softness == Softness::Hard && keep.probability.is_none() => {
+                Some(state as usize)
+            }
             _ => None,
         };
         if let Some(state) = state {

@@ -196,6 +196,8 @@ pub struct Controller<'s> {
     known: Vec<f64>,
     forecast: Vec<f64>,
     held: Vec<f64>,
+    /// Of the believed state.
+    covariance: Vec<f64>,
     /// What was decided and has not acted yet, oldest first, and the state at which the next decision will act.
     pending: Vec<f64>,
     ahead: Vec<f64>,
@@ -228,6 +230,7 @@ impl<'s> Controller<'s> {
             known: vec![0.0; n_d],
             forecast: vec![0.0; n_d * (options.preview.max(1) + options.input_delay)],
             held: vec![0.0; belief.holds.n_outputs()],
+            covariance: Vec::with_capacity(n * n),
             pending: vec![0.0; m * options.input_delay],
             ahead: vec![0.0; n],
             plan: Vec::new(),
@@ -399,6 +402,12 @@ impl<'s> Controller<'s> {
             }
             if !estimated.is_empty() {
                 self.planner.believe(&self.belief.parameters);
+            }
+            let width = belief.mean.len();
+            if belief.covariance.len() == width * width {
+                self.covariance.clear();
+                (0..n).for_each(|j| self.covariance.extend_from_slice(&belief.covariance[j * width..][..n]));
+                self.planner.doubt(&self.covariance);
             }
         } else if is_lost && k > 0 {
             // What was believed goes on by the model.

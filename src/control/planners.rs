@@ -17,7 +17,7 @@ use super::sampling::{
     Cem, CemSettings, Cma, CmaSettings, Mppi, MppiSettings, SamplingError, Shooting, ShootingSettings,
 };
 use super::shooting::{ControlProblem, Discretization};
-use super::sqp::{self, Conflict, Hessian, Sqp, SqpSettings};
+use super::sqp::{self, Chance, Conflict, Hessian, Sqp, SqpSettings};
 use crate::decide::{Plan, PlanStatus, Planner, Situation};
 use crate::hir::settings::{SettingKind, SettingSpec, Settings};
 use crate::hir::task::DRAWING_PLANNERS;
@@ -32,6 +32,8 @@ const HORIZON: usize = 20;
 const POINTS: usize = 2;
 /// Values that are drawn of a parameter that is uncertain.
 const SCENARIOS: usize = 9;
+/// Standard deviation that a state gains in a step, over its size.
+const PROCESS: f64 = 0.01;
 /// What breaking a hard constraint by one unit costs a planner that draws.
 const PRICE: f64 = 1e3;
 
@@ -106,7 +108,17 @@ const fn joined<const N: usize>(tables: &[&[SettingSpec]]) -> [SettingSpec; N] {
     all
 }
 
-const SQP: &[SettingSpec] = &joined::<{ COMMON.len() + sqp::SETTINGS.len() }>(&[COMMON, sqp::SETTINGS]);
+const CHANCE: &[SettingSpec] = &[SettingSpec {
+    name: "process",
+    kind: SettingKind::Number(0.0, 1e6),
+    unit: "",
+    default: "0.01",
+    doc: "standard deviation that each state gains in a step, over its size at the start, where a constraint is kept \
+          with a probability",
+}];
+
+const SQP: &[SettingSpec] =
+    &joined::<{ COMMON.len() + sqp::SETTINGS.len() + CHANCE.len() }>(&[COMMON, sqp::SETTINGS, CHANCE]);
 const DDP: &[SettingSpec] = &joined::<{ COMMON.len() + ddp::SETTINGS.len() }>(&[COMMON, ddp::SETTINGS]);
 const SHOOTING: &[SettingSpec] =
     &joined::<{ COMMON.len() + DRAWN.len() + drawn::SHOOTING.len() }>(&[COMMON, drawn::SHOOTING, DRAWN]);
@@ -324,7 +336,11 @@ pub fn make(
             max_iterations: count(settings, "max_iterations", defaults.max_iterations),
             ..defaults
         };
-        Ok(Box::new(Told::new(Sqp::new(Box::new(stages), settings), assembly)))
+        let mut sqp = Sqp::new(Box::new(stages), settings);
+        let n_states = sqp.node(0).0.len();
+        sqp.set_chance(chance(assembly, n_states, number("process", PROCESS)))
+            .map_err(|error| PlannerError::Task(error.to_string()))?;
+        Ok(Box::new(Told::new(sqp, assembly)))
     };
     let rollouts = |problem: ControlProblem| assembly.rollouts_of(problem, number("price", PRICE), n_threads);
     let seed = number("seed", 0.0) as u64;
@@ -410,6 +426,25 @@ fn problem(assembly: &Assembly, settings: &Settings) -> Result<ControlProblem, A
     Ok(problem)
 }
 
+/// Which constraints are kept with a probability, for a problem of so many states; none where no constraint is. The state is
+/// known exactly until an estimator says otherwise.
+fn chance(assembly: &Assembly, n_states: usize, process: f64) -> Option<Chance> {
+    let of = |is_last: bool| -> Vec<Option<f64>> {
+        let keeps = (0..).map_while(|row| assembly.keep_of_row(row, is_last));
+        keeps.map(|keep| keep.probability).collect()
+    };
+    let (rows, rows_last) = (of(false), of(true));
+    if rows.iter().chain(&rows_last).all(Option::is_none) {
+        return None;
+    }
+    let (_, _, sizes) = super::filters::first_belief(assembly, super::filters::START);
+    let mut chance = Chance { rows, rows_last, ..Chance::new(n_states) };
+    for (j, size) in sizes.iter().enumerate() {
+        chance.process[j * n_states + j] = (process * size).powi(2);
+    }
+    Some(chance)
+}
+
 /// A planner that draws, with a seed of its own beside the episode's.
 struct Seeded<P> {
     planner: P,
@@ -450,6 +485,8 @@ struct Told {
     course: Vec<f64>,
     inputs: Vec<f64>,
     message: String,
+    /// `n_states × n_states` of the problem.
+    covariance: Vec<f64>,
 }
 
 impl Told {
@@ -473,12 +510,22 @@ impl Told {
             course: Vec::new(),
             inputs: Vec::new(),
             message: String::with_capacity(256),
+            covariance: vec![0.0; planner.node(0).0.len().pow(2)],
             planner,
         }
     }
 }
 
 impl Planner for Told {
+    fn doubt(&mut self, covariance: &[f64]) {
+        // Behind the model's states stand inputs, which are known.
+        let (n, n_all) = (covariance.len().isqrt(), self.covariance.len().isqrt());
+        for (column, own) in covariance.chunks_exact(n.max(1)).zip(self.covariance.chunks_exact_mut(n_all.max(1))) {
+            own[..n].copy_from_slice(column);
+        }
+        self.planner.set_covariance(&self.covariance);
+    }
+
     fn believe(&mut self, parameters: &[f64]) {
         self.planner.believe(parameters);
     }
@@ -558,6 +605,7 @@ mod tests {
         };
         assert_eq!(of(COMMON, "horizon"), Some(HORIZON as f64));
         assert_eq!(of(COMMON, "points"), Some(POINTS as f64));
+        assert_eq!(of(CHANCE, "process"), Some(PROCESS));
         assert_eq!(of(COMMON, "scenarios"), Some(SCENARIOS as f64));
         assert_eq!(of(DRAWN, "price"), Some(PRICE));
     }

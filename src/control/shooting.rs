@@ -24,11 +24,12 @@ use self::adaptive::Adaptive;
 use self::collocation::Collocation;
 use self::explicit::{EULER, Explicit, Map, RK4};
 use self::nodes::NodeSets;
+use self::points::Shape;
 use self::problem::Fixed;
 use self::scheduled::{Scheduled, scheduled};
 use self::stepper::Stepper;
 use crate::system::stages::{Instant, Limits, StageDims, StageFailure, Stages, Tree};
-use crate::system::{Curvature, StageKind, Work};
+use crate::system::{Curvature, StageKind, System, Work};
 
 /// A [`ControlProblem`] that is ready to be solved.
 ///
@@ -55,19 +56,10 @@ pub struct Shooting {
     costate: Vec<f64>,
 }
 
-impl Shooting {
-    /// Checks the sizes and takes room.
-    ///
-    /// # Errors
-    /// What does not fit together.
-    pub fn new(problem: ControlProblem) -> Result<Shooting, ControlProblemError> {
-        problem.check()?;
-        let ControlProblem { parameters, forecast, time, .. } = &problem;
-        let (parameters, given, time) = (parameters.clone(), forecast.clone(), *time);
-        let fixed = Fixed::new(problem);
-        let shape = fixed.layout.shape;
-        let system = &*fixed.problem.system;
-        let rule: Box<dyn Stepper> = match fixed.problem.discretization {
+/// The rule of a discretization, with the events of the system whose times are known.
+fn stepper(system: &dyn System, shape: Shape, discretization: Discretization, cuts: bool) -> Box<dyn Stepper> {
+    let rule = |discretization| -> Box<dyn Stepper> {
+        match discretization {
             Discretization::Map => Box::new(Map::new(system, shape)),
             Discretization::Euler { n_substeps } => Box::new(Explicit::new(system, shape, &EULER, n_substeps)),
             Discretization::Rk4 { n_substeps } => Box::new(Explicit::new(system, shape, &RK4, n_substeps)),
@@ -77,13 +69,52 @@ impl Shooting {
             Discretization::Adaptive { method, rtol, atol } => {
                 Box::new(Adaptive::new(system, shape, method, rtol, atol))
             }
-        };
-        let events = scheduled(system);
-        let is_own = matches!(fixed.problem.discretization, Discretization::Adaptive { .. } | Discretization::Map);
-        let stepper: Box<dyn Stepper> = match events.is_empty() || is_own {
-            true => rule,
-            false => Box::new(Scheduled::new(system, shape, rule, events)),
-        };
+        }
+    };
+    let events = scheduled(system);
+    if events.is_empty() {
+        return rule(discretization);
+    }
+    let single = match discretization {
+        // Events are the integrator's business; a map has none.
+        Discretization::Map | Discretization::Adaptive { .. } => return rule(discretization),
+        Discretization::Euler { n_substeps } => (Discretization::Euler { n_substeps: 1 }, n_substeps),
+        Discretization::Rk4 { n_substeps } => (Discretization::Rk4 { n_substeps: 1 }, n_substeps),
+        Discretization::RadauIia { n_points, n_substeps, bounds_inside } => {
+            (Discretization::RadauIia { n_points, n_substeps: 1, bounds_inside }, n_substeps)
+        }
+    };
+    let single = (!cuts).then(|| (rule(single.0), single.1));
+    Box::new(Scheduled::new(system, shape, (rule(discretization), single), events))
+}
+
+impl Shooting {
+    /// Checks the sizes and takes room. Events at known times happen on the grid of the substeps, as a plant of fixed steps
+    /// has them.
+    ///
+    /// # Errors
+    /// What does not fit together.
+    pub fn new(problem: ControlProblem) -> Result<Shooting, ControlProblemError> {
+        Shooting::made(problem, false)
+    }
+
+    /// As [`Shooting::new`], with steps that are cut at the very instants of events, as a plant of controlled error has
+    /// them.
+    ///
+    /// # Errors
+    /// What does not fit together.
+    pub fn cutting(problem: ControlProblem) -> Result<Shooting, ControlProblemError> {
+        Shooting::made(problem, true)
+    }
+
+    fn made(problem: ControlProblem, cuts: bool) -> Result<Shooting, ControlProblemError> {
+        problem.check()?;
+        let ControlProblem { parameters, forecast, time, .. } = &problem;
+        let (parameters, given, time) = (parameters.clone(), forecast.clone(), *time);
+        let fixed = Fixed::new(problem);
+        let shape = fixed.layout.shape;
+        let system = &*fixed.problem.system;
+        let stepper = stepper(system, shape, fixed.problem.discretization, cuts);
         let sets = NodeSets::new(&fixed, stepper.inner().len());
         let n_vars = fixed.dims.n_vars();
         let n_rows =

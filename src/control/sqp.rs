@@ -208,14 +208,20 @@ impl Sqp {
         self.now.xu(node, &self.tree)
     }
 
-    /// Does the part of the next real-time iteration that does not need the state: shifts the plan and takes
-    /// derivatives. `ahead` is the next instant as far as it is known; its state is not looked at.
+    /// Does the part of the next real-time iteration that does not need the state: shifts the plan, takes derivatives
+    /// along it, and solves the quadratic problem of the state that the plan expects. `ahead` is the next instant as far as
+    /// it is known; its state is not looked at. [`Planner::plan`] then puts the state in, in which the problem is linear:
+    /// it need not be near the one expected, but the derivatives stay those of the expected course.
     pub fn prepare(&mut self, ahead: &Situation<'_>) {
         self.arrive(ahead);
         let shifted = ahead.step.saturating_sub(self.next_step);
         self.advance(shifted);
         self.next_step = ahead.step;
+        self.iterations = 0;
         self.prepared = self.tighten().and_then(|()| self.linearize(self.is_exact())).ok();
+        if self.prepared.is_some() {
+            self.solve_convex();
+        }
     }
 
     /// Tells the problem of an instant; writes the root's states to `root`.
@@ -339,7 +345,7 @@ impl Sqp {
     /// One full step of real-time iteration.
     fn iterate_once(&mut self) -> Outcome {
         let lagrangian = self.is_exact();
-        let standing = match self.prepared.take() {
+        let (standing, status) = match self.prepared.take() {
             Some(standing) => {
                 let n = self.now.n;
                 let free = self.problem.free_states();
@@ -348,17 +354,16 @@ impl Sqp {
                         self.qp.root_mut()[j] = self.root[j] - self.now.z[j];
                     }
                 }
-                standing
+                (standing, self.solver.solve_root(&self.qp))
             }
             None => {
                 self.embed();
                 match self.tighten().and_then(|()| self.linearize(lagrangian)) {
-                    Ok(standing) => standing,
+                    Ok(standing) => (standing, self.solve_convex()),
                     Err(failure) => return self.failed(&failure.reason),
                 }
             }
         };
-        let status = self.solve_convex();
         self.iterations = 1;
         match status {
             QpStatus::Optimal | QpStatus::IterationLimit => (),
@@ -370,7 +375,7 @@ impl Sqp {
         let slope = self.take_step();
         self.follow_step(1.0);
         self.now.copy_from(&self.trial);
-        let cost = standing.merit.cost + slope;
+        let cost = standing.merit.cost + slope + self.bend();
         if self.conflict.is_some() {
             self.tell_conflict(PlanStatus::Infeasible, standing.worst);
             return Outcome { status: PlanStatus::Infeasible, cost, violation: standing.worst };
@@ -423,7 +428,8 @@ impl Planner for Sqp {
         self.n_fallbacks = 0;
         self.arrive(now);
         if self.is_warm {
-            if self.prepared.is_none() {
+            if self.prepared.is_none() || now.step != self.next_step {
+                self.prepared = None;
                 self.advance(now.step.saturating_sub(self.next_step));
             }
         } else {

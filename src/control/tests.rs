@@ -506,6 +506,50 @@ fn names_the_row_and_step_that_cannot_be_kept() {
     assert_eq!((conflict.bounded, conflict.depth), (Bounded::Row(0), 0));
 }
 
+/// Glucose that is already falling too fast cannot be kept above 70 by insulin, which only lowers it: the plan that
+/// violates least gives none until it is back, and is found from nothing as well as from the plan before.
+#[test]
+fn where_nothing_helps_the_plan_violates_least() {
+    let free = (f64::NEG_INFINITY, f64::INFINITY);
+    let bounds = Bounds { x: vec![(70.0, 400.0), free, free], u: vec![(0.0, 2.0)], rows: Vec::new() };
+    let problem = ToyStages::new(Glucose, Tree::chain(60), &bounds);
+    let mut planner = Sqp::new(problem.fork(), SqpSettings::default());
+    for (step, start) in [[90.0, 0.1, 7.0], [85.0, 0.12, 8.0], [80.0, 0.2, 7.0]].into_iter().enumerate() {
+        let plan = planner.plan(&Situation { step, ..now(&start) });
+        assert_eq!(plan.status, PlanStatus::Infeasible, "{step}: {}", plan.message);
+        let (mut x, mut next, mut least) = (start, [0.0; 3], 0.0_f64);
+        for node in 1..=60 {
+            Glucose.step(node, &x, &[0.0], &mut next);
+            x = next;
+            least = least.max(70.0 - x[0]);
+        }
+        assert!(least > 1.0 && (plan.violation - least).abs() < 1e-4, "{step}: {} {least}", plan.violation);
+        assert!(plan.inputs.iter().all(|u| (0.0..=2.0).contains(u)), "{:?}", plan.inputs);
+    }
+}
+
+/// What a prepared real-time iteration takes for the plant's next course is linear in the state: of a linear plant it gives
+/// the optimal plan wherever the state has gone, whatever bounds that brings up.
+#[test]
+fn a_prepared_step_is_optimal_wherever_a_linear_plant_has_gone() {
+    let free = (f64::NEG_INFINITY, f64::INFINITY);
+    let bounds = Bounds { x: vec![free; 2], u: vec![(-0.5, 0.5)], rows: Vec::new() };
+    let problem = ToyStages::new(Linear, Tree::chain(15), &bounds);
+    for state in [[0.1, 0.2], [1.5, -2.5], [-3.0, 4.0]] {
+        let mut planner = Sqp::new(problem.fork(), SqpSettings::real_time());
+        planner.plan(&now(&[1.0, -2.0]));
+        planner.prepare(&Situation { step: 1, ..now(&[f64::NAN, f64::NAN]) });
+        let plan = planner.plan(&Situation { step: 1, ..now(&state) });
+        assert_eq!((plan.status, plan.iterations), (PlanStatus::Improved, 1));
+        let mut optimal = Sqp::new(problem.fork(), SqpSettings::default());
+        let truth = optimal.plan(&Situation { step: 1, ..now(&state) });
+        for (found, expected) in plan.inputs.iter().zip(truth.inputs) {
+            assert!((found - expected).abs() < 1e-8, "{state:?}: {found} {expected}");
+        }
+        assert!((plan.cost - truth.cost).abs() < 1e-8 * truth.cost.max(1.0), "{} {}", plan.cost, truth.cost);
+    }
+}
+
 /// A plan that cannot be computed is said to have failed, and the next one starts afresh.
 #[test]
 fn a_state_that_is_not_a_number_fails_and_is_forgotten() {

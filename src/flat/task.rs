@@ -22,7 +22,7 @@ pub use lower::{check_tasks, flatten_task};
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{Leaf, Node, NodeId};
-use crate::hir::task::{COSTLESS, StepMethod};
+use crate::hir::task::{COSTLESS, StepMethod, TIGHTENING_PLANNERS};
 use crate::source::Span;
 use crate::system::{Softness, Trigger};
 
@@ -318,6 +318,13 @@ impl FlatTask {
                 .at("no `cost`")
                 .help("write a `cost` that is smooth and does not look back at the step before"),
             );
+        }
+        if !TIGHTENING_PLANNERS.contains(&planner)
+            && let Some(keep) = self.keeps.iter().find(|keep| keep.probability.is_some())
+        {
+            let title = format!("`{planner}` keeps no constraint with a probability");
+            let d = Diagnostic::new(Code("E0901"), keep.span, title).at("`probability`");
+            diagnostics.push(d.help("use `sqp` or `rti`, or leave `probability` out"));
         }
         self.check_events(planner, diagnostics);
         let back: Vec<NodeId> = self.previous.iter().filter_map(|p| self.disturbance_leaf(p.disturbance)).collect();

@@ -424,6 +424,8 @@ pub struct Control {
 pub const DRAWING_PLANNERS: [&str; 4] = ["shooting", "cem", "mppi", "cma"];
 /// Algorithms that learn a policy; all others plan.
 pub const LEARNERS: [&str; 8] = ["acr", "sac", "td3", "ppo", "ppo_lagrangian", "cpo", "dqn", "distill"];
+/// Planners that keep constraints with a probability, or that look at no constraint of states at all.
+pub const TIGHTENING_PLANNERS: [&str; 3] = ["sqp", "rti", "lqr"];
 /// Controllers that need no cost.
 pub const COSTLESS: [&str; 1] = ["pid"];
 

@@ -50,7 +50,9 @@ pub fn sac_of_acr(block: &Settings, span: Span) -> Settings {
         SettingDefault::Number(number) => SettingValue::Number(number, None),
         SettingDefault::Word(word) => SettingValue::Word(word.to_string()),
     };
-    let defaults = SAC_OF_ACR.iter().map(|(key, default)| Setting {
+    // A length for all steps is one for the critics' too.
+    let is_said = |key: &str| key == "critic_lr" && block.get("lr").is_some();
+    let defaults = SAC_OF_ACR.iter().filter(|(key, _)| !is_said(key)).map(|(key, default)| Setting {
         key: (*key).to_string(),
         key_span: span,
         value: value(*default),

@@ -215,3 +215,66 @@ impl Critics {
 fn lesser(a: f32, b: f32) -> f32 {
     if b < a || b.is_nan() { b } else { a }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::draw::normals;
+    use crate::random::stream;
+
+    fn numbers(seed: u64, n: usize) -> Vec<f32> {
+        let mut list = vec![0.0; n];
+        normals(&mut stream(seed, 9), 1.0, &mut list);
+        list.iter().map(|v| *v as f32).collect()
+    }
+
+    #[test]
+    fn slopes_are_those_of_the_lesser_critic() {
+        let (n, n_o, n_a) = (40, 3, 2);
+        let mut critics = Critics::new(n_o, n_a, &[16, 16], 0.0, &mut stream(1, 0));
+        let (observations, actions) = (numbers(1, n * n_o), numbers(2, n * n_a));
+        let mut d_actions = vec![9.0; n * n_a];
+        let mean = critics.least(&observations, &actions, &mut d_actions);
+        let (mut sum, mut counts) = (0.0, [0, 0]);
+        for row in 0..n {
+            let input = [&observations[row * n_o..][..n_o], &actions[row * n_a..][..n_a]].concat();
+            let values: Vec<f32> = critics.each.iter().map(|c| c.net.forward(&input, &mut c.net.tape(1))[0]).collect();
+            let k = usize::from(values[1] < values[0]);
+            (sum, counts[k]) = (sum + f64::from(values[k]), counts[k] + 1);
+            let net = &critics.each[k].net;
+            let (mut tape, mut slopes) = (net.tape(1), vec![0.0; n_o + n_a]);
+            net.forward(&input, &mut tape);
+            net.backward_input(&[1.0], &mut tape, &mut slopes);
+            for (ours, exact) in d_actions[row * n_a..][..n_a].iter().zip(&slopes[n_o..]) {
+                assert!((ours - exact).abs() < 1e-5, "{row}: {ours} {exact}");
+            }
+        }
+        assert!((mean - sum / n as f64).abs() < 1e-5);
+        assert!(counts.iter().all(|c| *c > 0), "{counts:?}: each is the lesser one somewhere");
+        let mut targets = vec![0.0; n];
+        critics.least_of_targets(&observations, &actions, &mut targets);
+        let of_targets = targets.iter().map(|v| f64::from(*v)).sum::<f64>() / n as f64;
+        assert!((of_targets - mean).abs() < 1e-6, "targets begin as the critics");
+    }
+
+    #[test]
+    fn critics_learn_their_goals_and_targets_follow() {
+        let n = 64;
+        let mut critics = Critics::new(1, 1, &[32, 32], 3e-3, &mut stream(1, 0));
+        let (observations, actions) = (numbers(1, n), numbers(2, n));
+        let goals: Vec<f32> = observations.iter().zip(&actions).map(|(o, a)| o * a + 0.5).collect();
+        let first = critics.update(&observations, &actions, &goals, Some(0.01));
+        for _ in 0..600 {
+            critics.update(&observations, &actions, &goals, Some(0.01));
+        }
+        let last = critics.update(&observations, &actions, &goals, Some(0.01));
+        assert!(last.loss < 0.01 * first.loss, "{first:?} {last:?}");
+        let mut targets = vec![0.0; n];
+        critics.least_of_targets(&observations, &actions, &mut targets);
+        let worst = targets.iter().zip(&goals).fold(0.0f32, |worst, (t, g)| worst.max((t - g).abs()));
+        assert!(worst < 0.3, "{worst}");
+        let before = critics.each[0].net.clone();
+        assert!(!critics.update(&observations, &actions, &vec![f32::NAN; n], Some(0.01)).is_finite);
+        assert_eq!(critics.each[0].net, before, "nothing changes where a goal is not a number");
+    }
+}

@@ -173,3 +173,96 @@ fn log_slope_of_tanh(u: f32) -> f32 {
     let u = u.abs();
     2.0 * (std::f32::consts::LN_2 - u - (-2.0 * u).exp().ln_1p())
 }
+
+#[cfg(test)]
+mod tests {
+    use num_dual::{Dual64, DualNum};
+
+    use super::*;
+    use crate::random::draw::normals;
+    use crate::random::stream;
+
+    const LIMITS: (f32, f32) = (-3.0, 1.0);
+
+    /// The policy's loss as its definition says, for values that are linear in the actions: α log π(a) − Σ c a, its mean.
+    fn loss(params: &[Dual64], limiter: Limiter, rows: &[f32], noise: &[f64], slopes: &[f32], alpha: f64) -> Dual64 {
+        // Two inputs, five hidden units, two actions.
+        let (n_o, n_h, n_a) = (2, 5, 2);
+        let mut sum = Dual64::from_re(0.0);
+        for (row, x) in rows.chunks_exact(n_o).enumerate() {
+            let hidden: Vec<Dual64> = (0..n_h)
+                .map(|j| {
+                    let y = (0..n_o).fold(params[n_o * n_h + j], |y, i| y + params[i * n_h + j] * f64::from(x[i]));
+                    if y.re < 0.0 { y * 0.0 } else { y }
+                })
+                .collect();
+            let rest = &params[(n_o + 1) * n_h..];
+            let output =
+                |k: usize| (0..n_h).fold(rest[n_h * 2 * n_a + k], |y, j| y + rest[j * 2 * n_a + k] * hidden[j]);
+            for k in 0..n_a {
+                let (low, high) = (f64::from(LIMITS.0), f64::from(LIMITS.1));
+                let raw = output(n_a + k);
+                let log_sigma = match limiter {
+                    Limiter::Squash => (raw.tanh() + 1.0) * (0.5 * (high - low)) + low,
+                    Limiter::Clip if raw.re < low => raw * 0.0 + low,
+                    Limiter::Clip if raw.re > high => raw * 0.0 + high,
+                    Limiter::Clip => raw,
+                };
+                let e = noise[row * n_a + k];
+                let a = (output(k) + log_sigma.exp() * e).tanh();
+                let log_density = -log_sigma - 0.5 * e * e - 0.5 * std::f64::consts::TAU.ln() - (-a * a + 1.0).ln();
+                sum += log_density * alpha - a * f64::from(slopes[row * n_a + k]);
+            }
+        }
+        sum / (rows.len() / n_o) as f64
+    }
+
+    #[test]
+    fn updates_go_down_the_loss_that_dual_numbers_say() {
+        for limiter in [Limiter::Squash, Limiter::Clip] {
+            let (n_rows, alpha) = (6, 0.3f32);
+            let limits = (limiter, LIMITS.0, LIMITS.1);
+            let mut policy = Gaussian::new(2, 2, &[5], limits, 0.0, &mut stream(1, 0));
+            let mut numbers = vec![0.0; policy.net.params().len() + 2 * n_rows + 2 * n_rows];
+            normals(&mut stream(2, 0), 1.0, &mut numbers);
+            let numbers: Vec<f32> = numbers.iter().map(|v| *v as f32).collect();
+            let (params, rest) = numbers.split_at(policy.net.params().len());
+            policy.net.params_mut().copy_from_slice(params);
+            let (rows, slopes) = rest.split_at(2 * n_rows);
+            let (normal, mut drawn) = (Ziggurat::new(), Drawn::default());
+            policy.draw(rows, &normal, &mut stream(3, 0), &mut drawn);
+            let mut again = stream(3, 0);
+            let noise: Vec<f64> = (0..2 * n_rows).map(|_| normal.draw(&mut again)).collect();
+
+            assert!(policy.update(&drawn, alpha, slopes));
+            let at = |k: Option<usize>| {
+                let dual = |(i, p): (usize, &f32)| Dual64::new(f64::from(*p), if Some(i) == k { 1.0 } else { 0.0 });
+                let params: Vec<Dual64> = policy.net.params().iter().enumerate().map(dual).collect();
+                loss(&params, limiter, rows, &noise, slopes, f64::from(alpha))
+            };
+            let ours: f64 = drawn.log_densities.iter().map(|l| f64::from(alpha * l)).sum::<f64>()
+                - drawn.actions.iter().zip(slopes).map(|(a, c)| f64::from(a * c)).sum::<f64>();
+            assert!((ours / n_rows as f64 - at(None).re).abs() < 1e-4, "{limiter:?}");
+            for (k, ours) in policy.gradient.iter().enumerate() {
+                let exact = at(Some(k)).eps;
+                // Slopes of f32 where a² is close to 1 lose a few digits.
+                assert!(
+                    (f64::from(*ours) - exact).abs() < 1e-4 * (1.0 + exact.abs()),
+                    "{limiter:?} {k}: {ours} {exact}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn densities_far_out_do_not_overflow() {
+        for u in [0.0f32, 3.0, 20.0, 500.0, -500.0] {
+            let exact = if u.abs() < 9.0 {
+                (1.0 - f64::from(u).tanh().powi(2)).ln()
+            } else {
+                1.3863 - 2.0 * f64::from(u.abs())
+            };
+            assert!((f64::from(log_slope_of_tanh(u)) - exact).abs() < 1e-4 * (1.0 + exact.abs()), "{u}");
+        }
+    }
+}

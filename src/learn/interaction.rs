@@ -1,7 +1,7 @@
 //! Interaction on copies of an environment one step at a time: episodes begin, go on and end, and are told of.
 //!
 //! The start of an episode is drawn from the generator of its number, so it does not depend on what was drawn before. A copy
-//! whose episode ended waits until [`Interaction::begin`], so between episodes there is nothing of one to be kept.
+//! whose episode ended waits until [`Interaction::begin`], so between episodes there is nothing of it to be kept.
 
 use super::learner::{Episode, LearnError, Log};
 use super::tensors::{TensorError, Tensors};
@@ -77,9 +77,9 @@ impl<E: Environments + ?Sized> Interaction<E> {
         self.n_ended
     }
 
-    /// True where every copy waits for its next episode.
+    /// True where a copy waits for its next episode; the environments keep what the others are in the middle of.
     pub fn is_between(&self) -> bool {
-        self.copies.iter().all(|copy| copy.is_over)
+        self.copies.iter().any(|copy| copy.is_over)
     }
 
     /// `n_copies × n_observations`: what is observed now.

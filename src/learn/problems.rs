@@ -90,6 +90,48 @@ impl Advised for Problem {
     }
 }
 
+/// Problems that are acted on together.
+pub struct Several(pub Vec<Problem>);
+
+impl Environments for Several {
+    fn n_copies(&self) -> usize {
+        self.0.len()
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.0[0].observations
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.0[0].actions
+    }
+
+    fn reset(&mut self, copy: usize, rng: &mut Rng, observation: &mut [f64]) -> Result<(), String> {
+        self.0[copy].reset(0, rng, observation)
+    }
+
+    fn step(&mut self, actions: &[f64], observations: &mut [f64], steps: &mut [Step]) {
+        let (n_o, n_a) = (self.0[0].observations.len(), self.0[0].actions.len());
+        for (k, problem) in self.0.iter_mut().enumerate() {
+            let observation = &mut observations[k * n_o..(k + 1) * n_o];
+            problem.step(&actions[k * n_a..(k + 1) * n_a], observation, &mut steps[k..=k]);
+        }
+    }
+
+    fn reason(&self, _copy: usize) -> &str {
+        ""
+    }
+
+    fn save(&self) -> Vec<u8> {
+        self.0.iter().flat_map(Problem::save).collect()
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), String> {
+        let n = saved.len() / self.0.len();
+        self.0.iter_mut().zip(saved.chunks_exact(n)).try_for_each(|(problem, saved)| problem.restore(saved))
+    }
+}
+
 /// One step: the reward is −(a − (0.3 + 0.4 o))² with o uniform in ±1, so the best action is 0.3 + 0.4 o.
 pub fn bandit() -> Problem {
     Problem {

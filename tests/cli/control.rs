@@ -435,3 +435,56 @@ fn an_open_loop_is_a_baseline() {
     assert!(heavier.iter().all(|(planned, met)| *met > 1.02 * planned), "{heavier:?}");
     control(&room, &["cart.twin:Center", "--open-loop", "--planner", "lqr"]).ends(2).says("does not plan ahead");
 }
+
+/// Where the state is seen, the next one is uncertain by what a step adds: the cart goes as near to its bound as the
+/// quantile of the normal distribution allows, and at the bound without the probability.
+#[test]
+fn a_constraint_with_a_probability_is_kept_at_its_distance() {
+    let text = "model Slider {
+  time [s]
+  input u [m/s] = 0 in -5 .. 5
+  state x [m] = 0
+  x' = u
+}
+task Near of Slider {
+  step 0.1 [s] via euler
+  episode 2 [s]
+  cost (x - 2 [m])^2
+  cost u^2 weight 1e-4
+  keep x <= 1 [m] probability 0.95
+}
+study Loop of Near { algorithm sqp { horizon = 5; process = 0.02 } }
+";
+    let last = |text: &str| {
+        let room = Room::new(&[("slider.twin", text)]);
+        control(&room, &["slider.twin", "--runs", "runs"]).ends(0);
+        let states = column(&folder(&room, "runs"), "trajectory.csv", "x [m]");
+        states[states.len() - 1]
+    };
+    // Size 1 of a state that starts at 0, and the 95 % quantile of the normal distribution.
+    assert!((last(text) - (1.0 - 0.02 * 1.6448536269514722)).abs() < 1e-4, "{}", last(text));
+    assert!((last(&text.replace(" probability 0.95", "")) - 1.0).abs() < 1e-6);
+    let room = Room::new(&[("slider.twin", text)]);
+    control(&room, &["slider.twin", "--planner", "mppi"]).says("keeps no constraint with a probability");
+}
+
+/// Everything that is not zero is drawn, within the share that is stated; the same from the same seed.
+#[test]
+fn one_word_varies_a_whole_plant() {
+    let text =
+        STUDY.replace("randomize m in 0.9 .. 1.1", "randomize within 0.2").replace("episodes = 3", "episodes = 40");
+    let room = room(&format!("{CART}{text}"));
+    control(&room, &["cart.twin", "--runs", "runs"]).ends(0);
+    let table = String::from_utf8(read(&folder(&room, "runs"), "trajectory.csv")).expect("text");
+    let rows = table.lines().skip(1).map(|line| line.split(',').map(str::to_string).collect::<Vec<_>>());
+    let starts: Vec<Vec<String>> = rows.filter(|row| row[1] == "0").collect();
+    assert_eq!(starts.len(), 40);
+    let positions: Vec<f64> = starts.iter().map(|row| row[3].parse().expect("a number")).collect();
+    let (least, most) = positions.iter().fold((9.0_f64, 0.0_f64), |(low, high), x| (low.min(*x), high.max(*x)));
+    assert!((0.8..0.85).contains(&least) && (1.15..=1.2).contains(&most), "{least} .. {most}");
+    assert!(starts.iter().all(|row| row[4] == "0"), "what is zero stays zero");
+    for (word, code) in [("within 0", "E0608"), ("within 2", "E0608"), ("m within 0.1", "E0107"), ("", "E0101")] {
+        let room = self::room(&format!("{CART}{}", text.replace("within 0.2", word)));
+        room.run(&["check", "cart.twin"]).ends(1).says(code);
+    }
+}

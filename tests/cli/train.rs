@@ -128,7 +128,7 @@ fn a_training_leaves_its_run_and_the_policy_can_be_played() {
     let result = if document["result"].is_null() { &document } else { &document["result"] };
     assert_eq!(result["episodes"].as_array().map(Vec::len), Some(4), "{document}");
     let steps = fs::read_to_string(room.path().join("steps.csv")).expect("steps");
-    assert!(steps.starts_with("episode,step,pos,v,F,reward\n"), "{steps}");
+    assert!(steps.starts_with("episode,step,pos [m],v [m/s],F [N],reward\n"), "{steps}");
     let other = room.run(&["evaluate", &name, "--episodes", "4", "--plant", "Heavy"]);
     assert!(other.ends(0).out.contains("on Heavy"), "{}", other.out);
     room.run(&["evaluate", &name, "--plant", "Hevy"]).ends(2).says("Hevy");
@@ -179,7 +179,7 @@ fn a_rule_of_the_study_stops_the_training() {
     let task = "\n  evaluate { episodes = 1 }\n  stop when failures > 0\n  start pos = 1.9 [m]\n  start v = 1 [m/s]\n";
     let room = room(&STUDY.replace("\n  evaluate { episodes = 3; every = 5 }\n", task));
     let ended = room.run(&["train", "cart.twin", "--seed", "3", "--runs", "runs"]);
-    ended.ends(4).says("stopped for safety after 1 episodes: `failures > 0` holds");
+    ended.ends(4).says("stopped for safety after 1 episode: `failures > 0` holds");
     let run = folder(&room, "runs");
     let result: Value = serde_json::from_slice(&fs::read(run.join("result.json")).expect("a result")).expect("JSON");
     let seed = &result["methods"][0]["seeds"][0];
@@ -247,7 +247,10 @@ fn policies_that_were_changed_or_are_of_another_task_are_refused() {
     refused("`policy.json` is no whole JSON document");
     fs::write(run.join("policy.json"), words.replace("\"format\": 1", "\"format\": 9")).expect("a file");
     refused("its format is 9");
-    fs::write(run.join("policy.json"), words.replacen("16", "17", 1)).expect("a file");
+    let mut document: Value = serde_json::from_str(&words).expect("JSON");
+    let shapes = document["shapes"].as_object_mut().and_then(|shapes| shapes.values_mut().next()).expect("a shape");
+    shapes["shape"][0] = 17.into();
+    fs::write(run.join("policy.json"), document.to_string()).expect("a file");
     refused("has not the shape");
     fs::write(run.join("policy.json"), &words).expect("a file");
     let ended = room.run(&["evaluate", &name, "--file", "cart.twin:Other"]);

@@ -83,6 +83,28 @@ fn a_map_is_its_own_step() {
     assert_eq!(states, [8.0, 5.0, 4.5]);
 }
 
+/// A state far below the rounding of the others settles as well as they do: elimination takes the equation of x for the
+/// pivot of y, and leaves in y the rounding of what x lacks.
+#[test]
+fn collocation_settles_states_below_the_rounding_of_others() {
+    let text = "model Mix { time [1]; state x [1] = 1.3; state y [1] = 0; x' = 0.12 - 0.1*x + y*x; y' = -0.074*y }";
+    let rule = Discretization::RadauIia { n_points: 2, n_substeps: 1, bounds_inside: false };
+    let mut stages = Shooting::new(bare(text, rule, 10.0, 1)).expect("sizes fit");
+    for small in [1e-24, 1e-28, 3e-31, 7e-34, 1e-40, 0.0] {
+        for x in [1.3, 1.3252136884075478, 0.7, 1.1] {
+            let (mut next, mut jacobian) = ([0.0; 2], [0.0; 4]);
+            let state = [x, small];
+            stages.step(1, &state, &[], &mut next).expect("a step");
+            stages.step_derivatives(1, &state, &[], &mut next, &mut jacobian).expect("a step with derivatives");
+            // The stability function of Radau IIA with two points.
+            let decay = |z: f64| (1.0 + z / 3.0) / (1.0 - 2.0 * z / 3.0 + z * z / 6.0);
+            assert!((next[1] - decay(-0.74) * small).abs() < 1e-6 * small + 1e-31, "{small}: {next:?}");
+            assert!((next[0] - 1.2 - decay(-1.0) * (x - 1.2)).abs() < 1e-14, "{next:?}");
+            assert!((jacobian[3] - decay(-0.74)).abs() < 1e-14, "{jacobian:?}");
+        }
+    }
+}
+
 /// Adaptive methods agree with collocation of order 5 in many substeps.
 #[test]
 fn adaptive_steps_have_the_derivatives_of_the_exact_solution() {

@@ -85,5 +85,5 @@ task A of M {{ step 1 [s]; episode times 7; {sense}; reward -x/1 [m] }}"
     assert_eq!(with("sense x in 0 .. 1"), [""; 0]);
     assert_eq!(with("sense x in 0 [s] .. 1"), ["E0301"]);
     assert_eq!(with("sense x in 1 .. 0"), ["E0613"]);
-    assert_eq!(with("sense x in 0 .. u"), ["E0407"]);
+    assert_eq!(with("sense x in 0 .. x"), ["E0407"]);
 }

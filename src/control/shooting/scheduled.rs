@@ -1,9 +1,10 @@
 //! A rule of fixed steps that carries out the events whose times are known: doses, meals, changes of feed.
 //!
 //! A step is cut at the instants of events inside of it, each part is advanced by the rule, and in between the state is
-//! what the events leave. What falls on the end of a step happens at its end, what falls on the start of an episode at the
-//! start of its first step, as the plant has it. Derivatives are those of the parts, multiplied. Second derivatives are
-//! exact where what events assign is linear in the state; the curvature of other assignments is left out.
+//! what the events leave. A rule that is the plant's own has the plant's grid too: what falls between two of its substeps
+//! happens at the later one. What falls on the end of a step happens at its end, what falls on the start of an episode at
+//! the start of its first step, as the plant has it. Derivatives are those of the parts, multiplied. Second derivatives
+//! are exact where what events assign is linear in the state; the curvature of other assignments is left out.
 
 use super::points::{Edge, Points, Shape};
 use super::stepper::Stepper;
@@ -29,6 +30,8 @@ struct Part {
 /// The rule with the schedule of a system.
 pub(super) struct Scheduled {
     rule: Box<dyn Stepper>,
+    /// The rule with one substep, and how many of these a step has; none where a step is cut at the events themselves.
+    single: Option<(Box<dyn Stepper>, usize)>,
     /// The end alone.
     points: Points,
     /// Events that assign something at known times, by their index.
@@ -66,12 +69,18 @@ pub(super) fn scheduled(system: &dyn System) -> Vec<(usize, Trigger)> {
 }
 
 impl Scheduled {
-    pub fn new(system: &dyn System, shape: Shape, rule: Box<dyn Stepper>, events: Vec<(usize, Trigger)>) -> Scheduled {
+    pub fn new(
+        system: &dyn System,
+        shape: Shape,
+        (rule, single): (Box<dyn Stepper>, Option<(Box<dyn Stepper>, usize)>),
+        events: Vec<(usize, Trigger)>,
+    ) -> Scheduled {
         let dims = system.dims();
         let (n, width) = (shape.n_states, shape.width());
         let n_vars = n + shape.n_inputs;
         Scheduled {
             rule,
+            single,
             points: Points::new(system, shape, 0),
             events,
             work: system.work(),
@@ -129,8 +138,27 @@ impl Scheduled {
         if self.due.is_empty() {
             return false;
         }
-        self.due.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         self.n_parts = 0;
+        if let Some((_, n_substeps)) = self.single {
+            let h = edge.h / n_substeps as f64;
+            for (at, _) in &mut self.due {
+                // The substep at whose end it happens; 0 at the start of the first.
+                *at = ((*at - edge.t) / h - CLOSE).ceil().clamp(0.0, n_substeps as f64);
+            }
+            self.due.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let at_start = self.due.iter().take_while(|(at, _)| *at == 0.0).count();
+            if at_start > 0 {
+                self.part(edge.t, 0.0, 0..at_start);
+            }
+            let mut k = at_start;
+            for substep in 1..=n_substeps {
+                let same = self.due[k..].iter().take_while(|(at, _)| *at == substep as f64).count();
+                self.part(edge.t + (substep - 1) as f64 * h, h, k..k + same);
+                k += same;
+            }
+            return true;
+        }
+        self.due.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let mut t = edge.t;
         let mut k = 0;
         while k < self.due.len() {
@@ -158,6 +186,7 @@ impl Scheduled {
         (part.t, part.h) = (t, h);
         part.which.clear();
         part.which.extend(self.due[due].iter().map(|(_, event)| *event));
+        part.which.sort_unstable();
         self.n_parts += 1;
     }
 
@@ -174,13 +203,14 @@ impl Scheduled {
             part.x.copy_from_slice(&self.state);
             part.rows.copy_from_slice(&self.rows);
             let over = Edge { t: part.t, h: part.h, x: &part.x, ..*edge };
+            let rule = self.single.as_mut().map_or(&mut self.rule, |(single, _)| single);
             if part.h > close && with_derivatives {
-                self.rule.sweep(system, &over)?;
-                let (points, end) = (self.rule.points(), self.rule.end());
+                rule.sweep(system, &over)?;
+                let (points, end) = (rule.points(), rule.end());
                 self.state.copy_from_slice(points.x(end));
                 compose(points.rows(end), &part.rows, shape, &mut self.rows);
             } else if part.h > close {
-                self.rule.advance(system, &over, &mut self.state)?;
+                rule.advance(system, &over, &mut self.state)?;
             }
             if part.which.is_empty() {
                 continue;
@@ -229,6 +259,7 @@ impl Stepper for Scheduled {
     fn fork(&self) -> Box<dyn Stepper> {
         Box::new(Scheduled {
             rule: self.rule.fork(),
+            single: self.single.as_ref().map(|(single, n_substeps)| (single.fork(), *n_substeps)),
             points: self.points.clone(),
             events: self.events.clone(),
             work: Work { scratch: self.work.scratch.clone() },
@@ -302,12 +333,13 @@ impl Stepper for Scheduled {
                 continue;
             }
             let over = Edge { t: part.t, h: part.h, x: &part.x, ..*edge };
+            let rule = self.single.as_mut().map_or(&mut self.rule, |(single, _)| single);
             // It had a value on the way here.
-            if self.rule.sweep(system, &over).is_err() {
+            if rule.sweep(system, &over).is_err() {
                 return out.fill(f64::NAN);
             }
             self.own.fill(0.0);
-            self.rule.add_curvature(system, &over, &self.costate, &[], &mut self.own);
+            rule.add_curvature(system, &over, &self.costate, &[], &mut self.own);
             // Tᵀ C T with T = (∂x of the part's start; identity of u), C of the part by its own start.
             for i in 0..n_vars {
                 for j in 0..n_vars {
@@ -328,7 +360,7 @@ impl Stepper for Scheduled {
                     out[i * width + j] += (0..n_vars).map(|l| of(l, i) * self.half[l * n_vars + j]).sum::<f64>();
                 }
             }
-            let (points, end) = (self.rule.points(), self.rule.end());
+            let (points, end) = (rule.points(), rule.end());
             for (j, pulled) in self.pulled.iter_mut().enumerate() {
                 let rows = points.rows(end).chunks_exact(width).zip(&self.costate);
                 *pulled = rows.map(|(row, l)| row[j] * l).sum();

@@ -40,6 +40,30 @@ impl Sqp {
         self.left() >= (1.0 - PROMISE) * standing.merit.violation
     }
 
+    /// Largest gap between a step and the state that it leads to, relative to states above 1.
+    pub(super) fn largest_gap(&self) -> f64 {
+        let of_node = |node: usize| {
+            let gaps = self.qp.offset(node).iter().zip(self.now.x(node));
+            gaps.fold(0.0_f64, |a, (gap, x)| a.max(gap.abs() / x.abs().max(1.0)))
+        };
+        (1..self.tree.n_nodes()).map(of_node).fold(0.0, f64::max)
+    }
+
+    /// Lets the states follow from the inputs. False, and nothing changed, where they have no value.
+    pub(super) fn roll_out(&mut self) -> bool {
+        self.trial.copy_from(&self.now);
+        for node in 1..self.tree.n_nodes() {
+            let (x, u) = self.trial.xu(self.tree.parent(node), &self.tree);
+            let next = &mut self.step.z[..self.now.n];
+            if self.problem.step(node, x, u, next).is_err() || !next.iter().all(|x| x.is_finite()) {
+                return false;
+            }
+            self.trial.x_mut(node).copy_from_slice(next);
+        }
+        std::mem::swap(&mut self.now, &mut self.trial);
+        true
+    }
+
     /// True of bounds that exclude each other.
     pub(super) fn is_contradiction(&self, node: usize, bounded: Bounded) -> bool {
         let limits = self.problem.limits(node);

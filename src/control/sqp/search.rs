@@ -72,7 +72,7 @@ impl Sqp {
             Err(failure) => return self.failed(&failure.reason),
         };
         self.filter.restart(standing.merit.violation);
-        let (mut n_empty, mut n_restored) = (0, 0);
+        let (mut n_empty, mut n_restored, mut n_rolled) = (0, 0, 0);
         // The least violation so far, and the iteration that it is of.
         let mut least = (standing.merit.violation, self.iterations);
         loop {
@@ -108,6 +108,18 @@ impl Sqp {
             if self.conflict.is_some() && has_step {
                 n_empty = if self.promises_nothing(&standing) { n_empty + 1 } else { 0 };
                 if n_empty == PATIENCE {
+                    // Gaps between the steps may stand for a violation that the plan would have.
+                    n_empty = 0;
+                    if n_rolled < MOST_RESTORED && self.largest_gap() > TOLD && self.roll_out() {
+                        n_rolled += 1;
+                        standing = match self.linearize(lagrangian) {
+                            Ok(standing) => standing,
+                            Err(failure) => return self.failed(&failure.reason),
+                        };
+                        self.filter.restart(standing.merit.violation);
+                        least = (standing.merit.violation, self.iterations);
+                        continue;
+                    }
                     return self.ended(PlanStatus::Infeasible, &standing);
                 }
             } else {
@@ -268,7 +280,11 @@ impl Sqp {
                 force[j] = upper[j] - lower[j];
             }
             if !self.tree.is_leaf(node) {
-                z[n..].copy_from_slice(self.solver.input(node));
+                // Even where the solver found no more than what leaves bounds least, inputs stay within theirs.
+                let bounds = self.qp.u_lower(node).iter().zip(self.qp.u_upper(node));
+                for ((du, &found), (&low, &high)) in z[n..].iter_mut().zip(self.solver.input(node)).zip(bounds) {
+                    *du = found.max(low).min(high);
+                }
                 let (lower, upper) = (self.solver.u_lower_multipliers(node), self.solver.u_upper_multipliers(node));
                 for j in 0..m {
                     force[n + j] = upper[j] - lower[j];
@@ -307,6 +323,18 @@ impl Sqp {
             let z = &self.step.z[node * nv..node * nv + size];
             (0..size).all(|i| (0..size).map(|j| hessian[i + size * j] * z[j]).sum::<f64>().abs() <= bound)
         })
+    }
+
+    /// What the second derivatives of the quadratic problem add to the cost of the whole step.
+    pub(super) fn bend(&self) -> f64 {
+        let nv = self.now.n + self.now.m;
+        let of_node = |node: usize| {
+            let size = self.qp.gradient(node).len();
+            let z = &self.step.z[node * nv..node * nv + size];
+            let columns = self.qp.hessian(node).chunks_exact(size.max(1)).zip(z);
+            columns.map(|(column, dz)| dz * column.iter().zip(z).map(|(h, d)| h * d).sum::<f64>()).sum::<f64>()
+        };
+        0.5 * (0..self.tree.n_nodes()).map(of_node).sum::<f64>()
     }
 
     /// Writes `trial` = the iterate, so far along the step.

@@ -196,7 +196,9 @@ fn drawn(report: &LearningReport, name: &str, course: &CourseDrawn) -> Figure {
     }
     for (j, (low, high)) in report.limits.iter().enumerate().take(MOST_PANELS) {
         let steps = |name: &str, rows: &[f64], color: usize| {
-            let y = column(rows, n_acted, j);
+            let mut y = column(rows, n_acted, j);
+            // The last value is held to the end.
+            y.extend(y.last().copied());
             Series { style: Style::Steps, ..Series::line(name, times(y.len()), y, color) }
         };
         let is_advised = !course.advice.is_empty();
@@ -206,7 +208,7 @@ fn drawn(report: &LearningReport, name: &str, course: &CourseDrawn) -> Figure {
             series.push(steps(&label("advised"), &course.advice, 1));
         }
         series.push(steps(&label("acted"), &course.actions, 0));
-        let ends = vec![0.0, course.rewards.len().saturating_sub(1) as f64 * step];
+        let ends = vec![0.0, course.rewards.len() as f64 * step];
         for level in [*low, *high] {
             let line = Series::line("", ends.clone(), vec![level, level], LIMIT);
             series.push(Series { style: Style::Dashed, ..line });
@@ -286,6 +288,8 @@ fn heading(name: &str) -> &str {
         "failures" => "Failures",
         "weights" => "Weight of the controller",
         "focus" => "Weight over what is seen",
+        "policy" => "What the trained policy does",
+        "mpc" => "What the controller does alone",
         "best" => "The best episode of training",
         "worst" => "The worst episode of training",
         other => other,

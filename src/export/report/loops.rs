@@ -80,7 +80,7 @@ pub fn html(report: &LoopReport) -> String {
         let _ = writeln!(
             out,
             "<h2>{}</h2>\n<figure>\n{}<figcaption>{}</figcaption>\n</figure>",
-            escape(name),
+            escape(&name.replace('-', ": ")),
             svg(drawing),
             escape(words)
         );

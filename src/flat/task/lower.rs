@@ -46,7 +46,7 @@ pub fn check_tasks(module: &Module, diagnostics: &mut Diagnostics) {
         for task in [&control.belief, &control.plant].into_iter().filter(|task| !task.model.is_faulty) {
             flatten_task(task, &mut list);
         }
-        for algorithm in control.algorithms.iter().filter(|_| !control.belief.model.is_faulty) {
+        for algorithm in control.algorithms.iter().filter(|a| !a.is_learner() && !control.belief.model.is_faulty) {
             let name = algorithm.name();
             let Some(flat) = flatten_task(&control.task_for(algorithm), &mut list) else { continue };
             flat.check_planner(name, hir::DRAWING_PLANNERS.contains(&name), &mut list);

@@ -12,9 +12,9 @@ use crate::random::Rng;
 use crate::system::System;
 use crate::system::stochastic::Jumps;
 
-/// Up to this many channels a sum over all of them is taken: it was the fastest of the three for 4 and for 32 channels
-/// (benches/stochastic.rs); where it stops being so was not measured.
-const MOST_DIRECT: usize = 64;
+/// Up to this many channels a sum over all of them is taken. It takes 54 ns a reaction at 32 channels and 84 at 64, groups
+/// take 70 at either (benches/stochastic.rs).
+const MOST_DIRECT: usize = 48;
 
 /// What [`Selection::Auto`] means for a number of channels. The work of groups does not grow with their number (Slepoy,
 /// Thompson and Plimpton 2008), that of a heap of tentative times does, so that the heap is chosen by name only.

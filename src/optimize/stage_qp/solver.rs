@@ -8,6 +8,9 @@ use super::{Bounded, QpOptions, QpResiduals, QpStatistics, QpStatus, Start};
 use crate::linalg::block::largest;
 use crate::linalg::{Wide, wide};
 
+/// Prices of leaving a hard bound, relative to the largest curvature or gradient, where not all can be kept.
+const PRICES: (f64, f64) = (1e3, 1e7);
+
 /// The primal and dual variables of a problem.
 #[derive(Debug, Clone)]
 pub(super) struct Point {
@@ -88,6 +91,8 @@ pub struct StageQpSolver {
     multipliers: [Vec<f64>; 2],
     beliefs: [Vec<Status>; 2],
     residuals: QpResiduals,
+    /// Whether matrices and sides are those of the problem last solved.
+    is_loaded: bool,
 }
 
 impl StageQpSolver {
@@ -120,6 +125,7 @@ impl StageQpSolver {
             multipliers: [vec![0.0; n_values], vec![0.0; n_values]],
             beliefs: [vec![Status::Free; n_values], vec![Status::Free; n_values]],
             residuals: QpResiduals::default(),
+            is_loaded: false,
             layout,
         }
     }
@@ -142,7 +148,25 @@ impl StageQpSolver {
         status
     }
 
+    /// Solves the problem last solved again, of which nothing but [`StageQp::root`] has changed, from its solution: the
+    /// recursion is not repeated where the same bounds hold.
+    pub fn solve_root(&mut self, qp: &StageQp) -> QpStatus {
+        if !self.is_loaded {
+            return self.solve(qp, Start::Warm);
+        }
+        self.statistics = QpStatistics::default();
+        self.rest(qp);
+        self.recall(Start::Warm);
+        let status = match self.settle(self.options.max_guesses) {
+            Ok(true) => QpStatus::Optimal,
+            Ok(false) | Err(_) => return self.solve(qp, Start::Warm),
+        };
+        self.remember();
+        status
+    }
+
     fn attempt(&mut self, qp: &StageQp, start: Start) -> QpStatus {
+        self.is_loaded = false;
         if let Err(contradiction) = self.sides.load(qp, &self.layout, None) {
             self.rest(qp);
             return self.infeasible(contradiction.node, contradiction.at);
@@ -153,7 +177,10 @@ impl StageQpSolver {
         }
         self.recall(start);
         match self.settle(self.options.max_guesses) {
-            Ok(true) => return QpStatus::Optimal,
+            Ok(true) => {
+                self.is_loaded = true;
+                return QpStatus::Optimal;
+            }
             Ok(false) => (),
             Err(Failure::Indefinite(node)) if self.is_unbounded() => {
                 self.rest(qp);
@@ -164,7 +191,10 @@ impl StageQpSolver {
         // A guess with more equations than freedom has multipliers without measure: nothing of it is kept.
         self.rest(qp);
         match self.interior() {
-            Ok(true) => return QpStatus::Optimal,
+            Ok(true) => {
+                self.is_loaded = true;
+                return QpStatus::Optimal;
+            }
             Ok(false) => (),
             Err(Failure::Indefinite(node)) => return QpStatus::Indefinite { node },
             Err(Failure::NotFinite) => (),
@@ -199,26 +229,37 @@ impl StageQpSolver {
     /// Looks for the point that leaves the hard bounds least: they become soft at a price so high that none is left
     /// where none need be (Fletcher 1987, *Practical methods of optimization*, section 14.3).
     fn relax(&mut self, qp: &StageQp) -> QpStatus {
-        let mut status = QpStatus::IterationLimit;
-        for factor in [1e3, 1e7] {
-            let price = factor * self.price_scale();
-            if self.sides.load(qp, &self.layout, Some(price)).is_err() {
-                return QpStatus::NotFinite;
-            }
-            self.rest(qp);
-            match self.interior() {
-                Ok(true) => (),
-                Ok(false) => return status,
-                Err(Failure::Indefinite(node)) => return QpStatus::Indefinite { node },
-                Err(Failure::NotFinite) => return QpStatus::NotFinite,
-            }
-            // A soft side of the problem itself may be left; those that were hard are told by their price.
-            match self.worst_left(price) {
-                None => return QpStatus::Optimal,
-                Some((_, i)) => status = self.infeasible(self.sides.node[i], self.sides.at[i]),
+        let Some(found) = self.relax_at(qp, PRICES.0) else { return QpStatus::IterationLimit };
+        if !matches!(found, QpStatus::Infeasible { .. }) {
+            return found;
+        }
+        // What is left at a price may be kept at a higher one, where the problem is harder to solve.
+        match self.relax_at(qp, PRICES.1) {
+            Some(found @ (QpStatus::Optimal | QpStatus::Infeasible { .. })) => found,
+            Some(QpStatus::IterationLimit | QpStatus::Indefinite { .. } | QpStatus::NotFinite) | None => {
+                self.relax_at(qp, PRICES.0).unwrap_or(QpStatus::IterationLimit)
             }
         }
-        status
+    }
+
+    /// Solves with hard bounds soft at a price relative to the problem's numbers; nothing where that takes too long.
+    fn relax_at(&mut self, qp: &StageQp, factor: f64) -> Option<QpStatus> {
+        let price = factor * self.price_scale();
+        if self.sides.load(qp, &self.layout, Some(price)).is_err() {
+            return Some(QpStatus::NotFinite);
+        }
+        self.rest(qp);
+        match self.interior() {
+            Ok(true) => (),
+            Ok(false) => return None,
+            Err(Failure::Indefinite(node)) => return Some(QpStatus::Indefinite { node }),
+            Err(Failure::NotFinite) => return Some(QpStatus::NotFinite),
+        }
+        // A soft side of the problem itself may be left; those that were hard are told by their price.
+        Some(match self.worst_left(price) {
+            None => QpStatus::Optimal,
+            Some((_, i)) => self.infeasible(self.sides.node[i], self.sides.at[i]),
+        })
     }
 
     pub(super) fn infeasible(&self, node: usize, at: usize) -> QpStatus {
@@ -463,6 +504,7 @@ impl StageQpSolver {
     /// Moves what is remembered one step towards the root, for a problem that begins one step later: every node takes
     /// from its first child, and a leaf keeps what it has.
     pub fn shift(&mut self) {
+        self.is_loaded = false;
         let Layout { stride, n_nodes, .. } = self.layout;
         let n_z = n_nodes * stride;
         for node in 0..n_nodes {
