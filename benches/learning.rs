@@ -149,11 +149,11 @@ fn ppo(seed: u64, total_steps: u64) -> Ppo {
 
 /// When 475 was first reached, and the return at the end.
 fn learn(learner: &mut dyn Learner) -> (u64, f64) {
-    let (mut reached, mut next, mut last) = (u64::MAX, 1000, 0.0);
+    let (mut reached, mut next, mut last) = (u64::MAX, 256, 0.0);
     while learner.n_steps() < TOTAL {
         learner.advance(&mut Silent).expect("finite");
         if learner.n_steps() >= next {
-            next += 1000;
+            next += 256;
             last = evaluate(&mut *learner.policy());
             if last >= 475.0 {
                 reached = reached.min(learner.n_steps());

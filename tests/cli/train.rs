@@ -331,3 +331,27 @@ fn another_verb_does_not_take_the_run_up() {
     let ended: Ended = room.run(&["calibrate", "--resume", &run]);
     ended.ends(2).says("holds no run of `calibrate`");
 }
+
+#[test]
+fn every_algorithm_learns_and_its_policy_is_played() {
+    let small = "hidden = [8]; n_steps = 20";
+    let algorithms = [
+        format!("ppo {{ {small}; batch = 40 }}"),
+        format!("ppo {{ {small}; batch = 40; levels = 3; observations = running }}"),
+        format!("ppo_lagrangian {{ {small}; batch = 40; cost_limit = 0.1 }}"),
+        format!("cpo {{ {small}; cost_limit = 0.1; value_steps = 5 }}"),
+        "dqn { levels = 3; hidden = [8]; learning_starts = 40; train_every = 8; gradient_steps = 2 }".to_string(),
+    ];
+    for algorithm in algorithms {
+        let name = algorithm.split(' ').next().expect("a name");
+        let study = format!(
+            "\nstudy Learn of Center {{\n  algorithm {algorithm}\n  budget {{ episodes = 8; seeds = [3] }}\n}}\n"
+        );
+        let room = room(&study);
+        room.run(&["train", "cart.twin", "--runs", "runs"]).ends(0).says("report.html");
+        let run = folder(&room, "runs");
+        let run = run.to_str().expect("text");
+        let played = room.run(&["evaluate", run, "--episodes", "2"]);
+        assert!(played.ends(0).out.contains(name), "{}", played.out);
+    }
+}

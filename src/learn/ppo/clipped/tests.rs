@@ -104,7 +104,7 @@ fn policy_loss<D: DualNum<Primitive = f64> + Copy>(
                 for ((mean, log_spread), drawn) in said.iter().zip(log_spreads).zip(drawn) {
                     let z = (D::from(f64::from(*drawn)) - *mean) / log_spread.exp();
                     both.0 = both.0 - z * z * 0.5 - *log_spread - 0.5 * std::f64::consts::TAU.ln();
-                    both.1 = both.1 + *log_spread;
+                    both.1 += *log_spread;
                 }
                 both
             }
