@@ -109,11 +109,11 @@ impl StageQpSolver {
         let n_z = start[n_nodes];
         let mut hessian = Rows::default();
         let mut linear = Vec::with_capacity(n_z);
-        for node in 0..n_nodes {
+        for (node, &first) in start[..n_nodes].iter().enumerate() {
             let nv = qp.n_vars(node);
             for (j, column) in qp.hessian(node).chunks_exact(nv.max(1)).enumerate() {
                 // Columns of the upper triangle, as rows of the lower one.
-                column[..=j].iter().enumerate().for_each(|(i, &value)| hessian.add(start[node] + i, value));
+                column[..=j].iter().enumerate().for_each(|(i, &value)| hessian.add(first + i, value));
                 hessian.end(0.0);
             }
             linear.extend_from_slice(qp.gradient(node));
