@@ -114,12 +114,11 @@ pub fn run(args: &ControlArgs, console: &mut Console, sources: &mut SourceMap) -
     })
 }
 
+/// What each planner has done, in their order.
+type Done<'a> = Vec<(&'a Entry, Vec<Episode>)>;
+
 /// Runs planner after planner; where a `stop` holds, those behind it do not run.
-fn run_all<'a>(
-    loops: &'a Loops,
-    folder: &RunFolder,
-    console: &Console,
-) -> Result<(Vec<(&'a Entry, Vec<Episode>)>, Option<Halt>), Failure> {
+fn run_all<'a>(loops: &'a Loops, folder: &RunFolder, console: &Console) -> Result<(Done<'a>, Option<Halt>), Failure> {
     let n_all = loops.n_episodes * loops.planners.len();
     let open = |entry: &Entry| match n_all {
         1 => Ok((None, Vec::new())),

@@ -136,7 +136,7 @@ fn steps(played: &[Played], grounds: &Grounds) -> String {
     let (seen, acted) = (grounds.observation_space(), grounds.action_space());
     let names = grounds.heads();
     let heads = ["episode", "step"].into_iter().chain(names.iter().map(String::as_str)).chain(["reward"]);
-    let heads: Vec<String> = heads.map(|head| quoted(head, ',').into()).collect();
+    let heads: Vec<String> = heads.map(|head| quoted(head, ',')).collect();
     let mut out = heads.join(",") + "\n";
     for one in played {
         let course = &one.course;

@@ -25,8 +25,11 @@ pub struct Counts {
     pub violations: u64,
 }
 
-/// Names that a rule may use, with what they count.
-pub const COUNTED: [(&str, fn(&Counts) -> u64); 4] = [
+/// A name that a rule may use, with what it counts.
+pub type Counted = (&'static str, fn(&Counts) -> u64);
+
+/// Names that a rule may use.
+pub const COUNTED: [Counted; 4] = [
     ("episodes", |counts| counts.episodes),
     ("failures", |counts| counts.failures),
     ("steps", |counts| counts.steps),

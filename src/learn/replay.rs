@@ -168,7 +168,7 @@ mod tests {
             advice: &[0.5 * v],
             reward: 2.0 * v,
             next_observation: &[v + 1.0, v + 1.25],
-            is_terminal: k % 3 == 0,
+            is_terminal: k.is_multiple_of(3),
         });
     }
 
@@ -189,7 +189,7 @@ mod tests {
             assert_eq!(batch.observations[2 * i..2 * i + 2], [v, v + 0.25]);
             assert_eq!(batch.next_observations[2 * i..2 * i + 2], [v + 1.0, v + 1.25]);
             assert_eq!((batch.advice[i], batch.rewards[i]), (0.5 * v, 2.0 * v));
-            assert_eq!(batch.goes_on[i], if v as usize % 3 == 0 { 0.0 } else { 1.0 });
+            assert_eq!(batch.goes_on[i], if (v as usize).is_multiple_of(3) { 0.0 } else { 1.0 });
         }
         assert!(counts[..17].iter().all(|n| *n == 0), "{counts:?}");
         // Of binomial(1000, 0.1), 60 and 140 are four standard deviations away.

@@ -68,11 +68,14 @@ pub(super) fn scheduled(system: &dyn System) -> Vec<(usize, Trigger)> {
         .collect()
 }
 
+/// A rule for one substep, with the number of substeps of a step.
+type Substep = (Box<dyn Stepper>, usize);
+
 impl Scheduled {
     pub fn new(
         system: &dyn System,
         shape: Shape,
-        (rule, single): (Box<dyn Stepper>, Option<(Box<dyn Stepper>, usize)>),
+        (rule, single): (Box<dyn Stepper>, Option<Substep>),
         events: Vec<(usize, Trigger)>,
     ) -> Scheduled {
         let dims = system.dims();

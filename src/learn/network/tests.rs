@@ -23,7 +23,7 @@ fn defined(sizes: &[usize], activation: Activation, params: &[Dual64], input: &[
             let sum = (0..n_in).fold(params[bias + j], |sum, i| sum + x[i] * params[at + i * n_out + j]);
             match activation {
                 _ if l + 2 == sizes.len() => sum,
-                Activation::Relu if sum.re < 0.0 => sum - sum,
+                Activation::Relu if sum.re < 0.0 => sum * 0.0,
                 Activation::Relu | Activation::Identity => sum,
                 Activation::Tanh => sum.tanh(),
             }
