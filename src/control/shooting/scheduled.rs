@@ -31,7 +31,7 @@ struct Part {
 pub(super) struct Scheduled {
     rule: Box<dyn Stepper>,
     /// The rule with one substep, and how many of these a step has; none where a step is cut at the events themselves.
-    single: Option<(Box<dyn Stepper>, usize)>,
+    single: Option<Substep>,
     /// The end alone.
     points: Points,
     /// Events that assign something at known times, by their index.
