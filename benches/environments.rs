@@ -126,7 +126,8 @@ fn main() -> ExitCode {
         for (n_copies, n_steps) in [(1, n_one), (BATCH, n_many)] {
             let (millions, length) = speed(&prepared, n_copies, n_steps);
             let by = if prepared.is_in_rows() { "rows" } else { prepared.task().via.0.name() };
-            println!("{name:42} {n_copies:7} {millions:16.4} {length:12.1}  {by}");
+            let length = if length.is_finite() { format!("{length:.1}") } else { "none ended".into() };
+            println!("{name:42} {n_copies:7} {millions:16.4} {length:>12}  {by}");
             if path.ends_with("gym/cartpole.twin") && n_copies == BATCH {
                 best = millions;
             }
