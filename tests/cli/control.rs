@@ -354,6 +354,7 @@ fn a_drifting_parameter_is_estimated_beside_the_state() {
         };
         (result["planners"][0]["cost"].as_f64().expect("finite"), believed)
     };
+    Room::new(&[("aging.twin", text)]).run(&["check", "aging.twin"]).ends(0);
     let (constant, _) = cost(text, "Fixed");
     for filter in ["mhe { horizon = 10;", "ekf {", "ukf {", "enkf {"] {
         let (adaptive, believed) =
