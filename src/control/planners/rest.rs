@@ -181,8 +181,6 @@ impl Still {
 }
 
 impl Stages for Still {
-    fn believe(&mut self, _parameters: &[f64]) {}
-
     fn dims(&self) -> StageDims {
         self.inner.dims()
     }
