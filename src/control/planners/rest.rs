@@ -193,6 +193,10 @@ impl Stages for Still {
         self.inner.arrive(instant, root);
     }
 
+    fn believe(&mut self, parameters: &[f64]) {
+        self.inner.believe(parameters);
+    }
+
     fn free_states(&self) -> &[usize] {
         &self.free
     }
