@@ -78,7 +78,10 @@ impl Network {
     fn text(&self) -> String {
         let mut text = String::from("model M {\n  species {\n");
         for (k, n) in self.start.iter().enumerate() {
-            text.push_str(&format!("    S{k} = {n}\n"));
+            let moves = |(from, to, _): &Reaction| from.iter().chain(to).any(|(species, _)| *species == k);
+            // A species that no reaction moves has to say so.
+            let clause = if self.reactions.iter().any(moves) { "" } else { " fixed" };
+            text.push_str(&format!("    S{k} = {n}{clause}\n"));
         }
         text.push_str("  }\n  reaction {\n");
         let side = |list: &[(usize, u32)]| {
