@@ -254,7 +254,7 @@ impl Grounds {
 fn refused(span: Span, task: &str, error: &EnvironmentError) -> Failure {
     let code = match error {
         EnvironmentError::Unbounded(_) => "E0612",
-        EnvironmentError::FreeStep => "E0901",
+        EnvironmentError::FreeStep | EnvironmentError::Varied => "E0901",
         EnvironmentError::Layout { .. } => "E0614",
         EnvironmentError::Filter(_) => "E0409",
         EnvironmentError::Assemble(_) => "E0707",

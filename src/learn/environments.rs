@@ -39,6 +39,11 @@ pub enum EnvironmentError {
     /// A step whose length is decided.
     #[error("the length of its step is decided")]
     FreeStep,
+    /// Everything about the plant is to be drawn at once.
+    #[error(
+        "`randomize within` varies plants of closed loops only; name the parameters that episodes of training draw"
+    )]
+    Varied,
     /// No machine code.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -150,8 +155,11 @@ impl Prepared {
     /// The plant of a study, with what the study draws for each episode. `assembly` is of [`Control::plant`].
     ///
     /// # Errors
-    /// As [`Prepared::new`].
+    /// As [`Prepared::new`], and where the study says `randomize within`.
     pub fn of_study(control: &Control, assembly: Assembly) -> Result<Prepared, EnvironmentError> {
+        if control.spread.is_some() {
+            return Err(EnvironmentError::Varied);
+        }
         let params = &assembly.task().model.params;
         let drawn = control.randomize.iter().filter_map(|one| {
             let param_idx = params.iter().position(|param| param.quantity.name == one.name)?;
